@@ -18,6 +18,7 @@
 #include "translators/core/arena.hpp"
 #include "translators/core/errors.hpp"
 #include "translators/core/ir.hpp"
+#include "translators/dialect/tool_names.hpp"
 #include "translators/json/reader.hpp"
 #include "translators/json/writer.hpp"
 #include "translators/wire/sse.hpp"
@@ -66,6 +67,7 @@ struct Target {
 // otherwise render_request fails with Errc::unsupported naming it.
 struct Notes {
     std::vector<std::string_view> dropped;     // plain names, no duplicates
+    std::vector<Renamed> renamed;              // tools under another name; see ClientView
 
     void drop(std::string_view name) {
         for (std::string_view known : dropped) {
@@ -101,6 +103,7 @@ struct ClientView {
     IdSource *ids = nullptr;
     std::string_view model;          // shown when the provider named none
     uint64_t request_bytes = 0;      // for an estimate of input tokens
+    const std::vector<Renamed> *renamed = nullptr;   // from Notes of the request
 };
 
 class Decoder {

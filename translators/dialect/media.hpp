@@ -1,0 +1,26 @@
+// Images and documents: data URLs, media types, and what the first bytes of base64 data say.
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+#include "translators/core/arena.hpp"
+#include "translators/json/text.hpp"
+
+namespace llm {
+
+struct DataUrl {
+    JsonText mime;      // lower case, image/jpg corrected; may be empty
+    JsonText data;      // base64 in the standard alphabet with padding, no white space
+};
+
+// Strict `data:` mime (;param)* ;base64, data. Nothing when it is not one.
+std::optional<DataUrl> parse_data_url(JsonText url, Arena &arena);
+JsonText make_data_url(JsonText mime, JsonText base64, Arena &arena);
+
+// png, jpeg, gif, webp or pdf by the first bytes of base64 data; empty when unknown.
+std::string_view sniff_mime(JsonText base64);
+// What to send: the bytes win over a contradicting declaration.
+JsonText trusted_mime(JsonText declared, JsonText base64);
+
+}  // namespace llm
