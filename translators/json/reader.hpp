@@ -27,6 +27,7 @@ enum class Kind : uint8_t { absent, null, boolean, number, string, array, object
 
 struct Limits {
     uint32_t max_depth = 512;
+    uint32_t max_nodes = 8u << 20;   // values and member names; each costs 20 bytes
     // Unpaired surrogates: refused in requests; passed on in answers, where an escape pair may
     // be cut in half between two events.
     bool allow_lone_surrogates = false;

@@ -4,7 +4,7 @@
 //
 //   wire::SseSplitter splitter(limits);
 //   splitter.feed(bytes, handler);    // handler.on_sse(const wire::SseEvent &) for each event
-//   splitter.finish(handler);         // at end of input; returns whether bytes were left over
+//   splitter.finish(handler);         // at end of input
 //
 // An event that lies whole in the bytes fed is given as views into them: those bytes must be
 // readable json::kPadding past their end. Only the tail of an unfinished event is copied, into
@@ -47,6 +47,8 @@ class SseSplitter {
     size_t memory() const { return pending_.capacity() + joined_.capacity(); }
 
   private:
+    bool is_pending_whole(bool is_cut);
+    Status dispatch_pending(SseHandler &handler);
     Status dispatch(std::string_view raw, SseHandler &handler);
 
     std::string pending_;      // bytes of the unfinished event

@@ -1,0 +1,86 @@
+// The JSON writer: commas, colons, escaping, nesting; and that what it writes parses.
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "translators/json/reader.hpp"
+#include "translators/json/writer.hpp"
+
+namespace llm::json {
+namespace {
+
+TEST(JsonWriter, PlacesCommasAndColons) {
+    ByteBuffer out;
+    Writer w(out);
+    w.object().key("a").number(1).key("b").array().number(-2).boolean(true).null();
+    w.object().end().array().end().object().key("c").boolean(false).end().end();
+    w.key("d").raw({"{\"x\": 1}"}).end();
+    EXPECT_EQ(out.view(), R"({"a":1,"b":[-2,true,null,{},[],{"c":false}],"d":{"x": 1}})");
+}
+
+TEST(JsonWriter, TextStaysEscapedAndPlainIsEscaped) {
+    ByteBuffer out;
+    Writer w(out);
+    w.array().text({R"(a\u00e9\n)"}).plain("a\"b\n").text({""}).plain("").end();
+    EXPECT_EQ(out.view(), R"(["a\u00e9\n","a\"b\n","",""])");
+}
+
+TEST(JsonWriter, StringsInPieces) {
+    ByteBuffer out;
+    Writer w(out);
+    w.object().key("s").open_text().piece({R"(x\ty)"}).piece_plain("\"").piece({""}).close_text();
+    w.key(JsonText{R"(k\n)"}).open_text().close_text().end();
+    EXPECT_EQ(out.view(), R"({"s":"x\ty\"","k\n":""})");
+}
+
+TEST(JsonWriter, NumbersAtTheirLimits) {
+    ByteBuffer out;
+    Writer w(out);
+    w.array().number(INT64_MIN).number(INT64_MAX).number(0).end();
+    EXPECT_EQ(out.view(), "[-9223372036854775808,9223372036854775807,0]");
+}
+
+TEST(JsonWriter, AFreshLevelForgetsTheLevelBeforeIt) {
+    ByteBuffer out;
+    Writer w(out);
+    w.array().array().number(1).end().array().number(2).end().object().key("a").null().end().end();
+    EXPECT_EQ(out.view(), R"([[1],[2],{"a":null}])");
+}
+
+TEST(JsonWriter, SixtyFourLevels) {
+    ByteBuffer out;
+    Writer w(out);
+    for (int i = 0; i < 32; ++i) {
+        w.array().object().key("k");
+    }
+    w.number(7);
+    for (int i = 0; i < 64; ++i) {
+        w.end();
+    }
+    Reader reader;
+    auto root = reader.parse_unpadded(out.view());
+    ASSERT_TRUE(root);
+}
+
+TEST(JsonWriter, AnyBytesGiveAValidString) {
+    std::string bytes;
+    for (int i = 0; i < 256; ++i) {
+        bytes += static_cast<char>(i);
+        bytes += std::string(static_cast<size_t>(i % 19), 'x');
+    }
+    ByteBuffer out;
+    Writer(out).plain(bytes);
+    Reader reader;
+    EXPECT_TRUE(reader.parse_unpadded(out.view()));
+}
+
+TEST(JsonWriter, AppendsToWhatIsThere) {
+    ByteBuffer out;
+    out.append("data: ");
+    Writer(out).object().end();
+    out.append("\n\n");
+    EXPECT_EQ(out.view(), "data: {}\n\n");
+}
+
+}  // namespace
+}  // namespace llm::json
