@@ -67,10 +67,9 @@ struct BlockContext {
     Arena &arena;
     Notes &notes;
     CacheMarks &marks;
-    bool drop_params;
 };
 
-Status write_messages(const History &history, const BlockContext &context, json::Writer &writer);
+void write_messages(const History &history, const BlockContext &context, json::Writer &writer);
 
 // --- answers --------------------------------------------------------------------------------
 
