@@ -25,6 +25,10 @@ struct Renamed {
     JsonText sent;
 };
 
+// Call it once with all declared names, before the first tool_name_for_target: names that conform
+// are never given away to one that does not ("a.b" beside "a_b").
+void plan_tool_names(const std::vector<JsonText> &declared, std::vector<Renamed> &renamed,
+                     Arena &arena);
 // The name to send, remembered in `renamed` when it differs.
 JsonText tool_name_for_target(JsonText name, std::vector<Renamed> &renamed, Arena &arena);
 // The client's own name for one that the provider answered with.

@@ -11,6 +11,7 @@
 #include <simdjson.h>
 
 #include <algorithm>
+#include <bit>
 #include <charconv>
 #include <cmath>
 #include <cstring>
@@ -354,7 +355,8 @@ struct Reader::Impl {
         if (size <= capacity && !is_wasteful) {
             return true;
         }
-        size_t wanted = std::min<size_t>(std::max<size_t>(size + size / 4, 4096), UINT32_MAX);
+        size_t wanted = std::min<size_t>(std::bit_ceil(std::max<size_t>(size, 256)), UINT32_MAX);
+        wanted = size > kKeepBytes ? size + size / 8 : wanted;
         if (scanner == nullptr) {
             // The depth is stage 2's, which is not used.
             return simdjson::get_active_implementation()->create_dom_parser_implementation(
@@ -387,7 +389,7 @@ Result<Value> Reader::parse(std::string_view bytes, const Limits &limits) {
     // A document of n nodes has at least 2n - 1 tokens; an unfinished one may lack one for each
     // open container.
     size_t tokens = scanner.n_structural_indexes;
-    size_t capacity = tokens / 2 + limits.max_depth + 2;
+    size_t capacity = tokens / 2 + std::min<size_t>(limits.max_depth, tokens) + 2;
     if (tokens / 2 > limits.max_nodes) {
         return Error{Errc::too_large, "JSON of too many values", {}, 0};
     }

@@ -1,0 +1,174 @@
+// Ids and names of tools by the rules of each target (see the header). What has to be rewritten
+// gets a piece of the SHA-256 of the original (unescaped) text, so the same input gives the same
+// output in every request, and two inputs never meet in one output.
+#include "translators/dialect/tool_names.hpp"
+
+#include <openssl/sha.h>
+
+#include <charconv>
+#include <cstring>
+
+namespace llm {
+
+namespace {
+
+constexpr size_t kOpenAiIdSize = 40;
+constexpr size_t kNameSize = 64;
+constexpr size_t kNameHashSize = 6;
+
+bool is_name_char(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-';
+}
+
+bool is_name(std::string_view text) {
+    for (char c : text) {
+        if (!is_name_char(c)) {
+            return false;
+        }
+    }
+    return !text.empty();
+}
+
+bool is_tool_name(std::string_view text) {
+    return text.size() <= kNameSize && is_name(text);
+}
+
+// Lower-case hexadecimal digits of the SHA-256.
+struct Hash {
+    explicit Hash(std::string_view text) {
+        unsigned char digest[SHA256_DIGEST_LENGTH];
+        SHA256(reinterpret_cast<const unsigned char *>(text.data()), text.size(), digest);
+        static constexpr char kHex[] = "0123456789abcdef";
+        for (size_t i = 0; i < sizeof(digest); ++i) {
+            digits[2 * i] = kHex[digest[i] >> 4];
+            digits[2 * i + 1] = kHex[digest[i] & 15];
+        }
+    }
+
+    std::string_view first(size_t count) const { return {digits, count}; }
+
+    char digits[2 * SHA256_DIGEST_LENGTH];
+};
+
+JsonText concat(std::string_view head, std::string_view middle, std::string_view tail,
+                Arena &arena) {
+    char *start = arena.allocate(head.size() + middle.size() + tail.size());
+    char *at = start;
+    for (std::string_view piece : {head, middle, tail}) {
+        if (!piece.empty()) {
+            memcpy(at, piece.data(), piece.size());
+            at += piece.size();
+        }
+    }
+    return {{start, static_cast<size_t>(at - start)}};
+}
+
+// Every byte outside the set becomes one underscore.
+std::string_view sanitise(std::string_view text, Arena &arena) {
+    char *start = arena.allocate(text.size());
+    for (size_t i = 0; i < text.size(); ++i) {
+        start[i] = is_name_char(text[i]) ? text[i] : '_';
+    }
+    return {start, text.size()};
+}
+
+const Renamed *find_original(const std::vector<Renamed> &renamed, std::string_view plain) {
+    for (const Renamed &entry : renamed) {
+        if (json::equals(entry.original, plain)) {
+            return &entry;
+        }
+    }
+    return nullptr;
+}
+
+bool is_sent(const std::vector<Renamed> &renamed, std::string_view name) {
+    for (const Renamed &entry : renamed) {
+        if (entry.sent.bytes == name) {
+            return true;
+        }
+    }
+    return false;
+}
+
+template <class IsTaken>
+JsonText rewrite_name(std::string_view plain, Arena &arena, IsTaken is_taken) {
+    std::string_view clean = sanitise(plain, arena);
+    if (is_tool_name(clean) && !is_taken(clean)) {
+        return {clean};
+    }
+    clean = clean.empty() ? std::string_view("tool") : clean;
+    clean = clean.substr(0, kNameSize - 1 - kNameHashSize);
+    return concat(clean, "_", Hash(plain).first(kNameHashSize), arena);
+}
+
+}  // namespace
+
+JsonText call_id_for_openai(JsonText id, Arena &arena) {
+    std::string_view plain = json::unescape(id, arena);
+    if (plain.size() <= kOpenAiIdSize) {
+        return id;
+    }
+    return concat("call_", Hash(plain).first(32), {}, arena);
+}
+
+JsonText call_id_for_anthropic(JsonText id, Arena &arena) {
+    std::string_view plain = json::unescape(id, arena);
+    if (is_name(plain)) {
+        return {plain};
+    }
+    return concat(sanitise(plain, arena), "_", Hash(plain).first(8), arena);
+}
+
+JsonText invent_call_id(JsonText answer_id, uint32_t ordinal, Arena &arena) {
+    char digits[12];
+    auto result = std::to_chars(digits, digits + sizeof(digits), ordinal);
+    std::string_view number(digits, static_cast<size_t>(result.ptr - digits));
+    JsonText seed = concat(json::unescape(answer_id, arena), ":", number, arena);
+    return concat("call_", Hash(seed.bytes).first(24), {}, arena);
+}
+
+void plan_tool_names(const std::vector<JsonText> &declared, std::vector<Renamed> &renamed,
+                     Arena &arena) {
+    for (JsonText name : declared) {
+        std::string_view plain = json::unescape(name, arena);
+        if (is_tool_name(plain) || find_original(renamed, plain) != nullptr) {
+            continue;
+        }
+        auto is_taken = [&](std::string_view candidate) {
+            for (JsonText other : declared) {
+                if (json::equals(other, candidate)) {
+                    return true;
+                }
+            }
+            return is_sent(renamed, candidate);
+        };
+        renamed.push_back({name, rewrite_name(plain, arena, is_taken)});
+    }
+}
+
+JsonText tool_name_for_target(JsonText name, std::vector<Renamed> &renamed, Arena &arena) {
+    std::string_view plain = json::unescape(name, arena);
+    auto is_taken = [&](std::string_view candidate) { return is_sent(renamed, candidate); };
+    if (is_tool_name(plain) && !is_taken(plain)) {
+        return {plain};
+    }
+    if (const Renamed *known = find_original(renamed, plain)) {
+        return known->sent;
+    }
+    renamed.push_back({name, rewrite_name(plain, arena, is_taken)});
+    return renamed.back().sent;
+}
+
+JsonText tool_name_for_client(JsonText name, const std::vector<Renamed> *renamed) {
+    if (renamed != nullptr) {
+        for (const Renamed &entry : *renamed) {
+            if (json::equals(name, entry.sent.bytes)) {
+                return entry.original;
+            }
+        }
+    }
+    return name;
+}
+
+}  // namespace llm
