@@ -39,7 +39,7 @@ class MessagesDecoder final : public Decoder, private wire::SseHandler {
         }
         sink_ = &sink;
         is_last_ = true;
-        static_cast<void>(splitter_.finish(*this));   // half a frame is as good as none
+        static_cast<void>(splitter_.finish(*this));  // half a frame is as good as none
         if (!ended_) {
             if (has_delta_frame_ && has_stop_) {
                 complete();
@@ -57,7 +57,7 @@ class MessagesDecoder final : public Decoder, private wire::SseHandler {
     }
 
   private:
-    enum class Open : uint8_t { none, text, reasoning, redacted, tool, server };
+    enum class Open : uint8_t { none, text, reasoning, tool, server };
 
     Status on_sse(const wire::SseEvent &event) override {
         if (ended_) {
@@ -70,7 +70,7 @@ class MessagesDecoder final : public Decoder, private wire::SseHandler {
         Result<Value> parsed = reader_.parse(event.data, kLimits);
         if (!parsed) {
             if (is_last_) {
-                return {};   // half an event: finish() says what that means
+                return {};  // half an event: finish() says what that means
             }
             fail(ir::ErrorClass::upstream_protocol, "an event of the stream is not JSON");
             return {};
@@ -222,7 +222,7 @@ class MessagesDecoder final : public Decoder, private wire::SseHandler {
             fail(ir::ErrorClass::upstream_protocol, "content blocks are out of order");
             return;
         }
-        if (!end_block()) {   // a producer that forgot to stop the block before
+        if (!end_block()) {  // a producer that forgot to stop the block before
             return;
         }
         next_index_ = at + 1;
@@ -254,9 +254,11 @@ class MessagesDecoder final : public Decoder, private wire::SseHandler {
             return true;
         }
         if (type.equals("redacted_thinking")) {
-            if (!open_block(Open::redacted, ir::BlockKind::reasoning, {}, {})) {
+            if (!count_block()) {
                 return false;
             }
+            open_ = Open::none;  // the event is the whole block
+            block_kind_ = ir::BlockKind::reasoning;
             emit_text(EventKind::redacted, block.find("data").text());
             return true;
         }
@@ -274,7 +276,7 @@ class MessagesDecoder final : public Decoder, private wire::SseHandler {
             held_ = block.raw().bytes;
             return true;
         }
-        open_ = Open::none;   // nothing that can be read: its deltas are ignored
+        open_ = Open::none;  // nothing that can be read: its deltas are ignored
         return true;
     }
 
@@ -375,11 +377,10 @@ class MessagesDecoder final : public Decoder, private wire::SseHandler {
                 break;
             case Open::text:
                 if (!is_open_) {
-                    return true;   // an empty text block was none
+                    return true;  // an empty text block was none
                 }
                 break;
             case Open::reasoning:
-            case Open::redacted:
                 break;
         }
         emit(EventKind::close);
@@ -505,27 +506,27 @@ class MessagesDecoder final : public Decoder, private wire::SseHandler {
     json::Reader reader_;
     json::Reader block_reader_;
     json::Reader input_reader_;
-    Arena arena_;                       // one frame's
-    ir::EventSink *sink_ = nullptr;     // of the feed or finish that runs
+    Arena arena_;                    // one frame's
+    ir::EventSink *sink_ = nullptr;  // of the feed or finish that runs
 
     std::string id_;
     std::string native_;
     std::string stop_sequence_;
-    std::string held_;                  // escaped input of a call, or a server block
-    std::string collected_;             // escaped fragments of a server block
+    std::string held_;       // escaped input of a call, or a server block
+    std::string collected_;  // escaped fragments of a server block
     ByteBuffer scratch_;
     RawUsage usage_;
     int64_t next_index_ = 0;
     int64_t open_index_ = kNoIndex;
-    uint32_t blocks_ = 0;               // opened so far, in the numbering of the IR
+    uint32_t blocks_ = 0;  // opened so far, in the numbering of the IR
     uint32_t block_ = 0;
     ir::BlockKind block_kind_ = ir::BlockKind::text;
     Open open_ = Open::none;
-    bool is_open_ = false;              // the `open` event of the block went out
+    bool is_open_ = false;  // the `open` event of the block went out
     bool has_delta_ = false;
     bool has_tools_ = false;
     bool has_stop_ = false;
-    bool has_delta_frame_ = false;      // a message_delta came: the end may be implied
+    bool has_delta_frame_ = false;  // a message_delta came: the end may be implied
     bool has_message_ = false;
     bool is_started_ = false;
     bool is_last_ = false;
@@ -534,6 +535,8 @@ class MessagesDecoder final : public Decoder, private wire::SseHandler {
 
 }  // namespace
 
-std::unique_ptr<Decoder> make_decoder() { return std::make_unique<MessagesDecoder>(); }
+std::unique_ptr<Decoder> make_decoder() {
+    return std::make_unique<MessagesDecoder>();
+}
 
 }  // namespace llm::anthropic

@@ -33,19 +33,19 @@ struct Waiting {
 };
 
 enum class State : uint8_t {
-    unknown,    // never opened
-    hidden,     // not for this client
-    fresh,      // opened, nothing sent
-    on_wire,    // the open block of the stream
-    paused,     // was ended by another block; more text makes a new block
-    queued,     // `waiting` holds what came
+    unknown,  // never opened
+    hidden,   // not for this client
+    fresh,    // opened, nothing sent
+    on_wire,  // the open block of the stream
+    paused,   // was ended by another block; more text makes a new block
+    queued,   // `waiting` holds what came
     done,
 };
 
 struct Slot {
     BlockKind kind = BlockKind::text;
     State state = State::unknown;
-    bool is_closed = false;                // while queued: its close event came
+    bool is_closed = false;  // while queued: its close event came
     std::unique_ptr<Waiting> waiting;
 };
 
@@ -224,8 +224,19 @@ class MessagesEncoder final : public Encoder {
         put_on_wire(event.block, event.id, event.name, event.raw, out);
     }
 
+    void open_redacted(const ir::StreamEvent &event, ByteBuffer &out) {
+        ir::StreamEvent opening;
+        opening.kind = EventKind::open;
+        opening.block_kind = BlockKind::reasoning;
+        opening.block = event.block;
+        open(opening, out);
+    }
+
     void content(const ir::StreamEvent &event, ByteBuffer &out) {
-        if (event.block >= slots_.size()) {
+        if (event.kind == EventKind::redacted) {
+            open_redacted(event, out);  // it is a whole block, and often comes alone
+        }
+        if (ended_ || event.block >= slots_.size()) {
             return;
         }
         Slot &slot = slots_[event.block];
@@ -252,6 +263,7 @@ class MessagesEncoder final : public Encoder {
         if (event.kind == EventKind::redacted) {
             stop_current(out);
             redacted_block(event.text, out);
+            slot.state = State::done;
             return;
         }
         if (slot.state != State::on_wire) {
@@ -425,6 +437,7 @@ class MessagesEncoder final : public Encoder {
                 break;
             case EventKind::redacted:
                 add(waiting.redacted, event.text.bytes, out);
+                slot.is_closed = true;
                 break;
             case EventKind::cite:
                 waiting.citations.emplace_back();
@@ -466,8 +479,8 @@ class MessagesEncoder final : public Encoder {
         std::unique_ptr<Waiting> waiting = std::move(slot.waiting);
         --queued_;
         slot.state = State::paused;
-        bool has_content = !waiting->text.empty() || !waiting->signature.empty() ||
-                           !waiting->citations.empty();
+        bool has_content =
+            !waiting->text.empty() || !waiting->signature.empty() || !waiting->citations.empty();
         if (slot.kind == BlockKind::tool || slot.kind == BlockKind::opaque || has_content) {
             put_on_wire(block, {waiting->id}, {waiting->name}, {waiting->raw}, out);
             if (!waiting->text.empty()) {
@@ -532,9 +545,9 @@ class MessagesEncoder final : public Encoder {
     }
 
     const ClientView view_;
-    std::vector<Slot> slots_;          // by the block numbers of the IR
-    uint32_t current_ = kNone;         // the block open on the wire
-    int64_t next_index_ = 0;           // its index, or the next one's
+    std::vector<Slot> slots_;   // by the block numbers of the IR
+    uint32_t current_ = kNone;  // the block open on the wire
+    int64_t next_index_ = 0;    // its index, or the next one's
     uint32_t queued_ = 0;
     size_t queued_bytes_ = 0;
     uint64_t output_bytes_ = 0;

@@ -35,7 +35,7 @@ class MessagesObserver final : public Observer {
         }
         std::string_view name = frame.name;
         Value root;
-        if (name.empty()) {   // an imitator without event lines: the type says it
+        if (name.empty()) {  // an imitator without event lines: the type says it
             root = parse(frame.data);
             name = root.find("type").text().bytes;
         }
@@ -130,7 +130,7 @@ class MessagesObserver final : public Observer {
     std::string model_;
     std::string finish_;
     bool has_content_ = false;
-    bool has_stop_frame_ = false;   // a message_delta with a stop reason
+    bool has_stop_frame_ = false;  // a message_delta with a stop reason
     bool has_end_ = false;
 };
 

@@ -17,9 +17,9 @@ using json::Value;
 constexpr uint32_t kMaxMessages = 8192;
 
 constexpr std::array<std::string_view, 17> kKnownMembers = {
-    "model",       "messages",      "max_tokens",   "system",     "temperature", "top_p",
-    "top_k",       "stop_sequences", "tools",       "tool_choice", "thinking",   "output_config",
-    "output_format", "cache_control", "metadata",   "service_tier", "stream",
+    "model",         "messages",       "max_tokens", "system",       "temperature", "top_p",
+    "top_k",         "stop_sequences", "tools",      "tool_choice",  "thinking",    "output_config",
+    "output_format", "cache_control",  "metadata",   "service_tier", "stream",
 };
 
 bool is_known_member(JsonText key) {
@@ -146,8 +146,8 @@ class ContentParser {
                 ir::Reasoning reasoning;
                 reasoning.is_redacted = true;
                 reasoning.origin = DialectId::anthropic;
-                LLM_TRY(read_string(block.find("data"), "messages.content.data",
-                                    reasoning.redacted));
+                LLM_TRY(
+                    read_string(block.find("data"), "messages.content.data", reasoning.redacted));
                 parts.push_back({reasoning});
                 return {};
             }
@@ -199,8 +199,8 @@ class ContentParser {
         LLM_TRY(source(block.find("source"), document.source));
         LLM_TRY(read_string(block.find("title"), "messages.content.title", document.title));
         LLM_TRY(read_string(block.find("context"), "messages.content.context", document.context));
-        LLM_TRY(read_object(block.find("citations"), "messages.content.citations",
-                            document.citations));
+        LLM_TRY(
+            read_object(block.find("citations"), "messages.content.citations", document.citations));
         parts.push_back({document});
         return {};
     }

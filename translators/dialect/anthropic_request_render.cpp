@@ -18,7 +18,7 @@ using ir::Effort;
 using ir::ThinkingKind;
 
 constexpr int64_t kMinBudget = 1024;
-constexpr int64_t kMaxBudget = 16384;    // where the client left the amount to us
+constexpr int64_t kMaxBudget = 16384;  // where the client left the amount to us
 constexpr uint32_t kMaxMarks = 4;
 constexpr std::string_view kJsonObjectLine = "Respond with a JSON object only.";
 constexpr std::string_view kJsonToolLine =
@@ -44,7 +44,9 @@ std::optional<int64_t> whole_number_of(RawJson raw) {
     return static_cast<int64_t>(*value);
 }
 
-bool is_set(RawJson raw) { return !raw.empty() && raw.bytes != "null"; }
+bool is_set(RawJson raw) {
+    return !raw.empty() && raw.bytes != "null";
+}
 
 // Thinking and its limits, as they are sent.
 struct ThinkingPlan {
@@ -265,7 +267,7 @@ class Renderer {
                 plan_.send = is_off ? ThinkingPlan::Send::disabled : ThinkingPlan::Send::nothing;
                 plan_.effort = is_own() ? wish.effort : std::nullopt;
                 if (is_off && plan_.effort && *plan_.effort > Effort::high) {
-                    plan_.effort = Effort::high;   // more needs thinking
+                    plan_.effort = Effort::high;  // more needs thinking
                 }
             }
             return;

@@ -42,23 +42,22 @@ constexpr std::array<KnownKeyword, 21> kKeywords = {{
     {"$schema", Keyword::drop},
     {"$id", Keyword::drop},
     {"$comment", Keyword::drop},
-    {"description", Keyword::drop},            // written last, with the hints
-    {"additionalProperties", Keyword::drop},   // always false
+    {"description", Keyword::drop},           // written last, with the hints
+    {"additionalProperties", Keyword::drop},  // always false
     {"deprecated", Keyword::drop},
     {"readOnly", Keyword::drop},
     {"writeOnly", Keyword::drop},
 }};
 
 constexpr std::array<std::string_view, 10> kFormats = {
-    "date", "date-time", "duration", "email", "hostname",
-    "ipv4", "ipv6",      "time",     "uri",   "uuid",
+    "date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "time", "uri", "uuid",
 };
 
 Keyword kind_of(JsonText key, Value value, bool has_any_of) {
     for (const KnownKeyword &known : kKeywords) {
         if (json::equals(key, known.name)) {
-            bool is_open_map = known.name == "additionalProperties" && value.is_object() &&
-                               value.size() > 0;
+            bool is_open_map =
+                known.name == "additionalProperties" && value.is_object() && value.size() > 0;
             return is_open_map ? Keyword::hint : known.kind;
         }
     }

@@ -133,8 +133,7 @@ void ToolRenderer::write_tool(const ir::Tool &tool, CacheMarks &marks, json::Wri
     } else if (!tool.description.empty()) {
         writer.key("description").text(tool.description);
     }
-    bool is_strict =
-        tool.strict.value_or(false) && target_.traits.structured_output && !is_custom;
+    bool is_strict = tool.strict.value_or(false) && target_.traits.structured_output && !is_custom;
     writer.key("input_schema");
     if (is_custom) {
         writer.raw({kTextInputSchema});
@@ -174,12 +173,8 @@ void ToolRenderer::write_schema(RawJson schema, bool rewrite, json::Writer &writ
         writer.raw({kEmptySchema});
         return;
     }
-    if (rewrite) {
-        writer.raw(rewrite_schema(*parsed, {}, arena_));
-        return;
-    }
     if (!parsed->find("type").is_unset()) {
-        writer.raw(schema);
+        writer.raw(rewrite ? rewrite_schema(*parsed, {}, arena_) : schema);
         return;
     }
     writer.object().key("type").plain("object");

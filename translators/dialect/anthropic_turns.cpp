@@ -20,7 +20,9 @@ using ir::Part;
 using ir::Role;
 using What = Block::What;
 
-bool is_text_mime(JsonText mime) { return mime.bytes.starts_with("text/"); }
+bool is_text_mime(JsonText mime) {
+    return mime.bytes.starts_with("text/");
+}
 
 bool is_image_mime(JsonText mime) {
     return json::equals(mime, "image/png") || json::equals(mime, "image/jpeg") ||
@@ -150,8 +152,8 @@ class Builder {
         if (blocks.empty()) {
             return {};
         }
-        bool goes_on = !messages_.empty() && messages_.back().role == Role::assistant &&
-                       !is_answered_;
+        bool goes_on =
+            !messages_.empty() && messages_.back().role == Role::assistant && !is_answered_;
         if (!goes_on) {
             messages_.push_back({Role::assistant, {}});
             calls_.resize(messages_.size());
@@ -228,7 +230,8 @@ class Builder {
         if (const JsonText *text = text_of(part)) {
             if (!json::is_blank(*text)) {
                 blocks.push_back({What::part, &part, {}, cache_of(part)});
-            } else if (!blocks.empty() && blocks.back().cache.empty() && takes_mark(blocks.back())) {
+            } else if (!blocks.empty() && blocks.back().cache.empty() &&
+                       takes_mark(blocks.back())) {
                 blocks.back().cache = cache_of(part);
             }
             return {};
@@ -338,7 +341,7 @@ class Builder {
                 said.append(text->bytes);
             }
         }
-        messages.pop_back();   // the message before it is a user's, see assemble()
+        messages.pop_back();  // the message before it is a user's, see assemble()
         Block instruction = {What::text, nullptr, {arena_.copy(said.view())}, {}};
         if (messages.back().role == Role::user) {
             messages.back().blocks.push_back(instruction);
@@ -356,8 +359,8 @@ class Builder {
             }
             bool must_think = i + 1 == messages.size();
             for (const Block &block : message.blocks) {
-                must_think |= block.part != nullptr &&
-                              std::holds_alternative<ir::ToolCall>(block.part->is);
+                must_think |=
+                    block.part != nullptr && std::holds_alternative<ir::ToolCall>(block.part->is);
             }
             const Block &first = message.blocks.front();
             bool thinks =
@@ -372,10 +375,10 @@ class Builder {
     Arena &arena_;
     Notes &notes_;
     std::vector<Message> messages_;
-    std::vector<std::vector<Call>> calls_;                      // beside messages_
-    std::unordered_map<std::string_view, size_t> by_id_;        // calls of the latest step
+    std::vector<std::vector<Call>> calls_;                // beside messages_
+    std::unordered_map<std::string_view, size_t> by_id_;  // calls of the latest step
     size_t step_ = 0;
-    bool is_answered_ = false;                                  // a result of the step was seen
+    bool is_answered_ = false;  // a result of the step was seen
 };
 
 // --- writing --------------------------------------------------------------------------------
@@ -495,7 +498,7 @@ class BlockWriter {
     }
 
     void operator()(const ir::Opaque &opaque) { writer_.raw(opaque.json); }
-    void operator()(const ir::Audio &) {}   // never part of a History
+    void operator()(const ir::Audio &) {}  // never part of a History
 
   private:
     bool is_nested(const Part &part) const {
@@ -569,7 +572,7 @@ class BlockWriter {
             } else if (c == '/' || c == '_') {
                 value = 63;
             } else {
-                continue;   // padding and line breaks
+                continue;  // padding and line breaks
             }
             bits = (bits << 6 | value) & 0xffff;
             count += 6;
@@ -584,7 +587,7 @@ class BlockWriter {
 
     const BlockContext &context_;
     json::Writer &writer_;
-    RawJson cache_;      // of the part that is written next
+    RawJson cache_;  // of the part that is written next
 };
 
 std::string_view role_name(Role role) {
