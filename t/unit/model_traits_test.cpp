@@ -41,6 +41,7 @@ TEST(ModelTraits, ImitatorsOfChatAreTakenForLenient) {
 }
 
 TEST(ModelTraits, LongestOutputOfClaude) {
+    EXPECT_EQ(claude("anthropic.claude-v2:1").max_output, 4096);
     EXPECT_EQ(claude("claude-3-haiku-20240307").max_output, 4096);
     EXPECT_EQ(claude("claude-3-5-sonnet-20241022").max_output, 8192);
     EXPECT_EQ(claude("claude-3-7-sonnet-latest").max_output, 64000);
