@@ -54,7 +54,8 @@ my %place = (
 
 # The blocks take some settings under the name that they have outside, too.
 my %also = (
-    map({ ("llm_${_}timeout" => [qw(llm_provider llm_model)]) } '', qw(connect_ first_token_ idle_)),
+    map({ ("llm_${_}timeout" => ['llm_provider', 'llm_model']) }
+        '', 'connect_', 'first_token_', 'idle_'),
     llm_drop_params => ['llm_model'],
 );
 

@@ -183,7 +183,9 @@ subtest 'health' => sub {
         is("$r->{status} $r->{json}{status}", '200 alive', $path);
         is($t->request('HEAD', $path)->{status}, 200, 'HEAD');
     }
-    for my $path ('/health/readiness', '/health', '/slash/health/readiness', '/status', '/probe/x') {
+    for my $path ('/health/readiness', '/health', '/slash/health/readiness', '/status',
+        '/probe/x')
+    {
         my $r = $t->get($path);
         is("$r->{status} $r->{json}{status}", '200 ready', $path);
         is($r->{json}{in_flight}, 0, 'nothing in flight');
