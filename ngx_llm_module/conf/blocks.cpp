@@ -60,6 +60,18 @@ char *read_block(ngx_conf_t *cf, const Line<Object> (&lines)[N], Object &object,
     return result;
 }
 
+// Names stand in URLs, headers and logs.
+bool has_bad_character(std::string_view name, bool star_at_end) {
+    for (size_t i = 0; i < name.size(); i++) {
+        unsigned char c = static_cast<unsigned char>(name[i]);
+        if (c <= 0x20 || c == 0x7f || c == '"' || c == '\\' ||
+            (c == '*' && !(star_at_end && i + 1 == name.size()))) {
+            return true;
+        }
+    }
+    return name.empty();
+}
+
 bool read_time(ngx_conf_t *cf, ngx_str_t text, ngx_msec_t &time) {
     ngx_int_t parsed = ngx_parse_time(&text, 0);
     if (parsed == NGX_ERROR) {
@@ -145,7 +157,7 @@ bool read_base_url(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Provider &provid
                            "llm: base_url \"%V\" must begin with http:// or https://", &args[0]);
         return false;
     }
-    provider.base_urls.emplace_back(url);
+    provider.base_urls.push_back({std::string(url), ConfPlace::here(cf)});
     return true;
 }
 
@@ -188,8 +200,8 @@ bool read_ssl_verify(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Provider &prov
     return read_flag(cf, args[0], provider.ssl_verify);
 }
 
-bool read_ssl_certificate(ngx_conf_t *, ngx_str_t *args, ngx_uint_t, Provider &provider) {
-    provider.ssl_trusted_certificate = view(args[0]);
+bool read_ssl_certificate(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Provider &provider) {
+    provider.ssl_trusted_certificate = {std::string(view(args[0])), ConfPlace::here(cf)};
     return true;
 }
 
@@ -274,6 +286,10 @@ bool read_deployment_option(ngx_conf_t *cf, ngx_str_t option, Deployment &deploy
     }
     if (name == "id") {
         deployment.id = view(value);
+        if (has_bad_character(deployment.id, false)) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "llm: invalid deployment id \"%V\"", &value);
+            return false;
+        }
         return true;
     }
     if (ngx_msec_t *timeout = timeout_by_name(name, deployment.timeouts)) {
@@ -316,9 +332,13 @@ bool read_deployment(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t count, Model &m
     return true;
 }
 
-bool read_alias(ngx_conf_t *, ngx_str_t *args, ngx_uint_t count, Model &model) {
+bool read_alias(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t count, Model &model) {
     for (ngx_uint_t i = 0; i < count; i++) {
-        model.aliases.emplace_back(view(args[i]));
+        if (has_bad_character(view(args[i]), false)) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "llm: invalid alias \"%V\"", &args[i]);
+            return false;
+        }
+        model.aliases.push_back({std::string(view(args[i])), ConfPlace::here(cf)});
     }
     return true;
 }
@@ -341,17 +361,6 @@ constexpr Line<Model> kModelLines[] = {
 };
 
 #undef LLM_TIMEOUT_LINES
-
-bool has_bad_character(std::string_view name, bool star_at_end) {
-    for (size_t i = 0; i < name.size(); i++) {
-        unsigned char c = static_cast<unsigned char>(name[i]);
-        if (c <= 0x20 || c == 0x7f || c == '"' || c == '\\' ||
-            (c == '*' && !(star_at_end && i + 1 == name.size()))) {
-            return true;
-        }
-    }
-    return name.empty();
-}
 
 }  // namespace
 

@@ -42,7 +42,7 @@ bool complete_provider(ngx_conf_t *cf, Provider &provider) {
             return complain(cf, provider.place, "provider \"%s\" needs a \"base_url\"",
                             provider.name.c_str());
         }
-        provider.base_urls.emplace_back(provider.preset->base_url);
+        provider.base_urls.push_back({std::string(provider.preset->base_url), provider.place});
     }
     if (provider.api_keys.empty() && provider.preset != nullptr &&
         !provider.preset->key_env.empty()) {
@@ -55,12 +55,12 @@ bool complete_provider(ngx_conf_t *cf, Provider &provider) {
 }
 
 bool make_endpoints(ngx_conf_t *cf, Config &config, Provider &provider) {
-    for (const std::string &url : provider.base_urls) {
+    for (const auto &[url, place] : provider.base_urls) {
         Endpoint &endpoint = provider.endpoints.emplace_back();
         endpoint.provider = &provider;
         endpoint.index = config.endpoint_count++;
         if (const char *wrong = parse_base_url(url, endpoint)) {
-            return complain(cf, provider.place, "base_url \"%s\": %s", url.c_str(), wrong);
+            return complain(cf, place, "base_url \"%s\": %s", url.c_str(), wrong);
         }
         if (!provider.ssl_name.empty()) {
             endpoint.ssl_name = provider.ssl_name;
@@ -73,8 +73,9 @@ bool make_endpoints(ngx_conf_t *cf, Config &config, Provider &provider) {
         std::string wrong;
         provider.ssl = tls_context(cf, provider, wrong);
         if (provider.ssl == nullptr) {
-            return complain(cf, provider.place, "provider \"%s\": %s", provider.name.c_str(),
-                            wrong.c_str());
+            const ConfPlace &own = provider.ssl_trusted_certificate.place;
+            return complain(cf, own.line != 0 ? own : provider.place, "provider \"%s\": %s",
+                            provider.name.c_str(), wrong.c_str());
         }
     }
     return true;
@@ -155,9 +156,10 @@ bool check_ids(ngx_conf_t *cf, const Config &config) {
     return true;
 }
 
-bool add_model_name(ngx_conf_t *cf, Config &config, const Model &model, std::string_view name) {
+bool add_model_name(ngx_conf_t *cf, Config &config, const Model &model, std::string_view name,
+                    const ConfPlace &place) {
     if (!config.by_name.emplace(name, &model).second) {
-        return complain(cf, model.place, "duplicate model name \"%s\"", std::string(name).c_str());
+        return complain(cf, place, "duplicate model name \"%s\"", std::string(name).c_str());
     }
     return true;
 }
@@ -172,11 +174,11 @@ bool index_models(ngx_conf_t *cf, Config &config) {
                 }
             }
             config.wildcards.push_back(model.get());
-        } else if (!add_model_name(cf, config, *model, model->name)) {
+        } else if (!add_model_name(cf, config, *model, model->name, model->place)) {
             return false;
         }
-        for (const std::string &alias : model->aliases) {
-            if (!add_model_name(cf, config, *model, alias)) {
+        for (const auto &[alias, place] : model->aliases) {
+            if (!add_model_name(cf, config, *model, alias, place)) {
                 return false;
             }
         }

@@ -57,6 +57,12 @@ struct Timeouts {
     }
 };
 
+// A word of the configuration and where it stands.
+struct Placed {
+    std::string text;
+    ConfPlace place;
+};
+
 struct Provider;
 
 // One base URL of a provider.
@@ -87,13 +93,13 @@ struct Provider {
     ConfPlace place;
     const ProviderPreset *preset = nullptr;
     const Dialect *dialect = nullptr;
-    std::vector<std::string> base_urls;
+    std::vector<Placed> base_urls;
     std::vector<Endpoint> endpoints;
     std::vector<Value> api_keys;
     std::vector<ProviderHeader> headers;
     std::vector<ProviderParam> params;
     Timeouts timeouts;
-    std::string ssl_trusted_certificate;
+    Placed ssl_trusted_certificate;
     std::string ssl_name;
     bool ssl_verify = true;
     ngx_ssl_t *ssl = nullptr;
@@ -131,7 +137,7 @@ struct Model {
     std::string name;
     ConfPlace place;
     std::vector<Deployment> deployments;
-    std::vector<std::string> aliases;
+    std::vector<Placed> aliases;
     Timeouts timeouts;
     ngx_flag_t drop_params = NGX_CONF_UNSET;
 

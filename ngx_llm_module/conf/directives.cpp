@@ -75,7 +75,7 @@ char *set_pass(ngx_conf_t *cf, ngx_command_t *, void *conf) {
     loc->handler = core->handler;
     loc->place_file = reinterpret_cast<const char *>(cf->conf_file->file.name.data);
     loc->place_line = cf->conf_file->line;
-    if (!core->noname && !core->exact_match
+    if (!core->exact_match
 #if (NGX_PCRE)
         && core->regex == nullptr
 #endif

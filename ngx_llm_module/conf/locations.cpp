@@ -6,6 +6,10 @@ namespace {
 
 constexpr off_t kNginxDefaultBody = 1024 * 1024;
 
+// What the body is received through on its way into the gateway's own buffer; given back as soon
+// as it is whole. nginx's default of two pages means a system call for every 8 KB.
+constexpr size_t kBodyBuffer = 64 * 1024;
+
 // An `if` inside the location is a location of its own; it inherits the gateway with its handler.
 void inherit_pass(ngx_conf_t *cf, const ngx_http_llm_loc_conf_t &parent,
                   ngx_http_llm_loc_conf_t &own) {
@@ -23,6 +27,9 @@ void inherit_pass(ngx_conf_t *cf, const ngx_http_llm_loc_conf_t &parent,
     // nginx's limit of 1m is made for forms; ours is llm_max_body. Another value was meant.
     if (own.pass != PassKind::unset && core->client_max_body_size == kNginxDefaultBody) {
         core->client_max_body_size = 0;
+    }
+    if (own.pass != PassKind::unset && core->client_body_buffer_size == 2 * ngx_pagesize) {
+        core->client_body_buffer_size = kBodyBuffer;
     }
 }
 

@@ -32,7 +32,7 @@ ngx_ssl_t *tls_context(ngx_conf_t *cf, const Provider &provider, std::string &wr
         ngx_http_conf_get_module_main_conf(cf, ngx_http_llm_module));
     for (const auto &other : main->config->providers) {
         if (other->ssl != nullptr && other->ssl_verify == provider.ssl_verify &&
-            other->ssl_trusted_certificate == provider.ssl_trusted_certificate) {
+            other->ssl_trusted_certificate.text == provider.ssl_trusted_certificate.text) {
             return other->ssl;
         }
     }
@@ -52,7 +52,7 @@ ngx_ssl_t *tls_context(ngx_conf_t *cf, const Provider &provider, std::string &wr
     cleanup->data = ssl;
 
     if (provider.ssl_verify) {
-        std::string path = provider.ssl_trusted_certificate;
+        std::string path = provider.ssl_trusted_certificate.text;
         if (path.empty()) {
             path = system_certificates();
         }

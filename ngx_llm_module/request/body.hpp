@@ -15,6 +15,7 @@ class RequestBody {
 
     std::string_view view() const { return {data_, size_}; }
     bool is_too_large() const { return is_too_large_; }
+    bool has_backslash() const { return has_backslash_; }
 
     // Before anything is read. False: it is too large already.
     bool expect(off_t content_length, size_t limit);
@@ -32,7 +33,11 @@ class RequestBody {
     size_t capacity_ = 0;
     size_t limit_ = 0;
     bool is_too_large_ = false;
+    bool has_backslash_ = false;
 };
+
+// Gives the spare buffers back when the worker ends.
+void free_spare_bodies();
 
 // Puts our filter in front of nginx's own ones.
 void install_body_filter();

@@ -42,6 +42,23 @@ std::string_view path_below(const ngx_http_request_t *r, const ngx_http_llm_loc_
     return path;
 }
 
+bool loc_has_prefix(const ngx_http_llm_loc_conf_t &loc) { return loc.location.len > 0; }
+
+// An exact location, or one of a regular expression, does not say where the API begins.
+ClientEndpoint find_at_end(std::string_view path) {
+    for (;;) {
+        ClientEndpoint found = find_endpoint(path);
+        if (found.operation != Operation::unknown) {
+            return found;
+        }
+        size_t slash = path.find('/', 1);
+        if (slash == std::string_view::npos) {
+            return found;
+        }
+        path.remove_prefix(slash);
+    }
+}
+
 // llm_pass models, PROVIDER or a variable that holds one of them. False: no such provider.
 bool find_target(LlmRequest &request) {
     const ngx_http_llm_loc_conf_t &loc = request.loc;
@@ -110,7 +127,7 @@ ngx_int_t handle_request(ngx_http_request_t *r) {
     }
     LlmRequest &request = *made;
     std::string_view path = path_below(r, request.loc);
-    request.endpoint = find_endpoint(path);
+    request.endpoint = loc_has_prefix(request.loc) ? find_endpoint(path) : find_at_end(path);
     request.client = request.endpoint.dialect != nullptr ? request.endpoint.dialect
                                                          : &dialect_by_headers(r);
     if (!find_target(request)) {

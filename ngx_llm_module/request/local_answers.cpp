@@ -16,7 +16,7 @@ void for_each_name(const Config &config, Visit visit) {
         if (!model->is_wildcard()) {
             visit(*model, model->name);
         }
-        for (const std::string &alias : model->aliases) {
+        for (const auto &[alias, place] : model->aliases) {
             visit(*model, alias);
         }
     }

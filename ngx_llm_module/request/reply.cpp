@@ -113,7 +113,11 @@ void reply_error(LlmRequest &request, ErrorClass error_class, std::string_view w
     Arena arena;
     ApiError error;
     error.error_class = error_class;
-    error.message = json::escape(what, arena);
+    std::string text;
+    if (!param.empty() && request.client->id == DialectId::anthropic) {
+        text.append(param).append(": ");       // this dialect has no member for it
+    }
+    error.message = json::escape(text.append(what), arena);
     error.code = json::escape(code, arena);
     error.param = json::escape(param, arena);
     reply_error(request, error);

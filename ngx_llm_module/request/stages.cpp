@@ -11,8 +11,18 @@ namespace {
 
 enum class Next : uint8_t { stage, wait, done };
 
+// nginx keeps the buffer that the body came through until the request ends, hours for a stream.
+void free_receive_buffer(ngx_http_request_t *r) {
+    ngx_http_request_body_t *rb = r->request_body;
+    if (rb != nullptr && rb->buf != nullptr && rb->buf->start != nullptr && r->stream == nullptr &&
+        ngx_pfree(r->pool, rb->buf->start) == NGX_OK) {
+        rb->buf = nullptr;
+    }
+}
+
 // The body is here: whole, small enough, not compressed any more.
 Next receive(LlmRequest &request) {
+    free_receive_buffer(request.r);
     if (request.body.is_too_large()) {
         reply_error(request, ErrorClass::too_large, "the request body is too large");
         return Next::done;
@@ -56,6 +66,10 @@ Next understand(LlmRequest &request) {
     }
     request.envelope = *envelope;
     request.model = json::unescape(envelope->model, request.arena);
+    if (request.model.empty()) {
+        reply_error(request, ErrorClass::invalid_request, "must not be empty", {}, "model");
+        return Next::done;
+    }
     return Next::stage;
 }
 

@@ -20,6 +20,9 @@ NetAttempt::NetAttempt(LlmRequest &request, OutgoingRequest outgoing, AnswerSink
 
 NetAttempt::~NetAttempt() {
     state_.addresses.forget(*this);
+    if (c_ != nullptr) {
+        close_state();
+    }
     if (timer_.timer_set) {
         ngx_del_timer(&timer_);
     }
@@ -56,6 +59,22 @@ void NetAttempt::note_state() {
     upstream_state_ = r->upstream_states->nelts - 1;
 }
 
+ngx_http_upstream_state_t *NetAttempt::upstream_state() {
+    ngx_array_t *states = request_.r->upstream_states;
+    if (states == nullptr || states->nelts <= upstream_state_) {
+        return nullptr;
+    }
+    return static_cast<ngx_http_upstream_state_t *>(states->elts) + upstream_state_;
+}
+
+void NetAttempt::close_state() {
+    if (ngx_http_upstream_state_t *state = upstream_state()) {
+        state->response_time = ngx_current_msec - request_.ledger.attempt_began;
+        state->bytes_received = bytes_received_;
+        state->response_length = body_bytes_;
+    }
+}
+
 void NetAttempt::enter(Phase phase) {
     phase_ = phase;
     phase_began_ = ngx_current_msec;
@@ -70,10 +89,8 @@ void NetAttempt::enter(Phase phase) {
 
 void NetAttempt::on_first_content() {
     enter(Phase::streaming);
-    outgoing_.made.clear();
-    outgoing_.made.shrink_to_fit();
-    outgoing_.head.clear();
-    outgoing_.head.shrink_to_fit();
+    std::vector<char>().swap(outgoing_.made);
+    std::string().swap(outgoing_.head);
     std::vector<ngx_buf_t>().swap(bufs_);
     std::vector<ngx_chain_t>().swap(links_);
     unsent_ = nullptr;               // an answer that comes before the request is out ends it
@@ -171,14 +188,12 @@ void NetAttempt::send() {
 void NetAttempt::read() {
     ngx_connection_t *c = c_;
     c->log->action = const_cast<char *>("reading answer of provider");
-    while (sink_.wants_more()) {
+    // `ready` says whether a read can bring anything: asking the kernel once more to hear "no"
+    // would cost every event a system call.
+    while (c->read->ready && sink_.wants_more()) {
         char *buffer = worker().read_buffer;
         ssize_t size = c->recv(c, reinterpret_cast<u_char *>(buffer), Worker::kReadSize);
         if (size == NGX_AGAIN) {
-            if (c->write->error) {
-                broken(Broken::reset);       // it hung up before it had the whole request
-                return;
-            }
             break;
         }
         if (size == 0) {
@@ -193,14 +208,13 @@ void NetAttempt::read() {
         if (phase_ == Phase::streaming) {
             phase_began_ = ngx_current_msec;
         }
-        auto *states = static_cast<ngx_http_upstream_state_t *>(request_.r->upstream_states->elts);
-        states[upstream_state_].bytes_received += size;
+        bytes_received_ += size;
         if (!consume({buffer, size_t(size)})) {
             return;
         }
     }
-    if (ngx_handle_read_event(c->read, 0) != NGX_OK) {
-        broken(Broken::reset);
+    if (c->write->error || ngx_handle_read_event(c->read, 0) != NGX_OK) {
+        broken(Broken::reset);       // write error: it hung up before it had the whole request
     }
 }
 
@@ -221,10 +235,10 @@ bool NetAttempt::consume(std::string_view bytes) {
                 head_.reset();
                 continue;
             }
-            auto *states =
-                static_cast<ngx_http_upstream_state_t *>(request_.r->upstream_states->elts);
-            states[upstream_state_].status = head_.status();
-            states[upstream_state_].header_time = ngx_current_msec - phase_began_;
+            if (ngx_http_upstream_state_t *state = upstream_state()) {
+                state->status = head_.status();
+                state->header_time = ngx_current_msec - phase_began_;
+            }
             if (!body_.begin(head_)) {
                 broken(Broken::malformed);
                 return false;
@@ -258,9 +272,7 @@ bool NetAttempt::consume(std::string_view bytes) {
         }
         rest_of_read_ = bytes;               // for finish(), should the sink have enough now
         if (!run->empty()) {
-            auto *states =
-                static_cast<ngx_http_upstream_state_t *>(request_.r->upstream_states->elts);
-            states[upstream_state_].response_length += off_t(run->size());
+            body_bytes_ += off_t(run->size());
             if (!sink_.on_body(*run)) {
                 return false;
             }
@@ -289,12 +301,10 @@ void NetAttempt::broken(Broken why) {
     if (timer_.timer_set) {
         ngx_del_timer(&timer_);
     }
-    auto *states = request_.r->upstream_states;
-    if (states != nullptr && states->nelts > upstream_state_) {
-        auto &state = static_cast<ngx_http_upstream_state_t *>(states->elts)[upstream_state_];
-        state.status = state.status != 0 ? state.status : NGX_HTTP_BAD_GATEWAY;
-        state.response_time = ngx_current_msec - request_.ledger.attempt_began;
+    if (ngx_http_upstream_state_t *state = upstream_state(); state != nullptr && state->status == 0) {
+        state->status = NGX_HTTP_BAD_GATEWAY;
     }
+    close_state();
     std::string_view text = describe(why);
     bool is_stale = is_reused_ && !has_answer_ && (why == Broken::reset || why == Broken::closed);
     if (is_stale) {
@@ -318,8 +328,7 @@ void NetAttempt::finish() {
     if (timer_.timer_set) {
         ngx_del_timer(&timer_);
     }
-    auto *states = static_cast<ngx_http_upstream_state_t *>(request_.r->upstream_states->elts);
-    states[upstream_state_].response_time = ngx_current_msec - request_.ledger.attempt_began;
+    close_state();
     if (c_ == nullptr) {
         return;
     }

@@ -40,36 +40,40 @@ class NetAttempt final : public Attempt, private AddressWaiter {
     void broken(Broken why);
     void enter(Phase phase);
     void note_state();
+    void close_state();
+    ngx_http_upstream_state_t *upstream_state();
     static void on_event(ngx_event_t *ev);
     static void on_timer(ngx_event_t *ev);
 
+    // What every event of a stream touches stands together, in as few cache lines as can be.
     LlmRequest &request_;
     AnswerSink &sink_;
-    EndpointState &state_;
-    OutgoingRequest outgoing_;
-    Timeouts timeouts_;
-
-    ngx_peer_connection_t peer_ = {};
     ngx_connection_t *c_ = nullptr;
-    std::string address_;                  // sockaddr bytes of the current peer
-    ngx_str_t peer_name_ = {};             // for $upstream_addr
-    size_t addresses_left_ = 0;
-    size_t upstream_state_ = 0;            // index in r->upstream_states
-
-    std::vector<ngx_buf_t> bufs_;
-    std::vector<ngx_chain_t> links_;
-    ngx_chain_t *unsent_ = nullptr;
-
-    wire::HttpHead head_;
-    wire::HttpBody body_;
-    std::string_view rest_of_read_;        // valid during a call to the sink only
-    ngx_event_t timer_ = {};
     ngx_msec_t phase_began_ = 0;           // for `streaming`: the last bytes of the provider
+    off_t bytes_received_ = 0;
+    off_t body_bytes_ = 0;
+    std::string_view rest_of_read_;        // valid during a call to the sink only
+    ngx_chain_t *unsent_ = nullptr;
+    wire::HttpBody body_;
     Phase phase_ = Phase::connecting;
     bool is_reused_ = false;
     bool is_connected_ = false;
     bool has_answer_ = false;              // a byte of the answer came
     bool may_keep_ = true;
+    wire::HttpHead head_;
+
+    EndpointState &state_;
+    OutgoingRequest outgoing_;
+    Timeouts timeouts_;
+    ngx_event_t timer_ = {};
+
+    ngx_peer_connection_t peer_ = {};
+    std::string address_;                  // sockaddr bytes of the current peer
+    ngx_str_t peer_name_ = {};             // for $upstream_addr
+    size_t addresses_left_ = 0;
+    size_t upstream_state_ = 0;            // index in r->upstream_states
+    std::vector<ngx_buf_t> bufs_;
+    std::vector<ngx_chain_t> links_;
 };
 
 }  // namespace llm

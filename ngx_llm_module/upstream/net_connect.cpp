@@ -126,8 +126,9 @@ void NetAttempt::on_connected() {
     }
     is_connected_ = true;
     (void) ngx_tcp_nodelay(c_);          // small requests must not wait for an acknowledgement
-    auto *states = static_cast<ngx_http_upstream_state_t *>(request_.r->upstream_states->elts);
-    states[upstream_state_].connect_time = ngx_current_msec - phase_began_;
+    if (ngx_http_upstream_state_t *state = upstream_state()) {
+        state->connect_time = ngx_current_msec - phase_began_;
+    }
     if (outgoing_.endpoint->tls) {
         start_tls();
         return;

@@ -178,13 +178,13 @@ Status splice(LlmRequest &request, const Target &target, const Provider &provide
     }
     // The texts of all edits in one string, so that the pieces stay where they are.
     for (const Edit &edit : edits) {
-        out.made.append(edit.text);
+        out.made.insert(out.made.end(), edit.text.begin(), edit.text.end());
     }
     size_t at = 0;
     size_t made = 0;
     for (const Edit &edit : edits) {
         out.body.push_back(body.substr(at, edit.begin - at));
-        out.body.push_back(std::string_view(out.made).substr(made, edit.text.size()));
+        out.body.emplace_back(out.made.data() + made, edit.text.size());
         made += edit.text.size();
         at = edit.end;
     }
@@ -215,14 +215,14 @@ Status translate(LlmRequest &request, const Target &target, const Provider &prov
     json::Writer writer(rendered);
     LLM_TRY(provider.dialect->render_request(*request.ir, target, request.arena, writer,
                                              request.notes));
-    out.made = rendered.view();
+    std::string_view body = rendered.view();
+    out.made.assign(body.begin(), body.end());
     if (!provider.params.empty()) {
-        Result<json::Value> root = worker().parse_unpadded(out.made);
-        if (root) {
-            out.made.insert(root->offset() + 1, missing_params(provider, *root));
-        }
+        Result<json::Value> root = worker().parse_unpadded(body);
+        std::string params = root ? missing_params(provider, *root) : std::string();
+        out.made.insert(out.made.begin() + 1, params.begin(), params.end());
     }
-    out.body.push_back(out.made);
+    out.body.emplace_back(out.made.data(), out.made.size());
     return {};
 }
 

@@ -37,7 +37,9 @@ Result<json::Value> Worker::parse_body(const LlmRequest &request, bool is_first)
     if (parsed_for_ == &request && !is_first) {
         return parsed_body_;
     }
-    Result<json::Value> root = parse(request.body.view());
+    json::Limits limits;
+    limits.has_no_backslash = !request.body.has_backslash();
+    Result<json::Value> root = parse(request.body.view(), limits);
     if (root) {
         parsed_for_ = &request;
         parsed_body_ = *root;
@@ -63,6 +65,7 @@ bool start_worker(const Config &config) {
 void stop_worker() {
     delete current;
     current = nullptr;
+    free_spare_bodies();
 }
 
 }  // namespace llm

@@ -31,6 +31,8 @@ struct Limits {
     // Unpaired surrogates: refused in requests; passed on in answers, where an escape pair may
     // be cut in half between two events.
     bool allow_lone_surrogates = false;
+    // The caller has looked already (cheap while it copied the bytes): saves a pass over them.
+    bool has_no_backslash = false;
 };
 
 // One value, or one member name, of the document. Children follow their parent at once; `next`

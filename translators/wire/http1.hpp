@@ -37,12 +37,12 @@ class HttpHead {
   private:
     Status parse();
 
+    bool complete_ = false;
+    bool is_http10_ = false;
+    uint16_t status_ = 0;
+    size_t max_head_;
     std::string bytes_;
     std::vector<HttpHeader> headers_;
-    size_t max_head_;
-    uint16_t status_ = 0;
-    bool is_http10_ = false;
-    bool complete_ = false;
 };
 
 // Takes the framing off a body: chunked, a length, or until the connection ends.

@@ -24,7 +24,7 @@
 #
 # conf($p, %o): $p serves both dialects, each with a base_url of its own. Options: models (more
 # llm_model blocks), location, server, http (more directives of that level), provider (more
-# lines of both providers). Its access log is read by log_lines and last_log.
+# lines of both providers). next_log reads its access log, in_flight its number of requests.
 
 package LLM::Pair;
 
@@ -232,26 +232,19 @@ sub error_frame {
 
 # What the gateway says of itself
 
-# The lines of the access log once there are $n, decoded; a line that is no JSON gives undef.
-sub log_lines {
-    my ($t, $n) = @_;
-    my $deadline = time + slow(5);
-    my @lines;
-
-    while (1) {
-        @lines = split /\n/, $t->slurp('logs/llm.log');
-        last if @lines >= $n || time > $deadline;
-        nap(0.005);
-    }
-    return map { try_json($_) } @lines;
-}
-
-# Waits for the log line after those that $seen (a reference to a number) counts already.
+# Waits for the line of the access log after those that $seen (a reference to a number) counts
+# already; a line that is no JSON gives an empty hash.
 sub next_log {
     my ($t, $seen) = @_;
-    my @lines = log_lines($t, ++$$seen);
+    my $deadline = time + slow(5);
+    my $n = $$seen++;
 
-    return $lines[$$seen - 1] || {};
+    while (1) {
+        my @lines = split /^/, $t->slurp('logs/llm.log');
+        return try_json($lines[$n]) || {} if @lines > $n && $lines[$n] =~ /\n\z/;
+        return {} if time > $deadline;
+        nap(0.005);
+    }
 }
 
 sub in_flight {

@@ -37,7 +37,10 @@ sub close_fds {
     opendir(my $dir, '/proc/self/fd') or return;
     my @fds = grep { /^\d+$/ && !$keep{$_} } readdir $dir;
     closedir $dir;
-    POSIX::close($_) for @fds;
+    # The numbers stay occupied: Perl still counts references of the handles that had them, and a
+    # socket accepted on such a number later would not be closed when its own handle is.
+    open(my $null, '+<', '/dev/null') or return;
+    POSIX::dup2(fileno $null, $_) for grep { $_ != fileno $null } @fds;
     return;
 }
 
