@@ -11,6 +11,8 @@ namespace llm {
 namespace {
 
 constexpr size_t kMaxErrorBody = 64 * 1024;
+// A length that is believed before the bytes come.
+constexpr off_t kMaxExpected = 1024 * 1024;
 // Events without content that may come before the first content.
 constexpr size_t kMaxHeld = 1024 * 1024;
 
@@ -69,8 +71,13 @@ bool Answer::on_head(const wire::HttpHead &head) {
     }
     if (request_.is_stream() && is_event_stream(head.find("content-type"))) {
         start_relay();
-    } else {
-        mode_ = Mode::whole;
+        return true;
+    }
+    mode_ = Mode::whole;
+    std::string_view length = head.find("content-length");
+    off_t expected = ngx_atoof((u_char *) length.data(), length.size());
+    if (expected > 0 && expected <= kMaxExpected) {
+        whole_.reserve(size_t(expected) + json::kPadding);
     }
     return true;
 }
@@ -99,10 +106,10 @@ bool Answer::take(std::string_view bytes) {
     switch (mode_) {
     case Mode::stream:
         relay_->feed(bytes);
-        return deliver();
+        return true;
     case Mode::raw:
         raw_.append(bytes);
-        return request_.downstream.write(raw_, false);
+        return true;
     case Mode::error:
         whole_.append(bytes.substr(0, kMaxErrorBody - whole_.size()));
         if (whole_.size() == kMaxErrorBody) {
@@ -121,6 +128,13 @@ bool Answer::take(std::string_view bytes) {
         break;
     }
     return true;
+}
+
+bool Answer::on_pause() {
+    if (mode_ == Mode::stream) {
+        return deliver();
+    }
+    return mode_ != Mode::raw || request_.downstream.write(raw_, false);
 }
 
 // The first content, the end, or a failure may have come.
@@ -162,12 +176,11 @@ bool Answer::commit() {
     return true;
 }
 
-bool Answer::on_event(const ir::StreamEvent &event) {
+void Answer::on_event(const ir::StreamEvent &event) {
     if (relay_ == nullptr) {
         start_relay();
     }
     relay_->event(event);
-    return deliver();
 }
 
 bool Answer::wants_more() const {

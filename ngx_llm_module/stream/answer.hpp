@@ -21,10 +21,11 @@ class Answer final : public AnswerSink {
 
     bool on_head(const wire::HttpHead &head) override;
     bool on_body(std::string_view bytes) override;
+    bool on_pause() override;
     void on_end() override;
     void on_broken(Broken why) override;
     void on_stale() override;
-    bool on_event(const ir::StreamEvent &event) override;
+    void on_event(const ir::StreamEvent &event) override;
     void on_response(const ir::Response &response) override;
     void on_error(const ApiError &error) override { fail(error); }
     bool wants_more() const override;

@@ -30,13 +30,15 @@ class AnswerSink {
   public:
     virtual bool on_head(const wire::HttpHead &head) = 0;
     virtual bool on_body(std::string_view bytes) = 0;     // readable json::kPadding past its end
+    // All that one read brought was told: what it became leaves in one write.
+    virtual bool on_pause() = 0;
     virtual void on_end() = 0;                            // the body is complete
     virtual void on_broken(Broken why) = 0;
     // A connection that was kept idle died under the request before a byte of the answer came:
     // not the deployment's fault, a new connection is tried.
     virtual void on_stale() = 0;
-    // For answers that are made here: events or a whole answer instead of bytes.
-    virtual bool on_event(const ir::StreamEvent &event) = 0;
+    // For answers that are made here: events (then a pause) or a whole answer instead of bytes.
+    virtual void on_event(const ir::StreamEvent &event) = 0;
     virtual void on_response(const ir::Response &response) = 0;
     virtual void on_error(const ApiError &error) = 0;
     // False: the client is slow, read no further until resume().

@@ -9,6 +9,9 @@
 namespace llm {
 namespace {
 
+// Events that leave in one write when nothing has to wait.
+constexpr size_t kBatch = 64;
+
 constexpr std::string_view kReply =
     "Hello! This is the mock provider of ngx_http_llm_module: your request arrived, and no model "
     "was asked.";
@@ -99,8 +102,7 @@ JsonText MockAttempt::piece(size_t number) const {
     return words_[number % words_.size()];
 }
 
-// False: this object may be gone.
-bool MockAttempt::send(ir::EventKind kind, JsonText text) {
+void MockAttempt::send(ir::EventKind kind, JsonText text) {
     ir::StreamEvent event;
     event.kind = kind;
     event.text = text;
@@ -114,7 +116,7 @@ bool MockAttempt::send(ir::EventKind kind, JsonText text) {
         event.usage = &usage_;
     }
     event.native.bytes = "stop";
-    return sink_.on_event(event);
+    sink_.on_event(event);
 }
 
 void MockAttempt::play() {
@@ -134,9 +136,8 @@ void MockAttempt::play() {
     }
     if (!has_begun_) {
         has_begun_ = true;
-        if (!send(ir::EventKind::start) || !send(ir::EventKind::open)) {
-            return;
-        }
+        send(ir::EventKind::start);
+        send(ir::EventKind::open);
     }
     size_t last = script_.cut_after >= 0 && size_t(script_.cut_after) < pieces_
                       ? size_t(script_.cut_after)
@@ -145,22 +146,30 @@ void MockAttempt::play() {
         if (!sink_.wants_more()) {
             return;
         }
-        if (!send(ir::EventKind::delta, piece(sent_++))) {
+        send(ir::EventKind::delta, piece(sent_++));
+        bool waits = script_.interval > 0 && sent_ < pieces_;
+        if (waits) {
+            wait(script_.interval, timeouts_.idle, Broken::idle_timeout);
+        }
+        if ((waits || sent_ % kBatch == 0) && !sink_.on_pause()) {
             return;
         }
-        if (script_.interval > 0 && sent_ < pieces_) {
-            wait(script_.interval, timeouts_.idle, Broken::idle_timeout);
+        if (waits) {
             return;
         }
     }
     is_over_ = true;
     if (last < pieces_) {
-        sink_.on_broken(Broken::cut);
+        if (sink_.on_pause()) {
+            sink_.on_broken(Broken::cut);
+        }
         return;
     }
-    if (send(ir::EventKind::close) && send(ir::EventKind::usage) && send(ir::EventKind::finish)) {
-        (void) send(ir::EventKind::end);
-    }
+    send(ir::EventKind::close);
+    send(ir::EventKind::usage);
+    send(ir::EventKind::finish);
+    send(ir::EventKind::end);
+    (void) sink_.on_pause();
 }
 
 void MockAttempt::answer_whole() {

@@ -19,7 +19,7 @@ class MockAttempt final : public Attempt {
     void play();                      // as far as time and the client allow
     void wait(ngx_msec_t time, ngx_msec_t limit, Broken when_over);
     void answer_whole();
-    bool send(ir::EventKind kind, JsonText text = {});
+    void send(ir::EventKind kind, JsonText text = {});
     JsonText piece(size_t number) const;
     static void on_timer(ngx_event_t *ev);
 

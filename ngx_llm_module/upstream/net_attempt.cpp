@@ -282,7 +282,7 @@ bool NetAttempt::consume(std::string_view bytes) {
             return false;
         }
     }
-    return true;
+    return !head_.complete() || sink_.on_pause();
 }
 
 void NetAttempt::on_eof() {

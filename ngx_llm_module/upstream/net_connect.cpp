@@ -22,7 +22,6 @@ ngx_resolver_t *resolver_of(ngx_http_request_t *r, const Config &config) {
 }  // namespace
 
 void NetAttempt::start() {
-    enter(Phase::connecting);
     if (ngx_connection_t *idle = state_.idle.take()) {
         is_reused_ = true;
         is_connected_ = true;
@@ -34,6 +33,7 @@ void NetAttempt::start() {
         send();
         return;
     }
+    enter(Phase::connecting);
     if (state_.addresses.ready(resolver_of(request_.r, request_.config), *this)) {
         on_addresses();
     }

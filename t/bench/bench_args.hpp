@@ -14,18 +14,18 @@
 namespace bench {
 
 class ArgReader {
-public:
-    ArgReader(int argc, char** argv) : program_(argv[0]), words_(argv + 1, argv + argc) {
+  public:
+    ArgReader(int argc, char **argv) : program_(argv[0]), words_(argv + 1, argv + argc) {
         used_.resize(words_.size(), false);
     }
 
     // Sets `value` when `--name N` is present and low <= N <= high.
-    void number(const char* name, long long& value, long long low, long long high) {
-        const char* word = take_value(name);
+    void number(const char *name, long long &value, long long low, long long high) {
+        const char *word = take_value(name);
         if (word == nullptr) {
             return;
         }
-        char* end = nullptr;
+        char *end = nullptr;
         long long parsed = strtoll(word, &end, 10);
         if (*word == '\0' || *end != '\0' || parsed < low || parsed > high) {
             fprintf(stderr, "%s: %s wants a number from %lld to %lld, not \"%s\"\n", program_, name,
@@ -35,20 +35,20 @@ public:
         value = parsed;
     }
 
-    void text(const char* name, std::string& value) {
-        if (const char* word = take_value(name)) {
+    void text(const char *name, std::string &value) {
+        if (const char *word = take_value(name)) {
             value = word;
         }
     }
 
     // Appends every `--name VALUE`, for options that may repeat.
-    void texts(const char* name, std::vector<std::string>& values) {
-        while (const char* word = take_value(name)) {
+    void texts(const char *name, std::vector<std::string> &values) {
+        while (const char *word = take_value(name)) {
             values.push_back(word);
         }
     }
 
-    bool flag(const char* name) {
+    bool flag(const char *name) {
         for (size_t i = 0; i < words_.size(); i++) {
             if (!used_[i] && strcmp(words_[i], name) == 0) {
                 used_[i] = true;
@@ -58,7 +58,7 @@ public:
         return false;
     }
 
-    void finish(const char* usage) {
+    void finish(const char *usage) {
         bool wants_help = flag("--help") || flag("-h");
         for (size_t i = 0; i < words_.size() && !wants_help; i++) {
             if (!used_[i]) {
@@ -73,8 +73,8 @@ public:
         }
     }
 
-private:
-    const char* take_value(const char* name) {
+  private:
+    const char *take_value(const char *name) {
         for (size_t i = 0; i < words_.size(); i++) {
             if (used_[i] || strcmp(words_[i], name) != 0) {
                 continue;
@@ -89,8 +89,8 @@ private:
         return nullptr;
     }
 
-    const char* program_;
-    std::vector<char*> words_;
+    const char *program_;
+    std::vector<char *> words_;
     std::vector<bool> used_;
 };
 

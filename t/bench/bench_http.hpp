@@ -52,7 +52,7 @@ inline void die_with_parent() {
 }
 
 // Like epoll_wait() with a time-out in ns, so that a beat of some milliseconds is kept exactly.
-inline int wait_events(int epoll_fd, epoll_event* events, size_t size, int64_t timeout_ns) {
+inline int wait_events(int epoll_fd, epoll_event *events, size_t size, int64_t timeout_ns) {
     timeout_ns = std::max<int64_t>(0, timeout_ns);
     timespec span;
     span.tv_sec = timeout_ns / kNsPerSecond;
@@ -112,7 +112,7 @@ inline bool header_has_token(std::string_view value, std::string_view token) {
 }
 
 // Reads decimal digits only; false when there is anything else or too many of them.
-inline bool parse_decimal(std::string_view text, uint64_t& value) {
+inline bool parse_decimal(std::string_view text, uint64_t &value) {
     if (text.empty() || text.size() > 18) {
         return false;
     }
@@ -127,7 +127,7 @@ inline bool parse_decimal(std::string_view text, uint64_t& value) {
 }
 
 class ChunkedDecoder {
-public:
+  public:
     void reset() { *this = ChunkedDecoder(); }
     bool is_done() const { return state_ == State::done; }
     bool is_bad() const { return state_ == State::bad; }
@@ -135,7 +135,7 @@ public:
     // Hands the data in `input` to sink(string_view), as far as the body goes, and returns how many
     // bytes were used; fewer than given only when the body is done or bad.
     template <class Sink>
-    size_t feed(std::string_view input, Sink&& sink) {
+    size_t feed(std::string_view input, Sink &&sink) {
         size_t at = 0;
         while (at < input.size() && state_ != State::done && state_ != State::bad) {
             if (state_ == State::data) {
@@ -153,43 +153,43 @@ public:
         return at;
     }
 
-private:
+  private:
     enum class State { size, extension, data, data_end, trailer_start, trailer, done, bad };
 
     void step(char c) {
         switch (state_) {
-        case State::size:
-            on_size_char(c);
-            return;
-        case State::extension:
-            if (c == '\n') {
-                begin_data();
-            }
-            return;
-        case State::data_end:
-            if (c == '\n') {
-                state_ = State::size;
-                digits_ = 0;
-            } else if (c != '\r') {
-                state_ = State::bad;
-            }
-            return;
-        case State::trailer_start:
-            if (c == '\n') {
-                state_ = State::done;
-            } else if (c != '\r') {
-                state_ = State::trailer;
-            }
-            return;
-        case State::trailer:
-            if (c == '\n') {
-                state_ = State::trailer_start;
-            }
-            return;
-        case State::data:
-        case State::done:
-        case State::bad:
-            return;
+            case State::size:
+                on_size_char(c);
+                return;
+            case State::extension:
+                if (c == '\n') {
+                    begin_data();
+                }
+                return;
+            case State::data_end:
+                if (c == '\n') {
+                    state_ = State::size;
+                    digits_ = 0;
+                } else if (c != '\r') {
+                    state_ = State::bad;
+                }
+                return;
+            case State::trailer_start:
+                if (c == '\n') {
+                    state_ = State::done;
+                } else if (c != '\r') {
+                    state_ = State::trailer;
+                }
+                return;
+            case State::trailer:
+                if (c == '\n') {
+                    state_ = State::trailer_start;
+                }
+                return;
+            case State::data:
+            case State::done:
+            case State::bad:
+                return;
         }
     }
 

@@ -38,7 +38,9 @@ constexpr uint64_t kHopelessErrors = 1000;
 
 volatile sig_atomic_t g_stop_asked = 0;
 
-void on_stop_signal(int) { g_stop_asked = 1; }
+void on_stop_signal(int) {
+    g_stop_asked = 1;
+}
 
 struct Counts {
     uint64_t issued = 0;
@@ -82,13 +84,14 @@ struct Timer {
     size_t slot;
     uint32_t generation;
     TimerKind kind;
-    bool operator>(const Timer& other) const { return due_ns > other.due_ns; }
+    bool operator>(const Timer &other) const { return due_ns > other.due_ns; }
 };
 
 class LoadGenerator {
-public:
-    explicit LoadGenerator(const Options& options)
-        : options_(options), request_(make_request(options)),
+  public:
+    explicit LoadGenerator(const Options &options)
+        : options_(options),
+          request_(make_request(options)),
           slots_(static_cast<size_t>(options.connections)),
           random_(static_cast<uint64_t>(options.seed) * 0x9e3779b97f4a7c15ULL + 1) {
         read_buffer_.resize(kReadBufferBytes);
@@ -96,7 +99,7 @@ public:
 
     int run();
 
-private:
+  private:
     bool is_over();
     bool may_issue() const;
     void schedule_starts();
@@ -112,16 +115,16 @@ private:
     void on_readable(size_t index);
     void on_progress(size_t index, ResponseReader::Progress progress, int64_t now_ns);
     void on_first_event(size_t index, int64_t now_ns);
-    void on_lost(size_t index, const char* what);
+    void on_lost(size_t index, const char *what);
     void finish_response(size_t index, int64_t now_ns);
-    void fail(size_t index, const std::string& what);
+    void fail(size_t index, const std::string &what);
     void end_exchange(size_t index, bool keeps_connection);
     void cancel(size_t index);
-    void count_events(Slot& slot);
-    void close_slot(Slot& slot);
+    void count_events(Slot &slot);
+    void close_slot(Slot &slot);
     void set_interest(size_t index, uint32_t interest);
     void note_ready();
-    void note_problem(const std::string& what);
+    void note_problem(const std::string &what);
     uint64_t next_random();
     void print_ready() const;
     void print_result(int64_t now_ns) const;
@@ -166,7 +169,7 @@ int LoadGenerator::run() {
         int count = wait_events(epoll_fd_, events.data(), events.size(),
                                 restarts_.empty() ? until_ns - monotonic_ns() : 0);
         for (int i = 0; i < count; i++) {
-            const epoll_event& event = events[static_cast<size_t>(i)];
+            const epoll_event &event = events[static_cast<size_t>(i)];
             size_t index = event.data.u64 & 0xffffffff;
             if (slots_[index].fd >= 0 && slots_[index].generation == event.data.u64 >> 32) {
                 on_event(index, event.events);
@@ -184,7 +187,7 @@ int LoadGenerator::run() {
         }
     }
     int64_t end_ns = options_.stays() ? monotonic_ns() : last_answer_ns_;
-    for (Slot& slot : slots_) {
+    for (Slot &slot : slots_) {
         if (slot.fd >= 0) {
             bool is_unfinished = slot.state == State::connecting || slot.state == State::sending ||
                                  slot.state == State::waiting;
@@ -248,7 +251,7 @@ void LoadGenerator::run_timers() {
     while (!timers_.empty() && timers_.top().due_ns <= monotonic_ns()) {
         Timer timer = timers_.top();
         timers_.pop();
-        Slot& slot = slots_[timer.slot];
+        Slot &slot = slots_[timer.slot];
         if (timer.kind == TimerKind::start) {
             restarts_.push_back(timer.slot);
         } else if (slot.fd >= 0 && slot.generation == timer.generation) {
@@ -275,7 +278,7 @@ void LoadGenerator::run_restarts() {
 void LoadGenerator::check_timeouts() {
     int64_t oldest_ns = monotonic_ns() - options_.timeout_s * kNsPerSecond;
     for (size_t i = 0; i < slots_.size(); i++) {
-        Slot& slot = slots_[i];
+        Slot &slot = slots_[i];
         bool is_waiting = slot.state == State::connecting || slot.state == State::sending ||
                           slot.state == State::waiting;
         if (slot.fd >= 0 && is_waiting && slot.active_ns < oldest_ns) {
@@ -285,7 +288,7 @@ void LoadGenerator::check_timeouts() {
 }
 
 void LoadGenerator::start_exchange(size_t index) {
-    Slot& slot = slots_[index];
+    Slot &slot = slots_[index];
     counts_.issued++;
     slot.start_ns = slot.active_ns = monotonic_ns();
     if (slot.fd >= 0) {
@@ -298,7 +301,7 @@ void LoadGenerator::start_exchange(size_t index) {
 }
 
 void LoadGenerator::open_connection(size_t index) {
-    Slot& slot = slots_[index];
+    Slot &slot = slots_[index];
     slot.generation++;
     slot.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (slot.fd < 0) {
@@ -315,7 +318,7 @@ void LoadGenerator::open_connection(size_t index) {
     address.sin_family = AF_INET;
     address.sin_port = htons(static_cast<uint16_t>(options_.port));
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (connect(slot.fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0 &&
+    if (connect(slot.fd, reinterpret_cast<sockaddr *>(&address), sizeof(address)) != 0 &&
         errno != EINPROGRESS) {
         fail(index, std::string("connect: ") + strerror(errno));
         return;
@@ -328,15 +331,14 @@ void LoadGenerator::open_connection(size_t index) {
     if (options_.mode == Mode::cancel) {
         auto limit_ns = static_cast<uint64_t>(options_.cancel_ms * kNsPerMs);
         auto after_ns = static_cast<int64_t>(next_random() % (limit_ns + 1));
-        slot.leaves_with_rst =
-            options_.cancel_with == "rst" ||
-            (options_.cancel_with == "mix" && (next_random() >> 32) % 2 == 0);
+        slot.leaves_with_rst = options_.cancel_with == "rst" ||
+                               (options_.cancel_with == "mix" && (next_random() >> 32) % 2 == 0);
         timers_.push(Timer{slot.start_ns + after_ns, index, slot.generation, TimerKind::cancel});
     }
 }
 
 void LoadGenerator::begin_sending(size_t index) {
-    Slot& slot = slots_[index];
+    Slot &slot = slots_[index];
     slot.state = State::sending;
     slot.sent = 0;
     slot.received = 0;
@@ -346,7 +348,7 @@ void LoadGenerator::begin_sending(size_t index) {
 }
 
 void LoadGenerator::on_event(size_t index, uint32_t events) {
-    Slot& slot = slots_[index];
+    Slot &slot = slots_[index];
     if (slot.state == State::connecting) {
         int error = 0;
         socklen_t size = sizeof(error);
@@ -376,10 +378,10 @@ void LoadGenerator::on_event(size_t index, uint32_t events) {
 }
 
 void LoadGenerator::send_request(size_t index) {
-    Slot& slot = slots_[index];
+    Slot &slot = slots_[index];
     while (slot.sent < request_.size()) {
-        ssize_t size = send(slot.fd, request_.data() + slot.sent, request_.size() - slot.sent,
-                            MSG_NOSIGNAL);
+        ssize_t size =
+            send(slot.fd, request_.data() + slot.sent, request_.size() - slot.sent, MSG_NOSIGNAL);
         if (size < 0 && errno == EINTR) {
             continue;
         }
@@ -402,7 +404,7 @@ void LoadGenerator::send_request(size_t index) {
 }
 
 void LoadGenerator::on_readable(size_t index) {
-    Slot& slot = slots_[index];
+    Slot &slot = slots_[index];
     // One read per turn is enough: epoll tells again, and no client can starve the others.
     size_t limit = read_buffer_.size();
     if (options_.mode == Mode::slow) {
@@ -435,7 +437,7 @@ void LoadGenerator::on_readable(size_t index) {
 }
 
 void LoadGenerator::on_progress(size_t index, ResponseReader::Progress progress, int64_t now_ns) {
-    Slot& slot = slots_[index];
+    Slot &slot = slots_[index];
     if (progress == ResponseReader::Progress::bad) {
         fail(index, "not HTTP, or more than one answer");
         return;
@@ -461,7 +463,7 @@ void LoadGenerator::on_progress(size_t index, ResponseReader::Progress progress,
 }
 
 void LoadGenerator::on_first_event(size_t index, int64_t now_ns) {
-    Slot& slot = slots_[index];
+    Slot &slot = slots_[index];
     first_event_.add(now_ns - slot.start_ns);
     if (options_.mode == Mode::hold && slot.state == State::waiting) {
         slot.state = State::holding;
@@ -472,8 +474,8 @@ void LoadGenerator::on_first_event(size_t index, int64_t now_ns) {
 }
 
 // The server ended the connection where there was more to come.
-void LoadGenerator::on_lost(size_t index, const char* what) {
-    Slot& slot = slots_[index];
+void LoadGenerator::on_lost(size_t index, const char *what) {
+    Slot &slot = slots_[index];
     if (slot.state == State::holding || slot.state == State::stalled) {
         counts_.dropped++;
         note_problem("dropped by the server");
@@ -492,12 +494,12 @@ void LoadGenerator::on_lost(size_t index, const char* what) {
 }
 
 void LoadGenerator::finish_response(size_t index, int64_t now_ns) {
-    Slot& slot = slots_[index];
+    Slot &slot = slots_[index];
     last_answer_ns_ = now_ns;
     if (slot.reader.status != 200) {
         counts_.non_200++;
         note_problem("status " + std::to_string(slot.reader.status) + ": " +
-                             std::string(slot.reader.body_start().substr(0, 300)));
+                     std::string(slot.reader.body_start().substr(0, 300)));
         // Let nobody spin on a server that only refuses.
         if (counts_.non_200 >= kHopelessErrors && counts_.good == 0) {
             stop_issuing_ns_ = 0;
@@ -513,9 +515,9 @@ void LoadGenerator::finish_response(size_t index, int64_t now_ns) {
     }
     if (slot.reader.is_stream != options_.is_stream ||
         !slot.reader.is_good_answer(options_.dialect)) {
-        fail(index, options_.is_stream ? "a stream without its end, or with an error"
-                                       : "not an answer: " +
-                                             std::string(slot.reader.body_start().substr(0, 200)));
+        fail(index, options_.is_stream
+                        ? "a stream without its end, or with an error"
+                        : "not an answer: " + std::string(slot.reader.body_start().substr(0, 200)));
         return;
     }
     auto content_events = static_cast<long long>(slot.reader.counter.content_events);
@@ -530,7 +532,7 @@ void LoadGenerator::finish_response(size_t index, int64_t now_ns) {
     end_exchange(index, slot.reader.keeps_alive && slot.sent == request_.size());
 }
 
-void LoadGenerator::fail(size_t index, const std::string& what) {
+void LoadGenerator::fail(size_t index, const std::string &what) {
     counts_.errors++;
     note_problem(what);
     last_answer_ns_ = monotonic_ns();
@@ -538,7 +540,7 @@ void LoadGenerator::fail(size_t index, const std::string& what) {
 }
 
 void LoadGenerator::end_exchange(size_t index, bool keeps_connection) {
-    Slot& slot = slots_[index];
+    Slot &slot = slots_[index];
     count_events(slot);
     if (!keeps_connection || options_.mode == Mode::cancel) {
         close_slot(slot);
@@ -557,7 +559,7 @@ void LoadGenerator::end_exchange(size_t index, bool keeps_connection) {
 }
 
 void LoadGenerator::cancel(size_t index) {
-    Slot& slot = slots_[index];
+    Slot &slot = slots_[index];
     counts_.cancelled_unanswered += slot.received == 0 ? 1 : 0;
     last_answer_ns_ = monotonic_ns();
     if (slot.leaves_with_rst) {
@@ -574,13 +576,13 @@ void LoadGenerator::cancel(size_t index) {
     end_exchange(index, false);
 }
 
-void LoadGenerator::count_events(Slot& slot) {
+void LoadGenerator::count_events(Slot &slot) {
     counts_.events += slot.reader.counter.events;
     counts_.content_events += slot.reader.counter.content_events;
     slot.reader.counter.reset();
 }
 
-void LoadGenerator::close_slot(Slot& slot) {
+void LoadGenerator::close_slot(Slot &slot) {
     if (slot.fd >= 0) {
         close(slot.fd);
         slot.fd = -1;
@@ -594,7 +596,7 @@ void LoadGenerator::set_interest(size_t index, uint32_t interest) {
     epoll_ctl(epoll_fd_, EPOLL_CTL_MOD, slots_[index].fd, &event);
 }
 
-void LoadGenerator::note_problem(const std::string& what) {
+void LoadGenerator::note_problem(const std::string &what) {
     if (first_problem_.empty()) {
         first_problem_ = what;
     }
@@ -619,24 +621,24 @@ uint64_t LoadGenerator::next_random() {
 }
 
 void LoadGenerator::print_ready() const {
-    printf("{\"state\":\"ready\",\"ready\":%llu,\"errors\":%llu,\"non_200\":%llu,"
-           "\"first_problem\":%s}\n",
-           static_cast<unsigned long long>(counts_.ready),
-           static_cast<unsigned long long>(counts_.errors),
-           static_cast<unsigned long long>(counts_.non_200), json_text(first_problem_).c_str());
+    printf(
+        "{\"state\":\"ready\",\"ready\":%llu,\"errors\":%llu,\"non_200\":%llu,"
+        "\"first_problem\":%s}\n",
+        static_cast<unsigned long long>(counts_.ready),
+        static_cast<unsigned long long>(counts_.errors),
+        static_cast<unsigned long long>(counts_.non_200), json_text(first_problem_).c_str());
     fflush(stdout);
 }
 
 void LoadGenerator::print_result(int64_t now_ns) const {
     struct Row {
-        const char* name;
+        const char *name;
         double value;
         int decimals;
     };
     constexpr double kUs = 1000.0;
     auto number = [](auto value) { return static_cast<double>(value); };
-    double seconds =
-        number(std::max<int64_t>(1, now_ns - begin_ns_)) / number(kNsPerSecond);
+    double seconds = number(std::max<int64_t>(1, now_ns - begin_ns_)) / number(kNsPerSecond);
     const Row rows[] = {
         {"connections", number(options_.connections), 0},
         {"requests", number(counts_.issued), 0},
@@ -669,7 +671,7 @@ void LoadGenerator::print_result(int64_t now_ns) const {
         {"cancelled_unanswered", number(counts_.cancelled_unanswered), 0},
     };
     printf("{\"mode\":%s", json_text(options_.mode_name).c_str());
-    for (const Row& row : rows) {
+    for (const Row &row : rows) {
         printf(",\"%s\":%.*f", row.name, row.decimals, row.value);
     }
     printf(",\"first_problem\":%s}\n", json_text(first_problem_).c_str());
@@ -679,7 +681,7 @@ void LoadGenerator::print_result(int64_t now_ns) const {
 }  // namespace
 }  // namespace bench
 
-int main(int argc, char** argv) {
+int main(int argc, char **argv) {
     using namespace bench;
     Options options = read_options(argc, argv);
     if (options.dies_with_parent) {

@@ -118,7 +118,7 @@ inline std::string make_messages(size_t size) {
     return messages + "\"}]";
 }
 
-inline std::string make_request(const Options& options) {
+inline std::string make_request(const Options &options) {
     std::string body = "{\"model\":" + json_text(options.model);
     body += options.is_stream ? ",\"stream\":true" : "";
     if (options.dialect == Dialect::chat) {
@@ -130,27 +130,27 @@ inline std::string make_request(const Options& options) {
     auto wanted = static_cast<size_t>(options.body_size);
     body += make_messages(wanted > body.size() + 1 ? wanted - body.size() - 1 : 0) + "}";
 
-    std::string head = "POST " + options.path + " HTTP/1.1\r\nHost: 127.0.0.1:" +
-                       std::to_string(options.port) +
+    std::string head = "POST " + options.path +
+                       " HTTP/1.1\r\nHost: 127.0.0.1:" + std::to_string(options.port) +
                        "\r\nContent-Type: application/json\r\nUser-Agent: bench-load/1\r\n";
     head += options.is_stream ? "Accept: text/event-stream\r\n" : "Accept: application/json\r\n";
     head += options.dialect == Dialect::chat
                 ? "Authorization: Bearer sk-bench-client\r\n"
                 : "x-api-key: sk-bench-client\r\nanthropic-version: 2023-06-01\r\n";
-    for (const std::string& header : options.headers) {
+    for (const std::string &header : options.headers) {
         head += header + "\r\n";
     }
     return head + "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
 }
 
-inline bool read_mode(Options& options) {
-    constexpr std::array<std::pair<const char*, Mode>, 4> kModes = {{
+inline bool read_mode(Options &options) {
+    constexpr std::array<std::pair<const char *, Mode>, 4> kModes = {{
         {"closed", Mode::closed},
         {"hold", Mode::hold},
         {"slow", Mode::slow},
         {"cancel", Mode::cancel},
     }};
-    for (const auto& [name, mode] : kModes) {
+    for (const auto &[name, mode] : kModes) {
         if (options.mode_name == name) {
             options.mode = mode;
             return true;
@@ -159,7 +159,7 @@ inline bool read_mode(Options& options) {
     return false;
 }
 
-inline Options read_options(int argc, char** argv) {
+inline Options read_options(int argc, char **argv) {
     Options options;
     ArgReader args(argc, argv);
     args.text("--mode", options.mode_name);
@@ -196,8 +196,7 @@ inline Options read_options(int argc, char** argv) {
     options.dialect = options.dialect_name == "chat" ? Dialect::chat : Dialect::messages;
     options.is_stream = options.is_stream || options.mode != Mode::closed;
     if (options.path.empty()) {
-        options.path =
-            options.dialect == Dialect::chat ? "/v1/chat/completions" : "/v1/messages";
+        options.path = options.dialect == Dialect::chat ? "/v1/chat/completions" : "/v1/messages";
     }
     if (!options.stays() && options.requests == 0 && options.duration_s == 0) {
         options.requests = options.connections;

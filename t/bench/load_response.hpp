@@ -20,7 +20,7 @@ namespace bench {
 
 // Buckets of equal width within each power of two: 256 of them keep the error below 0.4 %.
 class Histogram {
-public:
+  public:
     void add(int64_t value) {
         auto number = static_cast<uint64_t>(std::max<int64_t>(0, value));
         buckets_[index_of(number)]++;
@@ -44,7 +44,7 @@ public:
         return 0;
     }
 
-private:
+  private:
     static constexpr int kSubBits = 8;
     static constexpr uint64_t kSubBuckets = 1 << kSubBits;
 
@@ -65,7 +65,7 @@ private:
         return (static_cast<double>(index % kSubBuckets + kSubBuckets) + 0.5) * width;
     }
 
-    std::array<uint64_t, (64 - kSubBits + 1) * kSubBuckets> buckets_ = {};
+    std::array<uint64_t, (64 - kSubBits + 1) *kSubBuckets> buckets_ = {};
     uint64_t count_ = 0;
     uint64_t max_ = 0;
 };
@@ -73,21 +73,21 @@ private:
 // Counts the server-sent events of one stream. Lines that one read brings whole are looked at where
 // they are; only a cut line is copied.
 class EventCounter {
-public:
+  public:
     void reset() {
         line_.clear();
         events = content_events = 0;
         has_data_ = saw_end = saw_error = false;
     }
 
-    void feed(std::string_view piece, int64_t now_ns, Histogram& delays) {
+    void feed(std::string_view piece, int64_t now_ns, Histogram &delays) {
         while (!piece.empty()) {
-            const void* hit = memchr(piece.data(), '\n', piece.size());
+            const void *hit = memchr(piece.data(), '\n', piece.size());
             if (hit == nullptr) {
                 line_.append(piece);
                 return;
             }
-            auto size = static_cast<size_t>(static_cast<const char*>(hit) - piece.data());
+            auto size = static_cast<size_t>(static_cast<const char *>(hit) - piece.data());
             if (line_.empty()) {
                 on_line(piece.substr(0, size), now_ns, delays);
             } else {
@@ -104,8 +104,8 @@ public:
     bool saw_end = false;         // [DONE] or message_stop
     bool saw_error = false;
 
-private:
-    void on_line(std::string_view line, int64_t now_ns, Histogram& delays) {
+  private:
+    void on_line(std::string_view line, int64_t now_ns, Histogram &delays) {
         if (!line.empty() && line.back() == '\r') {
             line.remove_suffix(1);
         }
@@ -122,7 +122,7 @@ private:
         }
     }
 
-    void on_data(std::string_view data, int64_t now_ns, Histogram& delays) {
+    void on_data(std::string_view data, int64_t now_ns, Histogram &delays) {
         if (data == "[DONE]") {
             saw_end = true;
             return;
@@ -147,11 +147,11 @@ private:
 
     // True when `key` has a string that is not empty.
     static bool brings_text(std::string_view data, std::string_view key) {
-        const void* hit = memmem(data.data(), data.size(), key.data(), key.size());
+        const void *hit = memmem(data.data(), data.size(), key.data(), key.size());
         if (hit == nullptr) {
             return false;
         }
-        auto at = static_cast<size_t>(static_cast<const char*>(hit) - data.data()) + key.size();
+        auto at = static_cast<size_t>(static_cast<const char *>(hit) - data.data()) + key.size();
         while (at < data.size() && (data[at] == ':' || data[at] == ' ')) {
             at++;
         }
@@ -163,7 +163,7 @@ private:
 };
 
 class ResponseReader {
-public:
+  public:
     enum class Progress { more, done, bad };
 
     void reset() {
@@ -181,7 +181,7 @@ public:
     bool has_begun() const { return !head_.empty() || framing_ != Framing::none; }
     std::string_view body_start() const { return body_start_; }
 
-    Progress feed(std::string_view input, int64_t now_ns, Histogram& delays) {
+    Progress feed(std::string_view input, int64_t now_ns, Histogram &delays) {
         if (framing_ == Framing::none) {
             Progress progress = take_head(input);
             if (progress == Progress::bad || framing_ == Framing::none) {
@@ -223,7 +223,7 @@ public:
         if (is_stream) {
             return counter.saw_end && !counter.saw_error;
         }
-        const char* key = dialect == Dialect::chat ? "\"choices\"" : "\"content\"";
+        const char *key = dialect == Dialect::chat ? "\"choices\"" : "\"content\"";
         return body_start_.find(key) != std::string::npos;
     }
 
@@ -232,12 +232,12 @@ public:
     bool keeps_alive = false;
     EventCounter counter;
 
-private:
+  private:
     enum class Framing { none, length, chunked, until_close };
     static constexpr size_t kBodyStartBytes = 4096;
 
     // Takes the head from the front of `input`, which is left at the body.
-    Progress take_head(std::string_view& input) {
+    Progress take_head(std::string_view &input) {
         for (;;) {
             size_t before = head_.size();
             head_.append(input);
@@ -277,7 +277,7 @@ private:
         return Progress::more;
     }
 
-    void on_body(std::string_view piece, int64_t now_ns, Histogram& delays) {
+    void on_body(std::string_view piece, int64_t now_ns, Histogram &delays) {
         if (is_stream) {
             counter.feed(piece, now_ns, delays);
         } else if (body_start_.size() < kBodyStartBytes) {

@@ -21,7 +21,7 @@ struct StreamShape {
     bool has_stamp = false;  // each content event carries the time at which it was made
     size_t text_bytes = 0;   // text in one content event
 
-    auto operator<=>(const StreamShape&) const = default;
+    auto operator<=>(const StreamShape &) const = default;
 };
 
 struct StreamScript {
@@ -50,7 +50,7 @@ inline std::string filler_text(size_t size) {
     return text;
 }
 
-inline std::string make_event_text(const StreamShape& shape) {
+inline std::string make_event_text(const StreamShape &shape) {
     if (!shape.has_stamp) {
         return filler_text(shape.text_bytes);
     }
@@ -75,7 +75,7 @@ inline std::string chat_chunk(std::string_view choices, std::string_view usage) 
     return event + "}\n\n";
 }
 
-inline StreamScript make_chat_script(const StreamShape& shape) {
+inline StreamScript make_chat_script(const StreamShape &shape) {
     std::string_view no_usage = shape.has_usage ? "null" : "";
     StreamScript script;
     script.opening = chat_chunk(
@@ -88,18 +88,18 @@ inline StreamScript make_chat_script(const StreamShape& shape) {
     script.closing = chat_chunk(
         "[{\"index\":0,\"delta\":{},\"logprobs\":null,\"finish_reason\":\"stop\"}]", no_usage);
     if (shape.has_usage) {
-        script.closing += chat_chunk(
-            "[]",
-            "{\"prompt_tokens\":31,\"completion_tokens\":300,\"total_tokens\":331,"
-            "\"prompt_tokens_details\":{\"cached_tokens\":0,\"audio_tokens\":0},"
-            "\"completion_tokens_details\":{\"reasoning_tokens\":0,\"audio_tokens\":0,"
-            "\"accepted_prediction_tokens\":0,\"rejected_prediction_tokens\":0}}");
+        script.closing +=
+            chat_chunk("[]",
+                       "{\"prompt_tokens\":31,\"completion_tokens\":300,\"total_tokens\":331,"
+                       "\"prompt_tokens_details\":{\"cached_tokens\":0,\"audio_tokens\":0},"
+                       "\"completion_tokens_details\":{\"reasoning_tokens\":0,\"audio_tokens\":0,"
+                       "\"accepted_prediction_tokens\":0,\"rejected_prediction_tokens\":0}}");
     }
     script.closing += "data: [DONE]\n\n";
     return script;
 }
 
-inline StreamScript make_messages_script(const StreamShape& shape) {
+inline StreamScript make_messages_script(const StreamShape &shape) {
     StreamScript script;
     script.opening =
         "event: message_start\n"
@@ -129,9 +129,9 @@ inline StreamScript make_messages_script(const StreamShape& shape) {
     return script;
 }
 
-inline StreamScript make_script(const StreamShape& shape) {
-    StreamScript script = shape.dialect == Dialect::chat ? make_chat_script(shape)
-                                                         : make_messages_script(shape);
+inline StreamScript make_script(const StreamShape &shape) {
+    StreamScript script =
+        shape.dialect == Dialect::chat ? make_chat_script(shape) : make_messages_script(shape);
     if (shape.has_stamp) {
         script.stamp_at = script.event.find(kStampPrefix) + kStampPrefix.size();
     }

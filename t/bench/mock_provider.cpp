@@ -39,6 +39,7 @@ constexpr char kUsage[] =
     "  --events N      content events in a stream (300)             path: e=N\n"
     "  --gap-ms N      time between two sends (0: as fast as read)  path: g=N\n"
     "  --burst N       content events per send (1)                  path: b=N\n"
+    "  --per-chunk N   content events in one HTTP chunk (1)         path: c=N\n"
     "  --text-bytes N  text in one content event (24)               path: t=N\n"
     "  --whole-bytes N text in an answer that is no stream (160)    path: w=N\n"
     "  --stamp         put CLOCK_MONOTONIC ns into each text        path: n=1\n"
@@ -49,13 +50,15 @@ constexpr char kUsage[] =
     "path: POST /e=300,g=20/v1/chat/completions; also .../messages; GET /stats\n";
 
 constexpr size_t kReadBufferBytes = 256 * 1024;
-constexpr size_t kFillBytes = 32 * 1024;        // a stream without gaps is made in pieces like this
-constexpr size_t kTurnBytes = 8 * kFillBytes;   // then it is another connection's turn
+constexpr size_t kFillBytes = 32 * 1024;       // a stream without gaps is made in pieces like this
+constexpr size_t kTurnBytes = 8 * kFillBytes;  // then it is another connection's turn
 constexpr int kListenBacklog = 4096;
 
 volatile sig_atomic_t g_stop_asked = 0;
 
-void on_stop_signal(int) { g_stop_asked = 1; }
+void on_stop_signal(int) {
+    g_stop_asked = 1;
+}
 
 struct Stats {
     uint64_t opened = 0;
@@ -100,7 +103,7 @@ struct Connection {
     // the answer
     std::string out;
     size_t out_at = 0;
-    const StreamScript* script = nullptr;  // null: a whole answer
+    const StreamScript *script = nullptr;  // null: a whole answer
     long long events_left = 0;
     int64_t due_ns = 0;
     bool is_timer_set = false;
@@ -111,42 +114,43 @@ struct Timer {
     int64_t due_ns;
     int fd;
     uint32_t generation;
-    bool operator>(const Timer& other) const { return due_ns > other.due_ns; }
+    bool operator>(const Timer &other) const { return due_ns > other.due_ns; }
 };
 
 class MockProvider {
-public:
-    MockProvider(const Behaviour& defaults, int sndbuf) : defaults_(defaults), sndbuf_(sndbuf) {
+  public:
+    MockProvider(const Behaviour &defaults, int sndbuf) : defaults_(defaults), sndbuf_(sndbuf) {
         read_buffer_.resize(kReadBufferBytes);
     }
 
     bool open(int port);
     int run(int64_t lifetime_ns);
 
-private:
+  private:
     void wait_once(int64_t until_ns);
     void run_timers();
     void accept_all();
-    void on_event(Connection& c, uint32_t events);
-    bool on_readable(Connection& c);
-    bool consume(Connection& c, std::string_view input);
-    bool on_head(Connection& c, std::string_view head);
-    void read_target(Connection& c, std::string_view method, std::string_view path);
-    void begin_answer(Connection& c);
-    void begin_whole(Connection& c, int status, const char* reason, std::string_view body);
-    void begin_stream(Connection& c);
-    bool pump(Connection& c);
-    bool send_out(Connection& c);
-    bool make_more(Connection& c);
-    void make_burst(Connection& c);
-    void append_piece(Connection& c, std::string_view piece);
-    void end_answer(Connection& c);
-    void set_timer(Connection& c);
-    void set_interest(Connection& c, uint32_t interest);
-    void close_connection(Connection& c);
-    Connection* find(int fd, uint32_t generation);
-    const StreamScript* script_of(const StreamShape& shape);
-    const std::string& whole_of(Dialect dialect, long long text_bytes);
+    void on_event(Connection &c, uint32_t events);
+    bool on_readable(Connection &c);
+    bool consume(Connection &c, std::string_view input);
+    bool on_head(Connection &c, std::string_view head);
+    void read_target(Connection &c, std::string_view method, std::string_view path);
+    void begin_answer(Connection &c);
+    void begin_whole(Connection &c, int status, const char *reason, std::string_view body);
+    void begin_stream(Connection &c);
+    bool pump(Connection &c);
+    bool send_out(Connection &c);
+    bool make_more(Connection &c);
+    void make_burst(Connection &c);
+    void append_event(Connection &c);
+    void append_piece(Connection &c, std::string_view piece);
+    void end_answer(Connection &c);
+    void set_timer(Connection &c);
+    void set_interest(Connection &c, uint32_t interest);
+    void close_connection(Connection &c);
+    Connection *find(int fd, uint32_t generation);
+    const StreamScript *script_of(const StreamShape &shape);
+    const std::string &whole_of(Dialect dialect, long long text_bytes);
     std::string stats_json() const;
 
     Behaviour defaults_;
@@ -172,9 +176,9 @@ bool MockProvider::open(int port) {
     address.sin_port = htons(static_cast<uint16_t>(port));
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     socklen_t size = sizeof(address);
-    if (bind(listen_fd_, reinterpret_cast<sockaddr*>(&address), size) != 0 ||
+    if (bind(listen_fd_, reinterpret_cast<sockaddr *>(&address), size) != 0 ||
         listen(listen_fd_, kListenBacklog) != 0 ||
-        getsockname(listen_fd_, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
+        getsockname(listen_fd_, reinterpret_cast<sockaddr *>(&address), &size) != 0) {
         perror("mock_provider: listen");
         return false;
     }
@@ -207,11 +211,11 @@ void MockProvider::wait_once(int64_t until_ns) {
     std::array<epoll_event, 512> events;
     int count = wait_events(epoll_fd_, events.data(), events.size(), until_ns - monotonic_ns());
     for (int i = 0; i < count; i++) {
-        const epoll_event& event = events[static_cast<size_t>(i)];
+        const epoll_event &event = events[static_cast<size_t>(i)];
         int fd = static_cast<int>(event.data.u64 & 0xffffffff);
         if (fd == listen_fd_) {
             accept_all();
-        } else if (Connection* c = find(fd, static_cast<uint32_t>(event.data.u64 >> 32))) {
+        } else if (Connection *c = find(fd, static_cast<uint32_t>(event.data.u64 >> 32))) {
             on_event(*c, event.events);
         }
     }
@@ -221,7 +225,7 @@ void MockProvider::run_timers() {
     while (!timers_.empty() && timers_.top().due_ns <= monotonic_ns()) {
         Timer timer = timers_.top();
         timers_.pop();
-        if (Connection* c = find(timer.fd, timer.generation)) {
+        if (Connection *c = find(timer.fd, timer.generation)) {
             c->is_timer_set = false;
             if (c->phase == Phase::answer) {
                 pump(*c);
@@ -252,7 +256,7 @@ void MockProvider::accept_all() {
             connections_.resize(index + 256);
         }
         connections_[index] = std::make_unique<Connection>();
-        Connection& c = *connections_[index];
+        Connection &c = *connections_[index];
         c.fd = fd;
         c.generation = ++last_generation_;
         stats_.opened++;
@@ -263,7 +267,7 @@ void MockProvider::accept_all() {
     }
 }
 
-void MockProvider::on_event(Connection& c, uint32_t events) {
+void MockProvider::on_event(Connection &c, uint32_t events) {
     if (c.phase == Phase::answer) {
         // A peer that closes its sending side no longer waits for an answer: that is how a proxy
         // whose client left looks from here.
@@ -285,7 +289,7 @@ void MockProvider::on_event(Connection& c, uint32_t events) {
 }
 
 // False: the connection is gone.
-bool MockProvider::on_readable(Connection& c) {
+bool MockProvider::on_readable(Connection &c) {
     while (c.phase != Phase::answer) {
         ssize_t size = recv(c.fd, read_buffer_.data(), read_buffer_.size(), 0);
         if (size < 0 && errno == EINTR) {
@@ -310,7 +314,7 @@ bool MockProvider::on_readable(Connection& c) {
 }
 
 // Takes the input as far as the present request goes; the rest waits in c.input for its turn.
-bool MockProvider::consume(Connection& c, std::string_view input) {
+bool MockProvider::consume(Connection &c, std::string_view input) {
     while (!input.empty()) {
         if (c.phase == Phase::answer) {
             c.input.append(input);
@@ -361,7 +365,7 @@ bool MockProvider::consume(Connection& c, std::string_view input) {
     return true;
 }
 
-bool MockProvider::on_head(Connection& c, std::string_view head) {
+bool MockProvider::on_head(Connection &c, std::string_view head) {
     std::string_view line = head.substr(0, head.find("\r\n"));
     size_t method_end = std::min(line.find(' '), line.size());
     size_t path_end = std::max(line.rfind(' '), method_end);
@@ -398,7 +402,7 @@ bool MockProvider::on_head(Connection& c, std::string_view head) {
     return true;
 }
 
-void MockProvider::read_target(Connection& c, std::string_view method, std::string_view path) {
+void MockProvider::read_target(Connection &c, std::string_view method, std::string_view path) {
     path = path.substr(0, path.find('?'));
     if (method == "GET" && path == "/stats") {
         c.target = Target::stats;
@@ -426,7 +430,7 @@ void MockProvider::read_target(Connection& c, std::string_view method, std::stri
     }
 }
 
-void MockProvider::begin_answer(Connection& c) {
+void MockProvider::begin_answer(Connection &c) {
     c.phase = Phase::answer;
     c.out.clear();
     c.out_at = 0;
@@ -452,7 +456,7 @@ void MockProvider::begin_answer(Connection& c) {
     }
 }
 
-void MockProvider::begin_whole(Connection& c, int status, const char* reason,
+void MockProvider::begin_whole(Connection &c, int status, const char *reason,
                                std::string_view body) {
     char head[512];
     snprintf(head, sizeof(head),
@@ -464,7 +468,7 @@ void MockProvider::begin_whole(Connection& c, int status, const char* reason,
     c.out.append(body);
 }
 
-void MockProvider::begin_stream(Connection& c) {
+void MockProvider::begin_stream(Connection &c) {
     StreamShape shape;
     shape.dialect = c.target == Target::chat ? Dialect::chat : Dialect::messages;
     shape.has_usage = shape.dialect == Dialect::chat && c.scan.wants_usage();
@@ -475,9 +479,10 @@ void MockProvider::begin_stream(Connection& c) {
     c.is_complete = false;
     c.keeps_alive = c.keeps_alive && !c.is_http10;
     stats_.streams_open++;
-    c.out = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
-            "cache-control: no-cache\r\nx-request-id: req_bench0000000000000001\r\n"
-            "request-id: req_bench0000000000000001\r\nopenai-processing-ms: 1\r\n";
+    c.out =
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
+        "cache-control: no-cache\r\nx-request-id: req_bench0000000000000001\r\n"
+        "request-id: req_bench0000000000000001\r\nopenai-processing-ms: 1\r\n";
     c.out += c.is_http10 ? "" : "transfer-encoding: chunked\r\n";
     c.out += c.keeps_alive ? "connection: keep-alive\r\n\r\n" : "connection: close\r\n\r\n";
     append_piece(c, c.script->opening);
@@ -490,7 +495,7 @@ void MockProvider::begin_stream(Connection& c) {
 }
 
 // Sends and makes what can be sent and made now. False: the connection is gone.
-bool MockProvider::pump(Connection& c) {
+bool MockProvider::pump(Connection &c) {
     size_t before = stats_.bytes_sent;
     for (;;) {
         if (!send_out(c)) {
@@ -526,7 +531,7 @@ bool MockProvider::pump(Connection& c) {
     return true;
 }
 
-bool MockProvider::send_out(Connection& c) {
+bool MockProvider::send_out(Connection &c) {
     while (c.out_at < c.out.size()) {
         ssize_t sent = send(c.fd, c.out.data() + c.out_at, c.out.size() - c.out_at, MSG_NOSIGNAL);
         if (sent < 0) {
@@ -546,7 +551,7 @@ bool MockProvider::send_out(Connection& c) {
 }
 
 // Fills the empty output of a stream; false when it is not yet time for more.
-bool MockProvider::make_more(Connection& c) {
+bool MockProvider::make_more(Connection &c) {
     if (c.behaviour.is_idle != 0) {
         return false;
     }
@@ -574,28 +579,27 @@ bool MockProvider::make_more(Connection& c) {
     return true;
 }
 
-void MockProvider::make_burst(Connection& c) {
-    const StreamScript& script = *c.script;
-    long long count = std::min(c.behaviour.burst, c.events_left);
-    if (!c.is_http10) {
-        char size_line[24];
-        snprintf(size_line, sizeof(size_line), "%zx\r\n",
-                 script.event.size() * static_cast<size_t>(count));
-        c.out += size_line;
-    }
-    for (long long i = 0; i < count; i++) {
-        size_t at = c.out.size();
-        c.out += script.event;
-        if (script.stamp_at != std::string::npos) {
-            char digits[kStampDigits + 1];
-            snprintf(digits, sizeof(digits), "%0*lld", static_cast<int>(kStampDigits),
-                     static_cast<long long>(monotonic_ns()));
-            c.out.replace(at + script.stamp_at, kStampDigits, digits, kStampDigits);
+// Makes what goes out in one send. Providers write event by event, so each is a chunk of its own
+// unless asked otherwise; a burst is what the network has brought together.
+void MockProvider::make_burst(Connection &c) {
+    const StreamScript &script = *c.script;
+    long long burst = std::min(c.behaviour.burst, c.events_left);
+    for (long long made = 0; made < burst;) {
+        long long count = std::min(c.behaviour.per_chunk, burst - made);
+        if (!c.is_http10) {
+            char size_line[24];
+            snprintf(size_line, sizeof(size_line), "%zx\r\n",
+                     script.event.size() * static_cast<size_t>(count));
+            c.out += size_line;
         }
+        for (long long i = 0; i < count; i++) {
+            append_event(c);
+        }
+        c.out += c.is_http10 ? "" : "\r\n";
+        made += count;
     }
-    c.out += c.is_http10 ? "" : "\r\n";
-    stats_.events_made += static_cast<uint64_t>(count);
-    c.events_left -= count;
+    stats_.events_made += static_cast<uint64_t>(burst);
+    c.events_left -= burst;
     if (c.events_left == 0) {
         append_piece(c, script.closing);
         c.out += c.is_http10 ? "" : "0\r\n\r\n";
@@ -603,7 +607,19 @@ void MockProvider::make_burst(Connection& c) {
     }
 }
 
-void MockProvider::append_piece(Connection& c, std::string_view piece) {
+void MockProvider::append_event(Connection &c) {
+    const StreamScript &script = *c.script;
+    size_t at = c.out.size();
+    c.out += script.event;
+    if (script.stamp_at != std::string::npos) {
+        char digits[kStampDigits + 1];
+        snprintf(digits, sizeof(digits), "%0*lld", static_cast<int>(kStampDigits),
+                 static_cast<long long>(monotonic_ns()));
+        c.out.replace(at + script.stamp_at, kStampDigits, digits, kStampDigits);
+    }
+}
+
+void MockProvider::append_piece(Connection &c, std::string_view piece) {
     if (c.is_http10) {
         c.out += piece;
         return;
@@ -615,7 +631,7 @@ void MockProvider::append_piece(Connection& c, std::string_view piece) {
     c.out += "\r\n";
 }
 
-void MockProvider::end_answer(Connection& c) {
+void MockProvider::end_answer(Connection &c) {
     if (c.script != nullptr) {
         stats_.streams_open--;
         stats_.streams_finished++;
@@ -626,14 +642,14 @@ void MockProvider::end_answer(Connection& c) {
     c.script = nullptr;
 }
 
-void MockProvider::set_timer(Connection& c) {
+void MockProvider::set_timer(Connection &c) {
     if (!c.is_timer_set) {
         c.is_timer_set = true;
         timers_.push(Timer{c.due_ns, c.fd, c.generation});
     }
 }
 
-void MockProvider::set_interest(Connection& c, uint32_t interest) {
+void MockProvider::set_interest(Connection &c, uint32_t interest) {
     if (c.interest == interest) {
         return;
     }
@@ -644,7 +660,7 @@ void MockProvider::set_interest(Connection& c, uint32_t interest) {
     epoll_ctl(epoll_fd_, EPOLL_CTL_MOD, c.fd, &event);
 }
 
-void MockProvider::close_connection(Connection& c) {
+void MockProvider::close_connection(Connection &c) {
     if (c.phase == Phase::answer && c.script != nullptr) {
         stats_.streams_open--;
         stats_.streams_aborted++;
@@ -667,7 +683,7 @@ void MockProvider::close_connection(Connection& c) {
     }
 }
 
-Connection* MockProvider::find(int fd, uint32_t generation) {
+Connection *MockProvider::find(int fd, uint32_t generation) {
     auto index = static_cast<size_t>(fd);
     if (index >= connections_.size() || connections_[index] == nullptr ||
         connections_[index]->generation != generation) {
@@ -676,7 +692,7 @@ Connection* MockProvider::find(int fd, uint32_t generation) {
     return connections_[index].get();
 }
 
-const StreamScript* MockProvider::script_of(const StreamShape& shape) {
+const StreamScript *MockProvider::script_of(const StreamShape &shape) {
     auto found = scripts_.find(shape);
     if (found == scripts_.end()) {
         found = scripts_.emplace(shape, make_script(shape)).first;
@@ -684,8 +700,8 @@ const StreamScript* MockProvider::script_of(const StreamShape& shape) {
     return &found->second;
 }
 
-const std::string& MockProvider::whole_of(Dialect dialect, long long text_bytes) {
-    std::string& answer = wholes_[{dialect, text_bytes}];
+const std::string &MockProvider::whole_of(Dialect dialect, long long text_bytes) {
+    std::string &answer = wholes_[{dialect, text_bytes}];
     if (answer.empty()) {
         answer = make_whole_answer(dialect, static_cast<size_t>(text_bytes));
     }
@@ -694,7 +710,7 @@ const std::string& MockProvider::whole_of(Dialect dialect, long long text_bytes)
 
 std::string MockProvider::stats_json() const {
     struct Row {
-        const char* name;
+        const char *name;
         uint64_t value;
     };
     const Row rows[] = {
@@ -716,7 +732,7 @@ std::string MockProvider::stats_json() const {
         {"bytes_sent", stats_.bytes_sent},
     };
     std::string json = "{";
-    for (const Row& row : rows) {
+    for (const Row &row : rows) {
         char text[80];
         snprintf(text, sizeof(text), "%s\"%s\":%llu", json.size() > 1 ? "," : "", row.name,
                  static_cast<unsigned long long>(row.value));
@@ -728,7 +744,7 @@ std::string MockProvider::stats_json() const {
 }  // namespace
 }  // namespace bench
 
-int main(int argc, char** argv) {
+int main(int argc, char **argv) {
     using namespace bench;
     Behaviour behaviour;
     long long port = 0;
@@ -739,6 +755,7 @@ int main(int argc, char** argv) {
     args.number("--events", behaviour.events, 1, 1000000000);
     args.number("--gap-ms", behaviour.gap_ms, 0, 3600000);
     args.number("--burst", behaviour.burst, 1, 10000);
+    args.number("--per-chunk", behaviour.per_chunk, 1, 10000);
     args.number("--text-bytes", behaviour.text_bytes, 1, 65536);
     args.number("--whole-bytes", behaviour.whole_bytes, 1, 4194304);
     args.number("--sndbuf", sndbuf, 0, 64 * 1024 * 1024);

@@ -18,6 +18,7 @@ struct Behaviour {
     long long events = 300;
     long long gap_ms = 0;
     long long burst = 1;
+    long long per_chunk = 1;
     long long text_bytes = 24;
     long long whole_bytes = 160;
     long long has_stamp = 0;
@@ -31,10 +32,11 @@ struct PathOption {
     long long high;
 };
 
-constexpr std::array<PathOption, 7> kPathOptions = {{
+constexpr std::array<PathOption, 8> kPathOptions = {{
     {'e', &Behaviour::events, 1, 1000000000},
     {'g', &Behaviour::gap_ms, 0, 3600000},
     {'b', &Behaviour::burst, 1, 10000},
+    {'c', &Behaviour::per_chunk, 1, 10000},
     {'t', &Behaviour::text_bytes, 1, 65536},
     {'w', &Behaviour::whole_bytes, 1, 4194304},
     {'n', &Behaviour::has_stamp, 0, 1},
@@ -42,7 +44,7 @@ constexpr std::array<PathOption, 7> kPathOptions = {{
 }};
 
 // Reads "e=300,g=20" over `behaviour`; false when it is not of that form.
-inline bool read_path_options(std::string_view segment, Behaviour& behaviour) {
+inline bool read_path_options(std::string_view segment, Behaviour &behaviour) {
     while (!segment.empty()) {
         size_t end = std::min(segment.find(','), segment.size());
         std::string_view pair = segment.substr(0, end);
@@ -52,7 +54,7 @@ inline bool read_path_options(std::string_view segment, Behaviour& behaviour) {
             return false;
         }
         bool is_known = false;
-        for (const PathOption& option : kPathOptions) {
+        for (const PathOption &option : kPathOptions) {
             auto number = static_cast<long long>(value);
             if (option.letter == pair[0] && number >= option.low && number <= option.high) {
                 behaviour.*option.field = number;
@@ -69,7 +71,7 @@ inline bool read_path_options(std::string_view segment, Behaviour& behaviour) {
 // Looks for `"key": true` in a body that passes by in pieces. A quote inside a JSON string is
 // escaped, so the bytes of a quoted key followed by a colon cannot be part of some text.
 class BodyScan {
-public:
+  public:
     void reset() { *this = BodyScan(); }
     bool wants_stream() const { return wants_stream_; }
     bool wants_usage() const { return wants_usage_; }
@@ -85,7 +87,7 @@ public:
         }
     }
 
-private:
+  private:
     static constexpr size_t kCarryBytes = 48;
 
     void look_into(std::string_view text) {
@@ -94,16 +96,15 @@ private:
     }
 
     static bool has_true(std::string_view text, std::string_view key) {
-        const char* end = text.data() + text.size();
-        const char* at = text.data();
+        const char *end = text.data() + text.size();
+        const char *at = text.data();
         while (at < end) {
-            const void* hit =
-                memmem(at, static_cast<size_t>(end - at), key.data(), key.size());
+            const void *hit = memmem(at, static_cast<size_t>(end - at), key.data(), key.size());
             if (hit == nullptr) {
                 return false;
             }
-            at = static_cast<const char*>(hit) + key.size();
-            const char* value = skip_blanks(at, end);
+            at = static_cast<const char *>(hit) + key.size();
+            const char *value = skip_blanks(at, end);
             if (value < end && *value == ':') {
                 value = skip_blanks(value + 1, end);
                 if (end - value >= 4 && memcmp(value, "true", 4) == 0) {
@@ -114,7 +115,7 @@ private:
         return false;
     }
 
-    static const char* skip_blanks(const char* at, const char* end) {
+    static const char *skip_blanks(const char *at, const char *end) {
         while (at < end && (*at == ' ' || *at == '\t' || *at == '\n' || *at == '\r')) {
             at++;
         }

@@ -44,7 +44,7 @@ usage: t/bench/run.pl [options]
   --nginx FILE         nginx to run ($NGINX_BINARY, or the one in PATH)
   --self               compare stock nginx with itself: all ratios should come out near 1
   --no-pin             do not pin (else: nginx on CPU 0, provider and load on CPU 1)
-  --nice N             run all of it at nice -N (needs root): for a machine with other work
+  --nice N             run at nice -N, as root: for a machine that has other work to do
   --provider-extra TXT more directives for both llm_provider blocks, e.g. 'keepalive 256;'
   --http-extra TXT     more directives for the gateway's http block
   --json FILE          write all medians and ratios there as well
@@ -165,7 +165,7 @@ my %CASES = (
 my @SIDES = qw(stock pass translated);
 
 my (%children, @problems, $mock_port, $mock_pid, $dir, $main_pid);
-my ($tick_s, $has_schedstat, $has_rollup);
+my ($tick_s, $has_schedstat, $has_rollup, $group_nice);
 
 # Whatever dies outside of a case ends the run with one line and status 1.
 eval { main(); 1 } or do {
@@ -189,6 +189,7 @@ sub main {
 
     $dir = "$BUILD/run.$$";
     make_path($dir);
+    favour_our_group() if $opt{nice};
     start_mock();
     my @numbers = @{ $opt{case} } ? @{ $opt{case} } : sort keys %CASES;
     print_preface();
@@ -222,6 +223,7 @@ END {
         }
         kill 'KILL', keys %children;
         waitpid($_, 0) for keys %children;
+        spew("/proc/$$/autogroup", "$group_nice\n") if defined $group_nice;
         remove_tree($dir) if defined $dir && -d $dir && !$opt{keep};
         $? = $status;
     }
@@ -795,6 +797,16 @@ sub processor_count {
     return scalar @processors || 1;
 }
 
+# Where the kernel shares the CPUs out among groups first (autogroup), the nice value of a process
+# says nothing to other groups; that of its group does. It is put back at the end.
+sub favour_our_group {
+    my $file = "/proc/$$/autogroup";
+    my ($nice) = (slurp($file) // '') =~ /nice (-?\d+)/ or return;
+    return unless (slurp('/proc/sys/kernel/sched_autogroup_enabled') // 0) == 1;
+    spew($file, -$opt{nice} . "\n");
+    $group_nice = $nice;
+}
+
 # What a command begins with, to run where and how it should.
 sub on_cpu {
     my ($cpu) = @_;
@@ -884,6 +896,11 @@ sub report {
                 $row->{unit}, short_number($line->{stock}), short_number($line->{gateway}),
                 $shown[0], "($shown[1] $shown[2])", $line->{target}, $line->{verdict};
         }
+    }
+    my $busy = median(map { $_->{busy} // () } @{ $result->{values}{stock} // [] });
+    if (grep({ $_->{key} eq 'per_second' } @{ $result->{case}{rows} }) && ($busy // 100) < 90) {
+        printf "    note: the worker was busy for %.0f %% only: CPU per request says more than"
+            . " throughput\n", $busy;
     }
     printf "    note: other processes took %.0f %% of the machine meanwhile\n", $result->{others}
         if $result->{others} >= 10;
