@@ -68,6 +68,7 @@ struct Target {
 struct Notes {
     std::vector<std::string_view> dropped;     // plain names, no duplicates
     std::vector<Renamed> renamed;              // tools under another name; see ClientView
+    bool json_tool = false;                    // structured output by a forced tool; see ClientView
 
     void drop(std::string_view name) {
         for (std::string_view known : dropped) {
@@ -104,7 +105,13 @@ struct ClientView {
     std::string_view model;          // shown when the provider named none
     uint64_t request_bytes = 0;      // for an estimate of input tokens
     const std::vector<Renamed> *renamed = nullptr;   // from Notes of the request
+    // From Notes: the call of the tool kJsonTool is the text of the answer, its arguments are that
+    // text, and it does not count as a tool call for the finish reason.
+    bool json_tool = false;
 };
+
+// The tool that stands for structured output at models without it.
+constexpr std::string_view kJsonTool = "json_tool_call";
 
 class Decoder {
   public:

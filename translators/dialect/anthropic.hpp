@@ -1,0 +1,128 @@
+// The Anthropic messages dialect, inside: what its files share. Users go through kAnthropic in
+// dialect.hpp. Requests: anthropic_request_parse, anthropic_request_render, anthropic_turns,
+// anthropic_schema. Answers: anthropic_response. Streams: anthropic_decoder, anthropic_encoder,
+// anthropic_observer. Errors: anthropic_error.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "translators/dialect/dialect.hpp"
+
+namespace llm::anthropic {
+
+// --- requests -------------------------------------------------------------------------------
+
+Result<Envelope> read_envelope(json::Value root);
+Status parse_request(json::Value root, Arena &arena, ir::Request &request);
+Status render_request(const ir::Request &request, const Target &target, Arena &arena,
+                      json::Writer &writer, Notes &notes);
+Status splice_request(json::Value root, const Envelope &envelope, const Target &target,
+                      std::vector<Edit> &edits);
+
+// The history in the order and shape that the API demands, made from the turns of a request. The
+// blocks point into the request.
+struct Block {
+    enum class What : uint8_t {
+        part,       // as the client gave it
+        text,       // `text` alone: placeholders, trimmed texts
+        system,     // a later system message as user text
+        no_result,  // `text` is the id of a call that was never answered
+    };
+    What what = What::part;
+    const ir::Part *part = nullptr;
+    JsonText text;
+    RawJson cache;
+};
+
+struct Message {
+    ir::Role role = ir::Role::user;
+    std::vector<Block> blocks;
+};
+
+struct History {
+    std::vector<Message> messages;
+    // The last answer of the model calls tools (or is to be continued) and does not begin with
+    // thinking: the API refuses thinking for this request.
+    bool forbids_thinking = false;
+};
+
+Status build_history(const ir::Request &request, const Target &target, Arena &arena, Notes &notes,
+                     History &history);
+
+// At most four cache marks are allowed: the first `skip` of those written are left out.
+struct CacheMarks {
+    uint32_t skip = 0;
+
+    void write(RawJson mark, json::Writer &writer);
+};
+
+uint32_t count_marks(const History &history);
+
+// What one block of history is written with.
+struct BlockContext {
+    const ir::Request &request;
+    Arena &arena;
+    Notes &notes;
+    CacheMarks &marks;
+};
+
+void write_messages(const History &history, const BlockContext &context, json::Writer &writer);
+
+// --- answers --------------------------------------------------------------------------------
+
+Status parse_response(json::Value root, Arena &arena, ir::Response &response);
+void render_response(const ir::Response &response, const ClientView &view, Arena &arena,
+                     json::Writer &writer);
+bool observe_response(json::Value root, Usage &usage, JsonText &model, JsonText &finish);
+
+// One content block of an answer (also of a history) as a part.
+ir::Part parse_answer_block(json::Value block);
+
+ir::Finish finish_of(JsonText stop_reason);
+// `has_tools`: a tool_use block was sent. A stop sequence that is not known is end_turn.
+std::string_view stop_reason_of(ir::Finish finish, bool has_tools, bool has_sequence);
+
+// Token counts as the API gives them: cumulative, each absent or null member keeps what was known.
+struct RawUsage {
+    int64_t input = 0;
+    int64_t output = 0;
+    int64_t cache_read = 0;
+    int64_t cache_write = 0;
+    int64_t cache_write_5m = 0;
+    int64_t cache_write_1h = 0;
+    int64_t thinking = 0;
+    bool known = false;
+
+    void merge(json::Value usage);
+    Usage to_usage() const;
+};
+
+// The members of a usage object, where an object is open: all required ones, always.
+void write_usage(Usage usage, json::Writer &writer);
+// Ours, by size, where the provider said nothing.
+int64_t estimate_tokens(uint64_t bytes);
+JsonText invent_message_id(const ClientView &view, Arena &arena);
+// Citations and server blocks of another dialect's provider must not reach the client: it sends
+// them back, and the API would refuse them.
+bool is_own_citation(RawJson citation);
+bool is_server_block(JsonText type);
+
+// --- streams --------------------------------------------------------------------------------
+
+constexpr std::string_view kPingFrame = "event: ping\ndata: {\"type\": \"ping\"}\n\n";
+constexpr std::string_view kStopFrame =
+    "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+
+std::unique_ptr<Decoder> make_decoder();
+std::unique_ptr<Encoder> make_encoder(const ClientView &view);
+std::unique_ptr<Observer> make_observer(const ObserverOptions &options);
+
+// --- errors ---------------------------------------------------------------------------------
+
+uint16_t render_error(const ApiError &error, std::string_view request_id, json::Writer &writer);
+void render_error_frame(const ApiError &error, ByteBuffer &out);
+
+}  // namespace llm::anthropic

@@ -1,0 +1,241 @@
+// Tools and tool_choice of a messages request. A tool that came in this dialect goes out as its own
+// bytes; others are written anew. A free text tool becomes a function with one string, structured
+// output at models without it becomes a tool that must be called (kJsonTool, Notes::json_tool).
+// Names follow the rules of the target everywhere: here, in the choice and in the history.
+#include "translators/dialect/anthropic_tools.hpp"
+
+#include <unordered_set>
+
+#include "translators/dialect/anthropic_schema.hpp"
+
+namespace llm::anthropic {
+
+namespace {
+
+using ir::ToolChoiceKind;
+using ir::ToolKind;
+
+constexpr std::string_view kEmptySchema = "{\"type\":\"object\",\"properties\":{}}";
+constexpr std::string_view kTextInputSchema =
+    "{\"type\":\"object\",\"properties\":{\"input\":{\"type\":\"string\"}},"
+    "\"required\":[\"input\"]}";
+constexpr std::string_view kTextInputNote = "Raw text input.";
+constexpr std::string_view kJsonToolDescription = "Gives the final answer in the required form.";
+
+}  // namespace
+
+bool ToolRenderer::same(JsonText a, JsonText b) {
+    return a.bytes == b.bytes || ((a.has_escapes() || b.has_escapes()) &&
+                                  json::unescape(a, arena_) == json::unescape(b, arena_));
+}
+
+bool ToolRenderer::is_allowed(const ir::Tool &tool) {
+    if (request_.tool_choice.kind != ToolChoiceKind::allowed) {
+        return true;
+    }
+    for (JsonText name : request_.tool_choice.allowed) {
+        if (same(name, tool.name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool ToolRenderer::has_grammar(const ir::Tool &tool) {
+    Result<json::Value> raw = reader_.parse_unpadded(tool.raw.bytes);
+    return raw && ((*raw)["custom"]["format"]["type"].equals("grammar") ||
+                   (*raw)["format"]["type"].equals("grammar"));
+}
+
+Status ToolRenderer::refuse(std::string_view what) {
+    if (!target_.drop_params) {
+        return unsupported(what, "tools");
+    }
+    notes_.drop("tools");
+    return {};
+}
+
+Status ToolRenderer::select() {
+    std::unordered_set<std::string_view> names;
+    std::vector<JsonText> declared;
+    for (const ir::Tool &tool : request_.tools) {
+        if (!tool.name.empty() && !names.insert(json::unescape(tool.name, arena_)).second) {
+            return invalid("two tools have the same name", "tools");
+        }
+        if (tool.kind == ToolKind::server && tool.dialect != DialectId::anthropic) {
+            LLM_TRY(refuse("the target does not have this built-in tool"));
+            continue;
+        }
+        if (tool.kind == ToolKind::custom && has_grammar(tool)) {
+            // With drop_params the tool stays, without its grammar.
+            LLM_TRY(refuse("the target cannot hold a tool's input to a grammar"));
+        }
+        if (tool.kind != ToolKind::server) {
+            declared.push_back(tool.name);
+        }
+        if (is_allowed(tool)) {
+            tools_.push_back(&tool);
+        }
+    }
+    plan_tool_names(declared, notes_.renamed, arena_);
+    return {};
+}
+
+bool ToolRenderer::is_forced() const {
+    const ir::ToolChoice &wish = request_.tool_choice;
+    return notes_.json_tool ||
+           (!tools_.empty() &&
+            (wish.kind == ToolChoiceKind::required || wish.kind == ToolChoiceKind::named ||
+             (wish.kind == ToolChoiceKind::allowed && wish.allowed_required)));
+}
+
+void ToolRenderer::write(CacheMarks &marks, json::Writer &writer) {
+    if (tools_.empty() && !notes_.json_tool) {
+        return;
+    }
+    writer.key("tools").array();
+    for (const ir::Tool *tool : tools_) {
+        write_tool(*tool, marks, writer);
+    }
+    if (notes_.json_tool) {
+        const ir::OutputFormat &format = request_.output;
+        writer.object().key("name").plain(kJsonTool).key("description");
+        if (format.description.empty()) {
+            writer.plain(kJsonToolDescription);
+        } else {
+            writer.text(format.description);
+        }
+        writer.key("input_schema");
+        write_schema(format.schema, false, writer);
+        writer.end();
+    }
+    writer.end();
+}
+
+void ToolRenderer::write_tool(const ir::Tool &tool, CacheMarks &marks, json::Writer &writer) {
+    if (tool.kind == ToolKind::server) {
+        write_server_tool(tool, marks, writer);
+        return;
+    }
+    bool is_own = tool.dialect == DialectId::anthropic;
+    bool keeps_mark = tool.cache.empty() || marks.skip == 0;
+    JsonText name = tool_name_for_target(tool.name, notes_.renamed, arena_);
+    if (is_own && keeps_mark && name.bytes == tool.name.bytes && !tool.schema.empty()) {
+        writer.raw(tool.raw);
+        return;
+    }
+    bool is_custom = tool.kind == ToolKind::custom;
+    writer.object().key("name").text(name);
+    if (is_custom) {
+        writer.key("description").open_text().piece(tool.description);
+        writer.piece_plain(tool.description.empty() ? "" : "\n\n").piece_plain(kTextInputNote);
+        writer.close_text();
+    } else if (!tool.description.empty()) {
+        writer.key("description").text(tool.description);
+    }
+    bool is_strict = tool.strict.value_or(false) && target_.traits.structured_output && !is_custom;
+    writer.key("input_schema");
+    if (is_custom) {
+        writer.raw({kTextInputSchema});
+    } else {
+        write_schema(tool.schema, is_strict && !is_own, writer);
+    }
+    if (is_strict) {
+        writer.key("strict").boolean(true);
+    }
+    marks.write(tool.cache, writer);
+    writer.end();
+}
+
+void ToolRenderer::write_server_tool(const ir::Tool &tool, CacheMarks &marks,
+                                     json::Writer &writer) {
+    if (tool.cache.empty() || marks.skip == 0) {
+        writer.raw(tool.raw);
+        return;
+    }
+    Result<json::Value> raw = reader_.parse_unpadded(tool.raw.bytes);
+    writer.object();
+    if (raw) {
+        for (auto [key, value] : raw->members()) {
+            if (!json::equals(key, "cache_control")) {
+                writer.key(key).raw(value.raw());
+            }
+        }
+    }
+    marks.write(tool.cache, writer);
+    writer.end();
+}
+
+// An object schema, always: the API takes nothing else at the root.
+void ToolRenderer::write_schema(RawJson schema, bool rewrite, json::Writer &writer) {
+    Result<json::Value> parsed = reader_.parse_unpadded(schema.bytes);
+    if (!parsed || !parsed->is_object() || parsed->size() == 0) {
+        writer.raw({kEmptySchema});
+        return;
+    }
+    if (!parsed->find("type").is_unset()) {
+        writer.raw(rewrite ? rewrite_schema(*parsed, {}, arena_) : schema);
+        return;
+    }
+    writer.object().key("type").plain("object");
+    for (auto [key, value] : parsed->members()) {
+        if (!json::equals(key, "type")) {
+            writer.key(key).raw(value.raw());
+        }
+    }
+    writer.end();
+}
+
+void ToolRenderer::write_choice(json::Writer &writer) {
+    const ir::ToolChoice &wish = request_.tool_choice;
+    if (notes_.json_tool) {
+        if (wish.kind == ToolChoiceKind::named && !tools_.empty()) {
+            choice("tool", wish.name, true, writer);
+        } else if (tools_.empty() || wish.kind == ToolChoiceKind::none) {
+            choice("tool", {kJsonTool}, true, writer);
+        } else {
+            choice("any", {}, true, writer);
+        }
+        return;
+    }
+    if (tools_.empty()) {
+        return;
+    }
+    bool one_only = !request_.parallel_tool_calls.value_or(true);
+    switch (wish.kind) {
+        case ToolChoiceKind::unset:
+            if (one_only) {
+                choice("auto", {}, true, writer);
+            }
+            return;
+        case ToolChoiceKind::automatic:
+            choice("auto", {}, one_only, writer);
+            return;
+        case ToolChoiceKind::none:
+            choice("none", {}, false, writer);
+            return;
+        case ToolChoiceKind::required:
+            choice("any", {}, one_only, writer);
+            return;
+        case ToolChoiceKind::named:
+            choice("tool", wish.name, one_only, writer);
+            return;
+        case ToolChoiceKind::allowed:
+            choice(wish.allowed_required ? "any" : "auto", {}, one_only, writer);
+            return;
+    }
+}
+
+void ToolRenderer::choice(std::string_view type, JsonText name, bool one_only,
+                          json::Writer &writer) {
+    writer.key("tool_choice").object().key("type").plain(type);
+    if (!name.empty()) {
+        writer.key("name").text(tool_name_for_target(name, notes_.renamed, arena_));
+    }
+    if (one_only) {
+        writer.key("disable_parallel_tool_use").boolean(true);
+    }
+    writer.end();
+}
+
+}  // namespace llm::anthropic

@@ -1,0 +1,659 @@
+// The conversation as the messages API wants it. build_history() merges turns of one role, answers
+// every call in the very next user message and in the order of the calls, drops what cannot be sent
+// (blank text, foreign or unsigned thinking, results nobody asked for) and puts placeholders where
+// a message would be empty; write_messages() writes it. The same history gives the same bytes on
+// every turn, so the prompt cache holds.
+//
+// Invariants of a History: it begins with a user message, no two messages of one role follow each
+// other, every tool_use is answered once, and no block is blank.
+#include <unordered_map>
+
+#include "translators/dialect/anthropic.hpp"
+#include "translators/dialect/media.hpp"
+#include "translators/dialect/tool_arguments.hpp"
+
+namespace llm::anthropic {
+
+namespace {
+
+using ir::Part;
+using ir::Role;
+using What = Block::What;
+
+bool is_text_mime(JsonText mime) {
+    return mime.bytes.starts_with("text/");
+}
+
+bool is_image_mime(JsonText mime) {
+    return json::equals(mime, "image/png") || json::equals(mime, "image/jpeg") ||
+           json::equals(mime, "image/gif") || json::equals(mime, "image/webp");
+}
+
+// Data addresses as the bytes they hold.
+ir::Source resolve(const ir::Source &source, Arena &arena) {
+    ir::Source resolved = source;
+    if (source.kind == ir::SourceKind::url) {
+        if (std::optional<DataUrl> data = parse_data_url(source.data, arena)) {
+            resolved.kind = ir::SourceKind::base64;
+            resolved.mime = data->mime;
+            resolved.data = data->data;
+        }
+    }
+    if (resolved.kind == ir::SourceKind::base64) {
+        resolved.mime = trusted_mime(resolved.mime, resolved.data);
+    }
+    return resolved;
+}
+
+// The parameter to blame when the part cannot be sent; empty when it can.
+std::string_view unsupported_part(const Part &part, DialectId from, Arena &arena) {
+    bool is_foreign = from != DialectId::anthropic;
+    if (std::holds_alternative<ir::Audio>(part.is)) {
+        return "input_audio";
+    }
+    if (const ir::Image *image = std::get_if<ir::Image>(&part.is)) {
+        ir::Source source = resolve(image->source, arena);
+        bool is_bad_data =
+            source.kind == ir::SourceKind::base64 && is_foreign && !is_image_mime(source.mime);
+        bool is_bad_id = source.kind == ir::SourceKind::file_id && is_foreign;
+        return is_bad_data || is_bad_id ? "image_url" : std::string_view();
+    }
+    if (const ir::Document *document = std::get_if<ir::Document>(&part.is)) {
+        ir::Source source = resolve(document->source, arena);
+        bool is_bad_data = source.kind == ir::SourceKind::base64 && is_foreign &&
+                           !json::equals(source.mime, "application/pdf") &&
+                           !is_text_mime(source.mime);
+        bool is_bad_id = source.kind == ir::SourceKind::file_id && is_foreign;
+        return is_bad_data || is_bad_id ? "file" : std::string_view();
+    }
+    if (const ir::Opaque *opaque = std::get_if<ir::Opaque>(&part.is)) {
+        return opaque->dialect == DialectId::anthropic ? std::string_view() : "messages.content";
+    }
+    return {};
+}
+
+RawJson cache_of(const Part &part) {
+    if (const ir::Text *text = std::get_if<ir::Text>(&part.is)) {
+        return text->cache;
+    }
+    if (const ir::Image *image = std::get_if<ir::Image>(&part.is)) {
+        return image->cache;
+    }
+    if (const ir::Document *document = std::get_if<ir::Document>(&part.is)) {
+        return document->cache;
+    }
+    if (const ir::ToolCall *call = std::get_if<ir::ToolCall>(&part.is)) {
+        return call->cache;
+    }
+    if (const ir::ToolResult *result = std::get_if<ir::ToolResult>(&part.is)) {
+        return result->cache;
+    }
+    return {};
+}
+
+// The text of a part that is text for this API; null for others.
+const JsonText *text_of(const Part &part) {
+    if (const ir::Text *text = std::get_if<ir::Text>(&part.is)) {
+        return &text->text;
+    }
+    if (const ir::Refusal *refusal = std::get_if<ir::Refusal>(&part.is)) {
+        return &refusal->text;
+    }
+    return nullptr;
+}
+
+JsonText trim_end(JsonText text, Arena &arena) {
+    std::string_view plain = json::unescape(text, arena);
+    size_t end = plain.find_last_not_of(" \t\r\n\f\v");
+    if (end == std::string_view::npos || end + 1 == plain.size()) {
+        return text;
+    }
+    return json::escape(plain.substr(0, end + 1), arena);
+}
+
+class Builder {
+  public:
+    Builder(const ir::Request &request, const Target &target, Arena &arena, Notes &notes)
+        : request_(request), target_(target), arena_(arena), notes_(notes) {}
+
+    Status build(History &history) {
+        for (const ir::Turn &turn : request_.turns) {
+            switch (turn.role) {
+                case Role::assistant:
+                    LLM_TRY(assistant(turn));
+                    break;
+                case Role::user:
+                    LLM_TRY(user(turn));
+                    break;
+                case Role::system:
+                    system(turn);
+                    break;
+            }
+        }
+        assemble(history.messages);
+        LLM_TRY(last_message(history.messages));
+        history.forbids_thinking = forbids_thinking(history.messages);
+        return {};
+    }
+
+  private:
+    struct Call {
+        const ir::ToolCall *call;
+        const Part *result;
+    };
+
+    // --- turns ------------------------------------------------------------------------------
+
+    Status assistant(const ir::Turn &turn) {
+        std::vector<Block> blocks;
+        for (const Part &part : turn.parts) {
+            LLM_TRY(add(part, blocks));
+        }
+        if (blocks.empty()) {
+            return {};
+        }
+        bool goes_on =
+            !messages_.empty() && messages_.back().role == Role::assistant && !is_answered_;
+        if (!goes_on) {
+            messages_.push_back({Role::assistant, {}});
+            calls_.resize(messages_.size());
+            by_id_.clear();
+            step_ = messages_.size() - 1;
+            is_answered_ = false;
+        }
+        for (const Block &block : blocks) {
+            messages_.back().blocks.push_back(block);
+            const ir::ToolCall *call =
+                block.what == What::part ? std::get_if<ir::ToolCall>(&block.part->is) : nullptr;
+            if (call != nullptr) {
+                by_id_[call->id.bytes] = calls_[step_].size();
+                calls_[step_].push_back({call, nullptr});
+            }
+        }
+        return {};
+    }
+
+    Status user(const ir::Turn &turn) {
+        std::vector<Block> blocks;
+        bool has_result = false;
+        for (const Part &part : turn.parts) {
+            if (const ir::ToolResult *result = std::get_if<ir::ToolResult>(&part.is)) {
+                LLM_TRY(check_nested(*result));
+                has_result = true;
+                auto call = by_id_.find(result->call_id.bytes);
+                if (call == by_id_.end()) {
+                    notes_.drop("tool_result");
+                    continue;
+                }
+                calls_[step_][call->second].result = &part;
+                is_answered_ = true;
+                continue;
+            }
+            LLM_TRY(add(part, blocks));
+        }
+        if (!blocks.empty() || !has_result) {
+            append(Role::user, blocks);
+        }
+        return {};
+    }
+
+    void system(const ir::Turn &turn) {
+        std::vector<Block> blocks;
+        for (const Part &part : turn.parts) {
+            const JsonText *text = text_of(part);
+            if (text == nullptr || json::is_blank(*text)) {
+                continue;
+            }
+            if (target_.traits.system_in_messages) {
+                blocks.push_back({What::part, &part, {}, cache_of(part)});
+            } else {
+                blocks.push_back({What::system, nullptr, *text, cache_of(part)});
+            }
+        }
+        if (!blocks.empty()) {
+            append(target_.traits.system_in_messages ? Role::system : Role::user, blocks);
+        }
+    }
+
+    void append(Role role, const std::vector<Block> &blocks) {
+        if (messages_.empty() || messages_.back().role != role) {
+            messages_.push_back({role, {}});
+            calls_.resize(messages_.size());
+        }
+        std::vector<Block> &into = messages_.back().blocks;
+        into.insert(into.end(), blocks.begin(), blocks.end());
+    }
+
+    // --- parts ------------------------------------------------------------------------------
+
+    Status add(const Part &part, std::vector<Block> &blocks) {
+        if (const JsonText *text = text_of(part)) {
+            if (!json::is_blank(*text)) {
+                blocks.push_back({What::part, &part, {}, cache_of(part)});
+            } else if (!blocks.empty() && blocks.back().cache.empty() &&
+                       takes_mark(blocks.back())) {
+                blocks.back().cache = cache_of(part);
+            }
+            return {};
+        }
+        if (const ir::Reasoning *reasoning = std::get_if<ir::Reasoning>(&part.is)) {
+            bool is_whole = reasoning->is_redacted ? !reasoning->redacted.empty()
+                                                   : !reasoning->signature.empty();
+            if (is_whole && reasoning->origin == DialectId::anthropic && target_.traits.thinking) {
+                blocks.push_back({What::part, &part, {}, {}});
+            }
+            return {};
+        }
+        std::string_view blamed = unsupported_part(part, request_.dialect, arena_);
+        if (!blamed.empty()) {
+            return refuse(blamed);
+        }
+        blocks.push_back({What::part, &part, {}, cache_of(part)});
+        return {};
+    }
+
+    Status refuse(std::string_view param) {
+        if (!target_.drop_params) {
+            return unsupported("the target does not take this kind of content", param);
+        }
+        notes_.drop(param);
+        return {};
+    }
+
+    Status check_nested(const ir::ToolResult &result) {
+        for (const Part &part : result.parts) {
+            std::string_view blamed = unsupported_part(part, request_.dialect, arena_);
+            if (!blamed.empty()) {
+                LLM_TRY(refuse(blamed));
+            }
+        }
+        return {};
+    }
+
+    static bool takes_mark(const Block &block) {
+        return block.part == nullptr || (!std::holds_alternative<ir::Reasoning>(block.part->is) &&
+                                         !std::holds_alternative<ir::Opaque>(block.part->is));
+    }
+
+    // --- the whole --------------------------------------------------------------------------
+
+    // Results go first in the message behind their calls.
+    void assemble(std::vector<Message> &messages) {
+        if (messages_.empty() || messages_.front().role != Role::user) {
+            messages.push_back({Role::user, {{What::text, nullptr, {"."}, {}}}});
+        }
+        std::vector<Block> results;
+        for (size_t i = 0; i < messages_.size(); ++i) {
+            Message &message = messages_[i];
+            if (!results.empty()) {
+                if (message.role == Role::user) {
+                    message.blocks.insert(message.blocks.begin(), results.begin(), results.end());
+                } else {
+                    messages.push_back({Role::user, results});
+                }
+                results.clear();
+            }
+            if (message.role == Role::user && message.blocks.empty()) {
+                message.blocks.push_back({What::text, nullptr, {"(empty)"}, {}});
+            }
+            messages.push_back(std::move(message));
+            for (const Call &call : calls_[i]) {
+                if (call.result != nullptr) {
+                    results.push_back({What::part, call.result, {}, cache_of(*call.result)});
+                } else {
+                    results.push_back({What::no_result, nullptr, call.call->id, {}});
+                }
+            }
+        }
+        if (!results.empty()) {
+            messages.push_back({Role::user, std::move(results)});
+        }
+    }
+
+    // A last message of the assistant is a prefill: its end is trimmed, or it cannot be said at
+    // all. One that ends in a server tool's block is a paused turn, which every model continues.
+    Status last_message(std::vector<Message> &messages) {
+        Message &last = messages.back();
+        if (last.role != Role::assistant) {
+            return {};
+        }
+        Block &end = last.blocks.back();
+        if (end.part != nullptr && std::holds_alternative<ir::Opaque>(end.part->is)) {
+            return {};
+        }
+        if (target_.traits.prefill) {
+            if (const JsonText *text = end.part == nullptr ? nullptr : text_of(*end.part)) {
+                JsonText trimmed = trim_end(*text, arena_);
+                if (trimmed.bytes.size() != text->bytes.size()) {
+                    end = {What::text, nullptr, trimmed, end.cache};
+                }
+            }
+            return {};
+        }
+        if (!target_.drop_params) {
+            return unsupported("the model does not continue an assistant message", "messages");
+        }
+        notes_.drop("messages");
+        ByteBuffer said;
+        said.append("Continue exactly from: ");
+        for (const Block &block : last.blocks) {
+            if (const JsonText *text = block.part == nullptr ? nullptr : text_of(*block.part)) {
+                said.append(text->bytes);
+            }
+        }
+        messages.pop_back();  // the message before it is a user's, see assemble()
+        Block instruction = {What::text, nullptr, {arena_.copy(said.view())}, {}};
+        if (messages.back().role == Role::user) {
+            messages.back().blocks.push_back(instruction);
+        } else {
+            messages.push_back({Role::user, {instruction}});
+        }
+        return {};
+    }
+
+    static bool forbids_thinking(const std::vector<Message> &messages) {
+        for (size_t i = messages.size(); i-- > 0;) {
+            const Message &message = messages[i];
+            if (message.role != Role::assistant) {
+                continue;
+            }
+            bool must_think = i + 1 == messages.size();
+            for (const Block &block : message.blocks) {
+                must_think |=
+                    block.part != nullptr && std::holds_alternative<ir::ToolCall>(block.part->is);
+            }
+            const Block &first = message.blocks.front();
+            bool thinks =
+                first.part != nullptr && std::holds_alternative<ir::Reasoning>(first.part->is);
+            return must_think && !thinks;
+        }
+        return false;
+    }
+
+    const ir::Request &request_;
+    const Target &target_;
+    Arena &arena_;
+    Notes &notes_;
+    std::vector<Message> messages_;
+    std::vector<std::vector<Call>> calls_;                // beside messages_
+    std::unordered_map<std::string_view, size_t> by_id_;  // calls of the latest step
+    size_t step_ = 0;
+    bool is_answered_ = false;  // a result of the step was seen
+};
+
+// --- writing --------------------------------------------------------------------------------
+
+class BlockWriter {
+  public:
+    BlockWriter(const BlockContext &context, json::Writer &writer)
+        : context_(context), writer_(writer) {}
+
+    void block(const Block &block) {
+        switch (block.what) {
+            case What::part:
+                cache_ = block.cache;
+                std::visit(*this, block.part->is);
+                return;
+            case What::text:
+                text_block(block.text, block.cache);
+                return;
+            case What::system:
+                writer_.object().key("type").plain("text").key("text").open_text();
+                writer_.piece_plain("<system>").piece(block.text).piece_plain("</system>");
+                writer_.close_text();
+                close(block.cache);
+                return;
+            case What::no_result:
+                writer_.object().key("type").plain("tool_result").key("tool_use_id");
+                writer_.text(call_id_for_anthropic(block.text, context_.arena));
+                writer_.key("content").plain("[no result]").key("is_error").boolean(true).end();
+                return;
+        }
+    }
+
+    void operator()(const ir::Text &text) {
+        writer_.object().key("type").plain("text").key("text").text(text.text);
+        if (context_.request.dialect == DialectId::anthropic && !text.citations.empty()) {
+            writer_.key("citations").raw(text.citations);
+        }
+        close(cache_);
+    }
+
+    void operator()(const ir::Refusal &refusal) { text_block(refusal.text, {}); }
+
+    void operator()(const ir::Image &image) {
+        writer_.object().key("type").plain("image").key("source");
+        source(resolve(image.source, context_.arena));
+        close(cache_);
+    }
+
+    void operator()(const ir::Document &document) {
+        writer_.object().key("type").plain("document").key("source");
+        source(resolve(document.source, context_.arena));
+        if (!document.title.empty()) {
+            writer_.key("title").text(document.title);
+        }
+        if (!document.context.empty()) {
+            writer_.key("context").text(document.context);
+        }
+        if (!document.citations.empty()) {
+            writer_.key("citations").raw(document.citations);
+        }
+        close(cache_);
+    }
+
+    void operator()(const ir::ToolCall &call) {
+        writer_.object().key("type").plain("tool_use");
+        writer_.key("id").text(call_id_for_anthropic(call.id, context_.arena));
+        writer_.key("name");
+        writer_.text(tool_name_for_target(call.name, context_.notes.renamed, context_.arena));
+        writer_.key("input");
+        if (call.custom) {
+            writer_.object().key("input").plain(call.arguments).end();
+        } else {
+            writer_.raw(arguments_as_object(call.arguments, context_.arena));
+        }
+        close(cache_);
+    }
+
+    void operator()(const ir::ToolResult &result) {
+        RawJson cache = cache_;
+        writer_.object().key("type").plain("tool_result").key("tool_use_id");
+        writer_.text(call_id_for_anthropic(result.call_id, context_.arena));
+        const Part *only = nullptr;
+        size_t count = 0;
+        for (const Part &part : result.parts) {
+            if (is_nested(part)) {
+                only = &part;
+                ++count;
+            }
+        }
+        const JsonText *text = count == 1 ? text_of(*only) : nullptr;
+        if (text != nullptr && cache_of(*only).empty()) {
+            writer_.key("content").text(*text);
+        } else if (count > 0) {
+            writer_.key("content").array();
+            for (const Part &part : result.parts) {
+                if (is_nested(part)) {
+                    cache_ = cache_of(part);
+                    std::visit(*this, part.is);
+                }
+            }
+            writer_.end();
+        }
+        if (result.is_error) {
+            writer_.key("is_error").boolean(true);
+        }
+        close(cache);
+    }
+
+    void operator()(const ir::Reasoning &reasoning) {
+        if (reasoning.is_redacted) {
+            writer_.object().key("type").plain("redacted_thinking");
+            writer_.key("data").text(reasoning.redacted).end();
+            return;
+        }
+        writer_.object().key("type").plain("thinking").key("thinking").text(reasoning.text);
+        writer_.key("signature").text(reasoning.signature).end();
+    }
+
+    void operator()(const ir::Opaque &opaque) { writer_.raw(opaque.json); }
+    void operator()(const ir::Audio &) {}  // never part of a History
+
+  private:
+    bool is_nested(const Part &part) const {
+        if (const JsonText *text = text_of(part)) {
+            return !json::is_blank(*text);
+        }
+        return !std::holds_alternative<ir::ToolCall>(part.is) &&
+               !std::holds_alternative<ir::ToolResult>(part.is) &&
+               !std::holds_alternative<ir::Reasoning>(part.is) &&
+               unsupported_part(part, context_.request.dialect, context_.arena).empty();
+    }
+
+    void text_block(JsonText text, RawJson cache) {
+        writer_.object().key("type").plain("text").key("text").text(text);
+        close(cache);
+    }
+
+    void close(RawJson cache) {
+        context_.marks.write(cache, writer_);
+        writer_.end();
+    }
+
+    void source(const ir::Source &source) {
+        writer_.object().key("type");
+        switch (source.kind) {
+            case ir::SourceKind::url:
+                writer_.plain("url").key("url").text(source.data);
+                break;
+            case ir::SourceKind::file_id:
+                writer_.plain("file").key("file_id").text(source.data);
+                break;
+            case ir::SourceKind::text:
+                plain_text(source.data);
+                break;
+            case ir::SourceKind::blocks:
+                writer_.plain("content").key("content").raw(source.blocks);
+                break;
+            case ir::SourceKind::base64:
+                if (is_text_mime(source.mime)) {
+                    plain_text(decode_text(source.data));
+                } else {
+                    writer_.plain("base64").key("media_type").text(source.mime);
+                    writer_.key("data").text(source.data);
+                }
+                break;
+        }
+        writer_.end();
+    }
+
+    void plain_text(JsonText data) {
+        writer_.plain("text").key("media_type").plain("text/plain").key("data").text(data);
+    }
+
+    // Base64 as the text it stands for.
+    JsonText decode_text(JsonText base64) {
+        std::string_view in = json::unescape(base64, context_.arena);
+        char *start = context_.arena.allocate(in.size());
+        char *out = start;
+        uint32_t bits = 0;
+        int count = 0;
+        for (char c : in) {
+            uint32_t value = 0;
+            if (c >= 'A' && c <= 'Z') {
+                value = static_cast<uint32_t>(c - 'A');
+            } else if (c >= 'a' && c <= 'z') {
+                value = static_cast<uint32_t>(c - 'a') + 26;
+            } else if (c >= '0' && c <= '9') {
+                value = static_cast<uint32_t>(c - '0') + 52;
+            } else if (c == '+' || c == '-') {
+                value = 62;
+            } else if (c == '/' || c == '_') {
+                value = 63;
+            } else {
+                continue;  // padding and line breaks
+            }
+            bits = (bits << 6 | value) & 0xffff;
+            count += 6;
+            if (count >= 8) {
+                count -= 8;
+                *out++ = static_cast<char>(bits >> count & 0xff);
+            }
+        }
+        std::string_view text(start, static_cast<size_t>(out - start));
+        return json::escape(text, context_.arena);
+    }
+
+    const BlockContext &context_;
+    json::Writer &writer_;
+    RawJson cache_;  // of the part that is written next
+};
+
+std::string_view role_name(Role role) {
+    switch (role) {
+        case Role::user:
+            return "user";
+        case Role::assistant:
+            return "assistant";
+        case Role::system:
+            return "system";
+    }
+    return "user";
+}
+
+}  // namespace
+
+Status build_history(const ir::Request &request, const Target &target, Arena &arena, Notes &notes,
+                     History &history) {
+    return Builder(request, target, arena, notes).build(history);
+}
+
+void CacheMarks::write(RawJson mark, json::Writer &writer) {
+    if (mark.empty()) {
+        return;
+    }
+    if (skip > 0) {
+        --skip;
+        return;
+    }
+    writer.key("cache_control").raw(mark);
+}
+
+uint32_t count_marks(const History &history) {
+    uint32_t count = 0;
+    for (const Message &message : history.messages) {
+        for (const Block &block : message.blocks) {
+            count += block.cache.empty() ? 0 : 1;
+            if (block.what != What::part) {
+                continue;
+            }
+            if (const ir::Opaque *opaque = std::get_if<ir::Opaque>(&block.part->is)) {
+                bool is_marked =
+                    opaque->json.bytes.find("\"cache_control\":{") != std::string_view::npos;
+                count += is_marked ? 1 : 0;
+            }
+            if (const ir::ToolResult *result = std::get_if<ir::ToolResult>(&block.part->is)) {
+                for (const Part &part : result->parts) {
+                    count += cache_of(part).empty() ? 0 : 1;
+                }
+            }
+        }
+    }
+    return count;
+}
+
+void write_messages(const History &history, const BlockContext &context, json::Writer &writer) {
+    BlockWriter blocks(context, writer);
+    writer.array();
+    for (const Message &message : history.messages) {
+        writer.object().key("role").plain(role_name(message.role)).key("content").array();
+        for (const Block &block : message.blocks) {
+            blocks.block(block);
+        }
+        writer.end().end();
+    }
+    writer.end();
+}
+
+}  // namespace llm::anthropic
