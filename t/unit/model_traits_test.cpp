@@ -1,4 +1,6 @@
 // What is known of models by their names.
+// Each family is tested at the borders where a property begins or ends; a Claude that is newer
+// than the table must be taken for the newest one.
 #include <gtest/gtest.h>
 
 #include "translators/provider/model_traits.hpp"
@@ -41,6 +43,7 @@ TEST(ModelTraits, ImitatorsOfChatAreTakenForLenient) {
 }
 
 TEST(ModelTraits, LongestOutputOfClaude) {
+    EXPECT_EQ(claude("anthropic.claude-v2:1").max_output, 4096);
     EXPECT_EQ(claude("claude-3-haiku-20240307").max_output, 4096);
     EXPECT_EQ(claude("claude-3-5-sonnet-20241022").max_output, 8192);
     EXPECT_EQ(claude("claude-3-7-sonnet-latest").max_output, 64000);
