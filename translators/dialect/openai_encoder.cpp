@@ -26,7 +26,8 @@ struct Block {
     uint32_t choice;
     BlockKind kind;
     int64_t tool = 0;  // ordinal of the call in its choice
-    bool has_arguments = false;
+    bool has_text = false;
+    bool is_output = false;       // text that came as the arguments of kJsonTool
     int64_t first_character = 0;  // of a text block in the text of its choice
     std::vector<std::string> cites;
 };
@@ -232,6 +233,11 @@ void ChatEncoder::open(const StreamEvent &event, ByteBuffer &out) {
     if (event.block_kind != BlockKind::tool) {
         return;
     }
+    if (view_.json_tool && json::equals(event.name, kJsonTool)) {
+        block.kind = BlockKind::text;
+        block.is_output = true;
+        return;
+    }
     block.tool = owner.tools++;
     if (view_.legacy_functions && block.tool > 0) {
         return;  // the old form has room for one
@@ -259,6 +265,7 @@ void ChatEncoder::delta(const StreamEvent &event, ByteBuffer &out) {
     if (block == nullptr || event.text.empty()) {
         return;
     }
+    block->has_text = true;
     switch (block->kind) {
         case BlockKind::text:
             // Only citations need the count; there is none without a web search, but a search
@@ -283,7 +290,6 @@ void ChatEncoder::delta(const StreamEvent &event, ByteBuffer &out) {
 }
 
 void ChatEncoder::arguments(Block &block, JsonText fragment, ByteBuffer &out) {
-    block.has_arguments = true;
     if (view_.legacy_functions && block.tool > 0) {
         return;
     }
@@ -330,8 +336,11 @@ void ChatEncoder::close(const StreamEvent &event, ByteBuffer &out) {
     if (block == nullptr) {
         return;
     }
-    if (block->kind == BlockKind::tool && !block->has_arguments) {
+    if (block->kind == BlockKind::tool && !block->has_text) {
         arguments(*block, {"{}"}, out);  // "" is no JSON, and clients parse it
+    }
+    if (block->is_output && !block->has_text) {
+        simple(block->choice, "\"content\":\"", {"{}"}, out);
     }
     ChoiceState &owner = choice(block->choice, out);
     for (const std::string &raw : block->cites) {
@@ -366,7 +375,10 @@ void ChatEncoder::finish(const StreamEvent &event, ByteBuffer &out) {
         out.append("]},\"logprobs\":null");
         tail({}, out);
     }
-    std::string_view name = finish_name(event.finish, owner.tools > 0, view_.legacy_functions);
+    bool is_output = view_.json_tool && owner.tools == 0;
+    ir::Finish reason =
+        is_output && event.finish == ir::Finish::tool_calls ? ir::Finish::stop : event.finish;
+    std::string_view name = finish_name(reason, owner.tools > 0, view_.legacy_functions);
     head(event.choice, out);
     out.append("},\"logprobs\":null");
     if (!event.native.empty() && !json::equals(event.native, name)) {

@@ -36,7 +36,7 @@ class MessagesWriter {
     Status write_user(const ir::Turn &turn);
     Status write_assistant(const ir::Turn &turn);
     Status write_results(size_t assistant);
-    void write_call(const ir::ToolCall &call);
+    Status write_call(const ir::ToolCall &call);
     void write_reasoning(const ir::Turn &turn, bool has_calls);
     Status write_result(const ir::ToolCall &call, const ir::ToolResult *result,
                         std::vector<const ir::Part *> &media);
@@ -48,7 +48,7 @@ class MessagesWriter {
     void write_media(const ir::Part &part);
     void note_cache(const RawJson &mark) {
         if (!mark.empty()) {
-            job_.notes.drop("cache_control");
+            job_.note("cache_control");
         }
     }
     void paragraph(bool &is_first) {
@@ -150,6 +150,8 @@ Status MessagesWriter::sort(const std::vector<ir::Part> &parts, Content &content
             if (text->text.empty()) {
                 continue;
             }
+        } else if (const auto *document = std::get_if<ir::Document>(&part.is)) {
+            note_cache(document->cache);
         }
         if (has_text(part)) {
             content.texts.push_back(&part);
@@ -164,7 +166,6 @@ Status MessagesWriter::sort(const std::vector<ir::Part> &parts, Content &content
                       image->source.kind == ir::SourceKind::url;
             name = "image.file_id";
         } else if (const auto *document = std::get_if<ir::Document>(&part.is)) {
-            note_cache(document->cache);
             can_say = document->source.kind == ir::SourceKind::base64 ||
                       (document->source.kind == ir::SourceKind::file_id &&
                        request_.dialect == DialectId::openai);
@@ -339,7 +340,7 @@ Status MessagesWriter::write_assistant(const ir::Turn &turn) {
                 audio = opaque;
             } else {
                 // Blocks of tools that the provider ran: their outcome is in the text around.
-                job_.notes.drop(opaque->type.bytes);
+                job_.note(opaque->type.bytes);
             }
         } else if (has_text(part)) {
             has_text_parts = true;
@@ -372,7 +373,7 @@ Status MessagesWriter::write_assistant(const ir::Turn &turn) {
     }
     for (const ir::Part &part : turn.parts) {
         if (const auto *call = std::get_if<ir::ToolCall>(&part.is)) {
-            write_call(*call);
+            LLM_TRY(write_call(*call));
         } else if (const auto *text = std::get_if<ir::Text>(&part.is)) {
             note_cache(text->cache);
         }
@@ -406,8 +407,11 @@ void MessagesWriter::write_reasoning(const ir::Turn &turn, bool has_calls) {
     }
 }
 
-void MessagesWriter::write_call(const ir::ToolCall &call) {
+Status MessagesWriter::write_call(const ir::ToolCall &call) {
     note_cache(call.cache);
+    if (job_.notes.renamed.size() > kMaxRenamed) {
+        return invalid("too many tools with unusable names", "messages");
+    }
     JsonText name = tool_name_for_target(call.name, job_.notes.renamed, job_.arena);
     writer_.object().key("id").text(call_id_for_openai(call.id, job_.arena));
     if (call.custom) {
@@ -419,6 +423,7 @@ void MessagesWriter::write_call(const ir::ToolCall &call) {
         writer_.key("arguments").plain(call.arguments.empty() ? "{}" : call.arguments);
     }
     writer_.end().end();
+    return {};
 }
 
 // --- results --------------------------------------------------------------------------------
@@ -472,7 +477,7 @@ Status MessagesWriter::write_results(size_t assistant) {
     std::sort(call_ids.begin(), call_ids.end());
     for (const Found &result : results) {
         if (!std::binary_search(call_ids.begin(), call_ids.end(), result.first)) {
-            job_.notes.drop("tool_result");
+            job_.note("tool_result");
         }
     }
     if (!media.empty()) {

@@ -6,6 +6,10 @@
 
 namespace llm::openai {
 
+// Lists that a hostile request could make long, and the search in them slow.
+constexpr size_t kMaxDropped = 64;
+constexpr size_t kMaxRenamed = 256;
+
 struct RenderJob {
     const ir::Request &request;
     const Target &target;
@@ -13,12 +17,19 @@ struct RenderJob {
     json::Writer &writer;
     Notes &notes;
 
+    // A hint that is left out. The list stays short whatever the request holds.
+    void note(std::string_view name) const {
+        if (notes.dropped.size() < kMaxDropped) {
+            notes.drop(name);
+        }
+    }
+
     // Something with a meaning that chat cannot say: refused by its name, or left out and named.
     Status leave_out(std::string_view what, std::string_view name) const {
         if (!target.drop_params) {
             return unsupported(what, name);
         }
-        notes.drop(name);
+        note(name);
         return {};
     }
 };

@@ -50,6 +50,9 @@ constexpr std::string_view kKnown[] = {
     "stream_options",
 };
 
+// Providers take 128 of them; a few gateways a little more.
+constexpr uint32_t kMaxTools = 1024;
+
 constexpr std::string_view kEfforts[] = {"none", "minimal", "low", "medium",
                                          "high", "xhigh",   "max"};
 
@@ -58,7 +61,7 @@ Status check_messages(Value messages) {
         return invalid("messages must be a non-empty array", "messages");
     }
     if (messages.size() > kMaxMessages) {
-        return Error{Errc::too_large, "too many messages", "messages", 0};
+        return invalid("too many messages", "messages");
     }
     for (Value message : messages.items()) {
         if (!message.is_object()) {
@@ -97,6 +100,9 @@ Status read_tools(Value root, Arena &arena, ir::Request &request) {
     }
     if (!functions.is_unset() && !functions.is_array()) {
         return invalid("must be an array", "functions");
+    }
+    if (tools.size() > kMaxTools || functions.size() > kMaxTools) {
+        return invalid("too many tools", "tools");
     }
     for (Value entry : tools.items()) {
         Value type = entry["type"];
@@ -166,6 +172,9 @@ Status read_tool_choice(Value choice, ir::ToolChoice &result) {
     } else if (choice["type"].equals("allowed_tools")) {
         Value allowed = choice["allowed_tools"];
         result.kind = Kind::allowed;
+        if (allowed["tools"].size() > kMaxTools) {
+            return invalid("too many tools", kName);
+        }
         result.allowed_required = allowed["mode"].equals("required");
         for (Value tool : allowed["tools"].items()) {
             Value named = tool[tool["type"].equals("custom") ? "custom" : "function"];

@@ -91,7 +91,7 @@ Status RequestWriter::write() {
 Status RequestWriter::write_tools() {
     for (const ir::Tool &tool : request_.tools) {
         if (!tool.cache.empty()) {
-            job_.notes.drop("cache_control");
+            job_.note("cache_control");
         }
         bool can_say = tool.kind == ir::ToolKind::function || tool.dialect == DialectId::openai;
         if (!can_say) {
@@ -188,7 +188,7 @@ Status RequestWriter::write_number(std::string_view name, RawJson value, RawJson
     }
     bool is_usual = value.bytes == usual.bytes || value.bytes == usual_too.bytes;
     if (traits_.is_reasoning && job_.target.drop_params && !is_usual) {
-        job_.notes.drop(name);
+        job_.note(name);
         return {};
     }
     writer_.key(name).raw(value);
@@ -220,7 +220,7 @@ Status RequestWriter::write_sampling() {
     }
     if (request_.logprobs) {
         if (traits_.is_reasoning && job_.target.drop_params) {
-            job_.notes.drop("logprobs");
+            job_.note("logprobs");
         } else {
             writer_.key("logprobs").boolean(true);
             if (!request_.top_logprobs.empty()) {
@@ -241,7 +241,7 @@ void RequestWriter::write_stop() {
         }
         bool is_refused = traits_.is_reasoning && job_.target.drop_params;
         if (is_refused || count == kMaxStops) {
-            job_.notes.drop(name);
+            job_.note(name);
             break;
         }
         if (count == 0) {
@@ -295,7 +295,7 @@ void RequestWriter::write_thinking() {
         case ThinkingKind::off:
             // Not every model can be told; one that does not reason needs not be.
             if (traits_.is_reasoning || from_chat_) {
-                job_.notes.drop(name);
+                job_.note(name);
             }
             return;
         case ThinkingKind::effort:
@@ -312,7 +312,7 @@ void RequestWriter::write_thinking() {
     }
     bool is_own_wish = from_chat_ && thinking.kind == ThinkingKind::effort;
     if (!is_own_wish && !traits_.is_reasoning && traits_.strict_members) {
-        job_.notes.drop(name);
+        job_.note(name);
         return;
     }
     if (!is_own_wish && traits_.effort_xhigh && *effort == Effort::max) {
@@ -350,25 +350,25 @@ void RequestWriter::write_hints() {
         if (from_chat_) {
             writer_.key("verbosity").text(request_.verbosity);
         } else {
-            job_.notes.drop("verbosity");
+            job_.note("verbosity");
         }
     }
     if (!request_.service_tier.empty()) {
         if (from_chat_) {
             writer_.key("service_tier").text(request_.service_tier);
         } else if (!json::equals(request_.service_tier, "auto")) {
-            job_.notes.drop("service_tier");
+            job_.note("service_tier");
         }
     }
     if (!request_.metadata.empty()) {
         if (from_chat_) {
             writer_.key("metadata").raw(request_.metadata);
         } else if (request_.user.empty()) {
-            job_.notes.drop("metadata");
+            job_.note("metadata");
         }
     }
     if (!request_.cache.empty()) {
-        job_.notes.drop("cache_control");
+        job_.note("cache_control");
     }
 }
 
@@ -377,7 +377,7 @@ void RequestWriter::write_user() {
         return;
     }
     if (!takes_openai_members()) {
-        job_.notes.drop(client_name("user", "metadata"));
+        job_.note(client_name("user", "metadata"));
         return;
     }
     std::string_view user = json::unescape(request_.user, job_.arena);
@@ -400,7 +400,7 @@ void RequestWriter::write_extra() {
         if (from_chat_) {
             writer_.key(extra.name).raw(extra.value);
         } else {
-            job_.notes.drop(extra.name.bytes);
+            job_.note(extra.name.bytes);
         }
     }
 }

@@ -163,8 +163,10 @@ class ResponseWriter {
     void write();
 
   private:
+    const ir::ToolCall *output_of(const ir::Part &part) const;
+    bool has_calls(const ir::Choice &choice) const;
     void write_choice(size_t index);
-    void write_content(const ir::Choice &choice, bool has_calls);
+    void write_content(const ir::Choice &choice, bool calls_tools);
     void write_reasoning(const ir::Choice &choice);
     void write_annotations(const ir::Choice &choice);
     void write_calls(const ir::Choice &choice);
@@ -211,12 +213,27 @@ bool holds(const ir::Choice &choice) {
     return false;
 }
 
+// Structured output that came as the arguments of a forced tool: it is the text of the answer.
+const ir::ToolCall *ResponseWriter::output_of(const ir::Part &part) const {
+    const auto *call = view_.json_tool ? std::get_if<ir::ToolCall>(&part.is) : nullptr;
+    return call != nullptr && json::equals(call->name, kJsonTool) ? call : nullptr;
+}
+
+bool ResponseWriter::has_calls(const ir::Choice &choice) const {
+    for (const ir::Part &part : choice.parts) {
+        if (std::holds_alternative<ir::ToolCall>(part.is) && output_of(part) == nullptr) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void ResponseWriter::write_choice(size_t index) {
     const ir::Choice &choice = response_.choices[index];
-    bool has_calls = holds<ir::ToolCall>(choice);
+    bool calls_tools = has_calls(choice);
     writer_.object().key("index").number(static_cast<int64_t>(index));
     writer_.key("message").object().key("role").plain("assistant");
-    write_content(choice, has_calls);
+    write_content(choice, calls_tools);
     if (view_.show_reasoning) {
         write_reasoning(choice);
     }
@@ -227,7 +244,7 @@ void ResponseWriter::write_choice(size_t index) {
             writer_.key(opaque->type).raw(opaque->json);
         }
     }
-    if (has_calls) {
+    if (calls_tools) {
         write_calls(choice);
     }
     writer_.end();
@@ -237,7 +254,10 @@ void ResponseWriter::write_choice(size_t index) {
     } else {
         writer_.raw(choice.logprobs);
     }
-    std::string_view finish = finish_name(choice.finish, has_calls, view_.legacy_functions);
+    bool is_output = view_.json_tool && !calls_tools;
+    ir::Finish reason =
+        is_output && choice.finish == ir::Finish::tool_calls ? ir::Finish::stop : choice.finish;
+    std::string_view finish = finish_name(reason, calls_tools, view_.legacy_functions);
     writer_.key("finish_reason").plain(finish);
     if (!choice.native_finish.empty() && !json::equals(choice.native_finish, finish)) {
         writer_.key("native_finish_reason").text(choice.native_finish);
@@ -246,18 +266,21 @@ void ResponseWriter::write_choice(size_t index) {
 }
 
 // Text blocks are joined with nothing between them: a citation may have cut a sentence in two.
-void ResponseWriter::write_content(const ir::Choice &choice, bool has_calls) {
+void ResponseWriter::write_content(const ir::Choice &choice, bool calls_tools) {
     bool has_refusal = holds<ir::Refusal>(choice);
+    bool has_output = holds<ir::ToolCall>(choice) && !calls_tools;
     writer_.key("content");
-    if (holds<ir::Text>(choice)) {
+    if (holds<ir::Text>(choice) || has_output) {
         writer_.open_text();
         for (const ir::Part &part : choice.parts) {
             if (const auto *text = std::get_if<ir::Text>(&part.is)) {
                 writer_.piece(text->text);
+            } else if (const ir::ToolCall *output = output_of(part)) {
+                writer_.piece_plain(output->arguments.empty() ? "{}" : output->arguments);
             }
         }
         writer_.close_text();
-    } else if (has_calls || has_refusal) {
+    } else if (calls_tools || has_refusal) {
         writer_.null();
     } else {
         writer_.plain("");
@@ -361,7 +384,7 @@ void ResponseWriter::write_calls(const ir::Choice &choice) {
     }
     for (const ir::Part &part : choice.parts) {
         const auto *call = std::get_if<ir::ToolCall>(&part.is);
-        if (call == nullptr) {
+        if (call == nullptr || output_of(part) != nullptr) {
             continue;
         }
         if (view_.legacy_functions) {
