@@ -310,6 +310,25 @@ bool is_token_char(char c) {
     return is_alphanumeric(c) || (c != '\0' && strchr("-_*.+/=~", c) != nullptr);
 }
 
+// Bytes of a credential at the start of `text`. Providers leave out its middle with dots or with
+// one ellipsis character.
+size_t token_size(std::string_view text) {
+    size_t size = 0;
+    while (size < text.size()) {
+        if (is_token_char(text[size])) {
+            ++size;
+        } else if (text.substr(size).starts_with("\xe2\x80\xa6")) {
+            size += 3;
+        } else {
+            break;
+        }
+    }
+    while (size > 0 && text[size - 1] == '.') {
+        --size;  // the full stop of the sentence
+    }
+    return size;
+}
+
 // Something that is followed by a credential. `is_prefix`: the mark is part of the credential
 // itself, so it must not stand inside a word.
 struct CredentialMark {
@@ -334,16 +353,10 @@ bool find_credential(std::string_view text, bool is_word_start, size_t &kept, si
         if ((mark.is_prefix && !is_word_start) || !starts_with_ignoring_case(text, mark.text)) {
             continue;
         }
-        size_t end = mark.text.size();
-        while (end < text.size() && is_token_char(text[end])) {
-            ++end;
-        }
-        while (end > mark.text.size() && text[end - 1] == '.') {
-            --end;  // the full stop of the sentence
-        }
-        if (end - mark.text.size() >= mark.min_size) {
+        size_t size = token_size(text.substr(mark.text.size()));
+        if (size >= mark.min_size) {
             kept = mark.text.size();
-            masked = end - kept;
+            masked = size;
             return true;
         }
     }
