@@ -30,7 +30,7 @@ class MessagesGrammar final : public wire::SseHandler {
     enum class State { before, between, in_block, after_delta, end, failed };
 
     void check(const wire::SseEvent &event) {
-        auto root = reader_.parse_unpadded(event.data, {512, true});
+        auto root = reader_.parse_unpadded(event.data, {.allow_lone_surrogates = true});
         if (!root || !root->is_object()) {
             fault = "a frame is not JSON";
             return;
