@@ -1,4 +1,6 @@
 // Errors of providers: the class that a body belongs to, the message that the client sees.
+// One test for each shape of error body and for each source of the class: status, words, names,
+// numbers in the body. Credentials must never get through, however a provider echoes them.
 #include <gtest/gtest.h>
 
 #include <string>

@@ -1,4 +1,6 @@
 // Text between JSON and plain: comparing, unescaping, escaping.
+// Escaping and unescaping must be inverse for all UTF-8; bytes that are none become replacement
+// characters and never reach a JSON string.
 #include <gtest/gtest.h>
 
 #include <string>

@@ -1,4 +1,6 @@
-// The JSON writer: commas, colons, escaping, nesting; and that what it writes parses.
+// The JSON writer: commas, colons, escaping, nesting.
+// What balanced calls write must parse, whatever bytes the plain strings hold; expectations are
+// the exact bytes, as clients and caches compare them.
 #include <gtest/gtest.h>
 
 #include <string>

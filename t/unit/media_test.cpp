@@ -1,4 +1,6 @@
 // Data URLs and media types.
+// Data comes out as standard Base64 with padding or the URL is refused; what is standard already
+// is not copied; the first bytes of the data win over the declared type.
 #include <gtest/gtest.h>
 
 #include <string>

@@ -1,4 +1,6 @@
 // What is known of models by their names.
+// Each family is tested at the borders where a property begins or ends; a Claude that is newer
+// than the table must be taken for the newest one.
 #include <gtest/gtest.h>
 
 #include "translators/provider/model_traits.hpp"

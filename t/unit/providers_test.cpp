@@ -1,4 +1,6 @@
 // The catalogue of providers.
+// Every row must be complete enough to be used by its name alone, or say that an address is
+// needed; quirks must arrive in the traits that the dialects read.
 #include <gtest/gtest.h>
 
 #include <set>

@@ -1,4 +1,6 @@
 // A whole answer as the events of a stream.
+// The recorder writes each event as one short line "choice.block kind payload"; a test compares
+// the whole list, so that order, numbering and omissions all count.
 #include <gtest/gtest.h>
 
 #include <string>

@@ -1,5 +1,6 @@
-// Server-sent events. Every stream below is fed whole, cut at every byte, and byte by byte: the
-// events must be the same, and their raw bytes together must be the stream.
+// Server-sent events. Every stream below is fed whole, cut at every byte (and again three bytes
+// later), and byte by byte: the events must be the same, and their raw bytes together must be the
+// stream. Each piece is an allocation of its own, so a view that is kept too long is caught.
 #include <gtest/gtest.h>
 
 #include <string>

@@ -1,4 +1,6 @@
 // Tool arguments for targets that want an object.
+// Whatever the arguments are, the result is one JSON object; what was one already keeps every
+// byte.
 #include <gtest/gtest.h>
 
 #include <string>

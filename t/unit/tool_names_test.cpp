@@ -1,4 +1,6 @@
 // Ids and names of tools as each target wants them.
+// The hashes are SHA-256 of the original text, computed apart from this code. What conforms stays;
+// what is rewritten is rewritten the same way each time and is mapped back.
 #include <gtest/gtest.h>
 
 #include <string>

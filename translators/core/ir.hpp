@@ -264,6 +264,7 @@ struct StreamEvent {
     JsonText stop_sequence;
     JsonText native;              // finish: as the provider called it
     RawJson raw;                  // cite, logprobs, open of an opaque block
+    DialectId origin = DialectId::anthropic;   // signature, redacted, cite: whose it is
     int64_t created = 0;
     const Usage *usage = nullptr;
 };

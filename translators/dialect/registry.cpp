@@ -1,5 +1,6 @@
 // Finds a dialect by id or by name. dialects.def lists them; a further dialect is a row there, an
 // id in DialectId and its own family of files.
+// Invariant: dialect() gives a table for every id; find_dialect knows exact names only.
 #include "translators/dialect/dialect.hpp"
 
 namespace llm {

@@ -486,6 +486,12 @@ uint32_t Value::offset() const {
 Value Value::find(std::string_view key) const {
     Value found;
     for (Member member : members()) {
+        // An escaped name is never shorter than its meaning, and one that differs in its first
+        // byte without an escape there is another name.
+        std::string_view name = member.key.bytes;
+        if (name.size() < key.size() || (!key.empty() && name[0] != key[0] && name[0] != '\\')) {
+            continue;
+        }
         if (json::equals(member.key, key)) {
             found = member.value;
         }

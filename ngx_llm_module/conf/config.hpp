@@ -1,0 +1,201 @@
+// What the configuration says, as objects: providers, models and their deployments, and the
+// settings of a location. Filled by directives.cpp and blocks.cpp, completed and cross-checked by
+// check.cpp, and not changed afterwards: what moves at run time (addresses, idle connections)
+// lives in upstream/, indexed by Endpoint::index.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "ngx_llm_module/base/ngx_cxx.hpp"
+#include "translators/dialect/dialect.hpp"
+#include "translators/provider/providers.hpp"
+
+extern "C" ngx_module_t ngx_http_llm_module;
+extern "C" ngx_module_t ngx_http_llm_filter_module;
+
+namespace llm {
+
+// Where in the configuration something was said, for messages of checks that run later.
+struct ConfPlace {
+    std::string file;
+    ngx_uint_t line = 0;
+
+    static ConfPlace here(const ngx_conf_t *cf) {
+        if (cf->conf_file == nullptr) {
+            return {};
+        }
+        return {std::string(view(cf->conf_file->file.name)), cf->conf_file->line};
+    }
+};
+
+// A secret or header value: fixed text, or text with nginx variables.
+struct Value {
+    std::string fixed;
+    ngx_http_complex_value_t *variable = nullptr;
+
+    // Empty on failure or when the variable is empty.
+    std::string_view get(ngx_http_request_t *r) const;
+};
+
+// The four clocks of a call. kUnset in a model or deployment means: as the level above says.
+struct Timeouts {
+    ngx_msec_t connect = NGX_CONF_UNSET_MSEC;
+    ngx_msec_t first_token = NGX_CONF_UNSET_MSEC;
+    ngx_msec_t idle = NGX_CONF_UNSET_MSEC;
+    ngx_msec_t total = NGX_CONF_UNSET_MSEC;
+
+    Timeouts over(const Timeouts &base) const {
+        auto pick = [](ngx_msec_t own, ngx_msec_t other) {
+            return own == NGX_CONF_UNSET_MSEC ? other : own;
+        };
+        return {pick(connect, base.connect), pick(first_token, base.first_token),
+                pick(idle, base.idle), pick(total, base.total)};
+    }
+};
+
+struct Provider;
+
+// One base URL of a provider.
+struct Endpoint {
+    const Provider *provider = nullptr;
+    uint32_t index = 0;             // into the worker's table of connections and addresses
+    bool tls = false;
+    std::string host;               // as in the URL, without brackets
+    std::string host_header;        // with the port where it is not the default one
+    std::string path;               // prefix of every request path, no slash at the end
+    std::string ssl_name;           // SNI and the name in the certificate
+    in_port_t port = 0;
+    std::vector<std::string> fixed_addresses;   // known without DNS: sockaddr bytes
+};
+
+struct ProviderHeader {
+    std::string name;
+    Value value;
+};
+
+struct ProviderParam {
+    std::string name;
+    std::string json;
+};
+
+struct Provider {
+    std::string name;
+    ConfPlace place;
+    const ProviderPreset *preset = nullptr;
+    const Dialect *dialect = nullptr;
+    std::vector<std::string> base_urls;
+    std::vector<Endpoint> endpoints;
+    std::vector<Value> api_keys;
+    std::vector<ProviderHeader> headers;
+    std::vector<ProviderParam> params;
+    Timeouts timeouts;
+    std::string ssl_trusted_certificate;
+    std::string ssl_name;
+    bool ssl_verify = true;
+    ngx_ssl_t *ssl = nullptr;
+    ngx_uint_t keepalive = 64;
+
+    bool is_mock() const;
+};
+
+// What the mock preset plays, per deployment.
+struct MockScript {
+    std::string reply;
+    ngx_uint_t chunks = 0;          // 0: one for each word
+    ngx_msec_t interval = 0;
+    ngx_msec_t delay = 0;
+    ngx_uint_t status = 200;
+    ngx_int_t cut_after = -1;       // -1: never
+};
+
+struct Deployment {
+    const Provider *provider = nullptr;
+    std::string provider_name;      // as written, until check.cpp finds it
+    std::string model;              // the provider's own name; may end in *
+    std::string id;                 // shown in logs and headers; unique
+    ConfPlace place;
+    ngx_uint_t order = 1;
+    ngx_uint_t weight = 1;
+    Timeouts timeouts;
+    uint32_t slot = 0;              // row of the shared in-flight table
+    MockScript mock;
+
+    bool is_wildcard() const { return !model.empty() && model.back() == '*'; }
+};
+
+struct Model {
+    std::string name;
+    ConfPlace place;
+    std::vector<Deployment> deployments;
+    std::vector<std::string> aliases;
+    Timeouts timeouts;
+    ngx_flag_t drop_params = NGX_CONF_UNSET;
+
+    bool is_wildcard() const { return !name.empty() && name.back() == '*'; }
+    std::string_view prefix() const { return std::string_view(name).substr(0, name.size() - 1); }
+};
+
+struct Config {
+    std::vector<std::unique_ptr<Provider>> providers;
+    std::vector<std::unique_ptr<Model>> models;            // in the order of the file
+    std::vector<std::unique_ptr<Model>> direct;            // PROVIDER/MODEL, one per provider
+    std::unordered_map<std::string_view, const Model *> by_name;   // names and aliases
+    std::vector<const Model *> wildcards;                  // longest prefix first
+    uint32_t endpoint_count = 0;
+
+    size_t zone_size = 0;                                  // 0: no llm_zone directive
+    ngx_shm_zone_t *zone = nullptr;
+    ngx_resolver_t *resolver = nullptr;                    // ours, from resolv.conf
+    bool in_use = false;                                   // some location has llm_pass
+
+    Provider *find_provider(std::string_view name) const;
+};
+
+enum class PassKind : ngx_uint_t { unset, models, provider, variable };
+
+}  // namespace llm
+
+// Plain C structs, as nginx wants them.
+
+typedef struct {
+    llm::Config *config;
+} ngx_http_llm_main_conf_t;
+
+typedef struct {
+    llm::PassKind pass;
+    llm::Provider *provider;                 // PassKind::provider
+    ngx_str_t provider_name;
+    ngx_http_complex_value_t *pass_value;    // PassKind::variable
+    ngx_str_t location;                      // the location's own prefix, stripped from the path
+    ngx_http_handler_pt handler;             // of llm_pass, for `if` blocks that inherit it
+    const char *place_file;                  // where llm_pass stands
+    ngx_uint_t place_line;
+
+    ngx_msec_t connect_timeout;
+    ngx_msec_t first_token_timeout;
+    ngx_msec_t idle_timeout;
+    ngx_msec_t timeout;
+    ngx_msec_t ping;
+    ngx_flag_t stream_usage;
+    ngx_flag_t drop_params;
+    size_t max_body;
+} ngx_http_llm_loc_conf_t;
+
+namespace llm {
+
+inline Config &config(ngx_http_request_t *r) {
+    auto *main = static_cast<ngx_http_llm_main_conf_t *>(
+        ngx_http_get_module_main_conf(r, ngx_http_llm_module));
+    return *main->config;
+}
+
+inline const ngx_http_llm_loc_conf_t &loc_conf(ngx_http_request_t *r) {
+    return *static_cast<ngx_http_llm_loc_conf_t *>(
+        ngx_http_get_module_loc_conf(r, ngx_http_llm_module));
+}
+
+}  // namespace llm

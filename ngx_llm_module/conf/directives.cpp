@@ -1,0 +1,129 @@
+// The command table, made from directives.def, and the setters that are not nginx's own. Blocks
+// (llm_provider, llm_model) are read in blocks.cpp; what can only be checked when everything was
+// read is in check.cpp.
+#include "ngx_llm_module/conf/directives.hpp"
+
+#include "ngx_llm_module/base/guard.hpp"
+#include "ngx_llm_module/conf/blocks.hpp"
+#include "ngx_llm_module/request/handler.hpp"
+#include "ngx_llm_module/state/zone.hpp"
+
+namespace llm {
+namespace {
+
+Config &main_config(ngx_conf_t *cf) {
+    auto *main = static_cast<ngx_http_llm_main_conf_t *>(
+        ngx_http_conf_get_module_main_conf(cf, ngx_http_llm_module));
+    return *main->config;
+}
+
+char *set_zone(ngx_conf_t *cf, ngx_command_t *, void *) {
+    Config &config = main_config(cf);
+    auto *args = static_cast<ngx_str_t *>(cf->args->elts);
+    if (config.zone_size != 0) {
+        return const_cast<char *>("is duplicate");
+    }
+    ssize_t size = ngx_parse_size(&args[1]);
+    if (size == NGX_ERROR) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "llm: invalid zone size \"%V\"", &args[1]);
+        return conf_error();
+    }
+    if (size < ssize_t(kMinZoneSize)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "llm: zone size \"%V\" is too small, the minimum is %uzm", &args[1],
+                           kMinZoneSize >> 20);
+        return conf_error();
+    }
+    config.zone_size = size_t(size);
+    return conf_ok();
+}
+
+ngx_http_core_loc_conf_t *own_location(ngx_conf_t *cf) {
+    return static_cast<ngx_http_core_loc_conf_t *>(
+        ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module));
+}
+
+char *set_pass(ngx_conf_t *cf, ngx_command_t *, void *conf) {
+    auto *loc = static_cast<ngx_http_llm_loc_conf_t *>(conf);
+    auto *args = static_cast<ngx_str_t *>(cf->args->elts);
+    if (loc->pass != PassKind::unset) {
+        return const_cast<char *>("is duplicate");
+    }
+
+    if (view(args[1]) == "models") {
+        loc->pass = PassKind::models;
+    } else if (ngx_http_script_variables_count(&args[1]) > 0) {
+        loc->pass = PassKind::variable;
+        loc->pass_value = static_cast<ngx_http_complex_value_t *>(
+            ngx_pcalloc(cf->pool, sizeof(ngx_http_complex_value_t)));
+        ngx_http_compile_complex_value_t compile;
+        ngx_memzero(&compile, sizeof(compile));
+        compile.cf = cf;
+        compile.value = &args[1];
+        compile.complex_value = loc->pass_value;
+        if (loc->pass_value == nullptr || ngx_http_compile_complex_value(&compile) != NGX_OK) {
+            return conf_error();
+        }
+    } else {
+        // The provider may be declared further down: it is looked up when the location is merged.
+        loc->pass = PassKind::provider;
+        loc->provider_name = args[1];
+    }
+
+    ngx_http_core_loc_conf_t *core = own_location(cf);
+    core->handler = guard<handle_request, NGX_HTTP_INTERNAL_SERVER_ERROR>;
+    loc->handler = core->handler;
+    loc->place_file = reinterpret_cast<const char *>(cf->conf_file->file.name.data);
+    loc->place_line = cf->conf_file->line;
+    if (!core->noname && !core->exact_match
+#if (NGX_PCRE)
+        && core->regex == nullptr
+#endif
+    ) {
+        loc->location = core->name;
+    }
+    main_config(cf).in_use = true;
+    return conf_ok();
+}
+
+char *set_health(ngx_conf_t *cf, ngx_command_t *, void *) {
+    own_location(cf)->handler = guard<handle_health_location, NGX_HTTP_INTERNAL_SERVER_ERROR>;
+    main_config(cf).in_use = true;
+    return conf_ok();
+}
+
+char *set_provider(ngx_conf_t *cf, ngx_command_t *, void *) {
+    return read_provider_block(cf, main_config(cf));
+}
+
+char *set_model(ngx_conf_t *cf, ngx_command_t *, void *) {
+    return read_model_block(cf, main_config(cf));
+}
+
+constexpr ngx_uint_t kAnyLevel = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF;
+
+// nginx's own slot functions are C and are used as they are; ours go through the guard.
+using Setter = char *(*)(ngx_conf_t *, ngx_command_t *, void *);
+
+template <Setter Function>
+constexpr Setter guarded() {
+    if constexpr (Function == ngx_conf_set_msec_slot || Function == ngx_conf_set_flag_slot ||
+                  Function == ngx_conf_set_size_slot) {
+        return Function;
+    } else {
+        return guard_conf<Function>;
+    }
+}
+
+}  // namespace
+
+#define LLM_DIRECTIVE(name, flags, setter, offset, ...)                                  \
+    {ngx_string(name), (flags), guarded<setter>(), NGX_HTTP_LOC_CONF_OFFSET, (offset), nullptr},
+
+ngx_command_t directives[] = {
+#include "ngx_llm_module/conf/directives.def"
+    ngx_null_command};
+
+#undef LLM_DIRECTIVE
+
+}  // namespace llm

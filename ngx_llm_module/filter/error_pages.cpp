@@ -1,0 +1,109 @@
+// A header filter that notices a response of nginx itself in an llm_pass location, and a body
+// filter that puts JSON in place of its HTML. Responses of the gateway pass untouched; a page that
+// the operator chose with error_page comes from another location and wins.
+#include "ngx_llm_module/filter/error_pages.hpp"
+
+#include "ngx_llm_module/base/guard.hpp"
+#include "ngx_llm_module/base/pool.hpp"
+#include "ngx_llm_module/request/headers.hpp"
+#include "ngx_llm_module/request/llm_request.hpp"
+#include "ngx_llm_module/request/reply.hpp"
+
+namespace llm {
+namespace {
+
+ngx_http_output_header_filter_pt next_header_filter;
+ngx_http_output_body_filter_pt next_body_filter;
+
+// The context of the filter module: the body that takes the place of nginx's own.
+struct Replacement {
+    ByteBuffer body;
+    bool is_sent = false;
+};
+
+const Dialect &caller_dialect(ngx_http_request_t *r, const ngx_http_llm_loc_conf_t &loc) {
+    if (LlmRequest *request = find_llm_request(r)) {
+        return *request->client;
+    }
+    // Rejected before the content phase: the path tells, or the headers.
+    (void) loc;
+    std::string_view path = view(r->uri);
+    if (path.ends_with("/messages") || path.find("/messages/") != std::string_view::npos) {
+        return kAnthropic;
+    }
+    return path.ends_with("/chat/completions") ? kOpenAi : dialect_by_headers(r);
+}
+
+ngx_int_t filter_header(ngx_http_request_t *r) {
+    const ngx_http_llm_loc_conf_t &loc = loc_conf(r);
+    if (r != r->main || loc.pass == PassKind::unset ||
+        r->headers_out.status < NGX_HTTP_BAD_REQUEST) {
+        return next_header_filter(r);
+    }
+    LlmRequest *request = find_llm_request(r);
+    if (request != nullptr && request->has_replied) {
+        return next_header_filter(r);
+    }
+    auto *replacement = pool_new<Replacement>(r->pool);
+    if (replacement == nullptr) {
+        return NGX_ERROR;
+    }
+    ngx_http_set_ctx(r, replacement, ngx_http_llm_filter_module);
+    if (request != nullptr && request->downstream.has_error_body(r->headers_out.status)) {
+        replacement->body = request->downstream.take_error_body();
+    } else {
+        render_status(caller_dialect(r, loc), r->headers_out.status,
+                      request != nullptr ? std::string_view(request->id) : std::string_view(),
+                      replacement->body);
+    }
+    if (request != nullptr) {
+        add_answer_headers(*request);
+    }
+    ngx_str_set(&r->headers_out.content_type, "application/json");
+    r->headers_out.content_type_len = r->headers_out.content_type.len;
+    r->headers_out.content_type_lowcase = nullptr;
+    r->headers_out.charset.len = 0;
+    ngx_http_clear_content_length(r);
+    r->headers_out.content_length_n = off_t(replacement->body.size());
+    return next_header_filter(r);
+}
+
+ngx_int_t filter_body(ngx_http_request_t *r, ngx_chain_t *in) {
+    auto *replacement = static_cast<Replacement *>(
+        ngx_http_get_module_ctx(r, ngx_http_llm_filter_module));
+    if (replacement == nullptr || in == nullptr) {
+        return next_body_filter(r, in);
+    }
+    for (ngx_chain_t *link = in; link != nullptr; link = link->next) {
+        link->buf->pos = link->buf->last;
+        link->buf->file_pos = link->buf->file_last;
+    }
+    if (replacement->is_sent) {
+        return NGX_OK;
+    }
+    replacement->is_sent = true;
+    auto *buf = static_cast<ngx_buf_t *>(ngx_calloc_buf(r->pool));
+    ngx_chain_t *link = ngx_alloc_chain_link(r->pool);
+    if (buf == nullptr || link == nullptr) {
+        return NGX_ERROR;
+    }
+    std::string_view body = replacement->body.view();
+    buf->start = buf->pos = reinterpret_cast<u_char *>(const_cast<char *>(body.data()));
+    buf->end = buf->last = buf->pos + body.size();
+    buf->memory = 1;
+    buf->last_buf = 1;
+    buf->last_in_chain = 1;
+    *link = {buf, nullptr};
+    return next_body_filter(r, link);
+}
+
+}  // namespace
+
+void install_error_pages() {
+    next_header_filter = ngx_http_top_header_filter;
+    ngx_http_top_header_filter = guard<filter_header, NGX_ERROR>;
+    next_body_filter = ngx_http_top_body_filter;
+    ngx_http_top_body_filter = guard<filter_body, NGX_ERROR>;
+}
+
+}  // namespace llm

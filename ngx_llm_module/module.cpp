@@ -1,0 +1,111 @@
+// The two modules in this file are tables: they point to what lives elsewhere.
+//   ngx_http_llm_module         directives, content handlers, shared memory, workers
+//   ngx_http_llm_filter_module  error pages in the caller's dialect, the request body filter
+#include "ngx_llm_module/base/guard.hpp"
+#include "ngx_llm_module/base/pool.hpp"
+#include "ngx_llm_module/conf/check.hpp"
+#include "ngx_llm_module/conf/directives.hpp"
+#include "ngx_llm_module/conf/locations.hpp"
+#include "ngx_llm_module/filter/error_pages.hpp"
+#include "ngx_llm_module/observe/variables.hpp"
+#include "ngx_llm_module/request/body.hpp"
+#include "ngx_llm_module/state/inflight.hpp"
+#include "ngx_llm_module/upstream/worker.hpp"
+
+namespace llm {
+namespace {
+
+ngx_int_t before_configuration(ngx_conf_t *cf) { return add_variables(cf) ? NGX_OK : NGX_ERROR; }
+
+ngx_int_t after_configuration(ngx_conf_t *cf) {
+    auto *main = static_cast<ngx_http_llm_main_conf_t *>(
+        ngx_http_conf_get_module_main_conf(cf, ngx_http_llm_module));
+    if (main->config->in_use && !add_zone(cf, *main->config)) {
+        return NGX_ERROR;
+    }
+    return NGX_OK;
+}
+
+void *create_main(ngx_conf_t *cf) {
+    auto *main = static_cast<ngx_http_llm_main_conf_t *>(
+        ngx_pcalloc(cf->pool, sizeof(ngx_http_llm_main_conf_t)));
+    if (main == nullptr) {
+        return nullptr;
+    }
+    main->config = pool_new<Config>(cf->pool);
+    return main->config != nullptr ? main : nullptr;
+}
+
+// Runs when the whole http block was read and before locations are merged.
+char *init_main(ngx_conf_t *cf, void *conf) {
+    auto *main = static_cast<ngx_http_llm_main_conf_t *>(conf);
+    return complete_config(cf, *main->config) ? conf_ok() : conf_error();
+}
+
+Config *config_of(ngx_cycle_t *cycle) {
+    auto *main = static_cast<ngx_http_llm_main_conf_t *>(
+        ngx_http_cycle_get_module_main_conf(cycle, ngx_http_llm_module));
+    return main != nullptr && main->config->in_use ? main->config : nullptr;
+}
+
+ngx_int_t init_process(ngx_cycle_t *cycle) {
+    if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE) {
+        return NGX_OK;               // cache managers serve no requests
+    }
+    if (Config *config = config_of(cycle)) {
+        claim_row(*config);
+        return start_worker(*config) ? NGX_OK : NGX_ERROR;
+    }
+    return NGX_OK;
+}
+
+void exit_process(ngx_cycle_t *) {
+    release_row();
+    stop_worker();
+}
+
+ngx_int_t install_filters(ngx_conf_t *) {
+    install_error_pages();
+    install_body_filter();
+    return NGX_OK;
+}
+
+}  // namespace
+}  // namespace llm
+
+static ngx_http_module_t llm_module_context = {
+    llm::guard<llm::before_configuration, NGX_ERROR>,
+    llm::guard<llm::after_configuration, NGX_ERROR>,
+    llm::guard<llm::create_main>,
+    llm::guard<llm::init_main>,
+    nullptr,
+    nullptr,
+    llm::guard<llm::create_location>,
+    llm::guard<llm::merge_location>,
+};
+
+ngx_module_t ngx_http_llm_module = {
+    NGX_MODULE_V1,
+    &llm_module_context,
+    llm::directives,
+    NGX_HTTP_MODULE,
+    nullptr,
+    nullptr,
+    llm::guard<llm::init_process, NGX_ERROR>,
+    nullptr,
+    nullptr,
+    llm::guard<llm::exit_process>,
+    nullptr,
+    NGX_MODULE_V1_PADDING,
+};
+
+static ngx_http_module_t llm_filter_module_context = {
+    nullptr, llm::guard<llm::install_filters, NGX_ERROR>, nullptr, nullptr, nullptr, nullptr,
+    nullptr, nullptr,
+};
+
+ngx_module_t ngx_http_llm_filter_module = {
+    NGX_MODULE_V1, &llm_filter_module_context, nullptr, NGX_HTTP_MODULE, nullptr, nullptr,
+    nullptr,       nullptr,                    nullptr, nullptr,         nullptr,
+    NGX_MODULE_V1_PADDING,
+};

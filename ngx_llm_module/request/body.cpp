@@ -1,0 +1,123 @@
+// Reading the client's body. nginx hands the bytes to its request body filters in pieces; ours
+// copies them into the one buffer and lets only the end of the body through, so that nginx keeps
+// nothing and writes no temporary file.
+#include "ngx_llm_module/request/body.hpp"
+
+#include <zlib.h>
+
+#include <cstdlib>
+
+#include "ngx_llm_module/base/guard.hpp"
+#include "ngx_llm_module/request/llm_request.hpp"
+
+namespace llm {
+namespace {
+
+ngx_http_request_body_filter_pt next_body_filter;
+
+ngx_int_t filter_body(ngx_http_request_t *r, ngx_chain_t *in) {
+    LlmRequest *request = r == r->main ? find_llm_request(r) : nullptr;
+    if (request == nullptr) {
+        return next_body_filter(r, in);
+    }
+    ngx_chain_t *last = nullptr;
+    for (ngx_chain_t *link = in; link != nullptr; link = link->next) {
+        ngx_buf_t *buf = link->buf;
+        if (buf->last > buf->pos) {
+            request->body.append({reinterpret_cast<char *>(buf->pos), size_t(buf->last - buf->pos)});
+            buf->pos = buf->last;
+        }
+        if (buf->last_buf) {
+            last = link;
+        }
+    }
+    if (last == nullptr) {
+        return next_body_filter(r, nullptr);
+    }
+    ngx_chain_t end = {last->buf, nullptr};
+    return next_body_filter(r, &end);
+}
+
+}  // namespace
+
+void install_body_filter() {
+    next_body_filter = ngx_http_top_request_body_filter;
+    ngx_http_top_request_body_filter = guard<filter_body, NGX_HTTP_INTERNAL_SERVER_ERROR>;
+}
+
+bool RequestBody::expect(off_t content_length, size_t limit) {
+    limit_ = limit;
+    if (content_length > off_t(limit)) {
+        is_too_large_ = true;
+        return false;
+    }
+    // Memory comes with the bytes, not with the promise of them.
+    constexpr off_t kTrusted = 1 << 20;
+    return content_length <= 0 || grow(size_t(content_length < kTrusted ? content_length : kTrusted));
+}
+
+bool RequestBody::grow(size_t capacity) {
+    char *bigger = static_cast<char *>(realloc(data_, capacity + json::kPadding));
+    if (bigger == nullptr) {
+        return false;
+    }
+    data_ = bigger;
+    capacity_ = capacity;
+    return true;
+}
+
+bool RequestBody::append(std::string_view bytes) {
+    if (is_too_large_ || bytes.size() > limit_ - size_) {
+        is_too_large_ = true;      // the rest is read and dropped, the answer is a 413
+        return false;
+    }
+    if (bytes.size() > capacity_ - size_) {
+        size_t wanted = capacity_ * 2 > size_ + bytes.size() ? capacity_ * 2 : size_ + bytes.size();
+        if (!grow(wanted > limit_ ? limit_ : wanted)) {
+            is_too_large_ = true;
+            return false;
+        }
+    }
+    memcpy(data_ + size_, bytes.data(), bytes.size());
+    size_ += bytes.size();
+    memset(data_ + size_, 0, json::kPadding);
+    return true;
+}
+
+const char *RequestBody::decompress() {
+    RequestBody packed;
+    std::swap(packed.data_, data_);
+    std::swap(packed.size_, size_);
+    std::swap(packed.capacity_, capacity_);
+
+    z_stream z;
+    memset(&z, 0, sizeof(z));
+    if (inflateInit2(&z, MAX_WBITS + 32) != Z_OK) {   // +32: gzip or zlib by its header
+        return "the body cannot be decompressed";
+    }
+    z.next_in = reinterpret_cast<Bytef *>(packed.data_);
+    z.avail_in = uInt(packed.size_);
+    int rc = Z_OK;
+    char piece[16384];
+    while (rc == Z_OK && !is_too_large_) {
+        z.next_out = reinterpret_cast<Bytef *>(piece);
+        z.avail_out = sizeof(piece);
+        rc = inflate(&z, Z_NO_FLUSH);
+        append({piece, sizeof(piece) - z.avail_out});
+        if (rc == Z_BUF_ERROR) {
+            break;
+        }
+    }
+    bool is_whole = rc == Z_STREAM_END && z.avail_in == 0;
+    inflateEnd(&z);
+    return is_whole || is_too_large_ ? nullptr : "the compressed body is damaged";
+}
+
+void RequestBody::release() {
+    free(data_);
+    data_ = nullptr;
+    size_ = 0;
+    capacity_ = 0;
+}
+
+}  // namespace llm

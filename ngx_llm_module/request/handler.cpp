@@ -1,0 +1,175 @@
+// The content handler: makes the LlmRequest, finds out what is asked for, and either answers at
+// once (models, health, refusals) or reads the body and lets the stages run.
+#include "ngx_llm_module/request/handler.hpp"
+
+#include "ngx_llm_module/base/guard.hpp"
+#include "ngx_llm_module/base/pool.hpp"
+#include "ngx_llm_module/request/llm_request.hpp"
+#include "ngx_llm_module/request/local_answers.hpp"
+#include "ngx_llm_module/request/reply.hpp"
+
+namespace llm {
+namespace {
+
+void on_request_over(void *data) {
+    settle(*static_cast<LlmRequest *>(data));
+}
+
+LlmRequest *make_request(ngx_http_request_t *r) {
+    auto *request = pool_new<LlmRequest>(r->pool, r);
+    // The pool's cleanup may come seconds late (lingering close); this one is prompt.
+    ngx_http_cleanup_t *cleanup = request != nullptr ? ngx_http_cleanup_add(r, 0) : nullptr;
+    if (cleanup == nullptr) {
+        return nullptr;
+    }
+    cleanup->handler = guard<on_request_over>;
+    cleanup->data = request;
+    ngx_http_set_ctx(r, request, ngx_http_llm_module);
+    return request;
+}
+
+// What follows the location's own prefix.
+std::string_view path_below(const ngx_http_request_t *r, const ngx_http_llm_loc_conf_t &loc) {
+    std::string_view path = view(r->uri);
+    std::string_view prefix = view(loc.location);
+    while (!prefix.empty() && prefix.back() == '/') {
+        prefix.remove_suffix(1);
+    }
+    if (path.starts_with(prefix) &&
+        (path.size() == prefix.size() || path[prefix.size()] == '/')) {
+        path.remove_prefix(prefix.size());
+    }
+    return path;
+}
+
+// llm_pass models, PROVIDER or a variable that holds one of them. False: no such provider.
+bool find_target(LlmRequest &request) {
+    const ngx_http_llm_loc_conf_t &loc = request.loc;
+    if (loc.pass == PassKind::provider) {
+        request.only_provider = loc.provider;
+        return true;
+    }
+    if (loc.pass == PassKind::variable) {
+        ngx_str_t value;
+        if (ngx_http_complex_value(request.r, loc.pass_value, &value) != NGX_OK) {
+            return false;
+        }
+        if (view(value) != "models") {
+            request.only_provider = request.config.find_provider(view(value));
+            return request.only_provider != nullptr;
+        }
+    }
+    return true;
+}
+
+bool is_read_only(const ngx_http_request_t *r) {
+    return r->method == NGX_HTTP_GET || r->method == NGX_HTTP_HEAD;
+}
+
+void on_body_read(ngx_http_request_t *r) {
+    run_stages(*find_llm_request(r));
+}
+
+// The handler owns one reference of the request from here on; finish_request gives it back.
+ngx_int_t read_body(LlmRequest &request) {
+    ngx_http_request_t *r = request.r;
+    if (!request.body.expect(r->headers_in.content_length_n, request.loc.max_body)) {
+        (void) ngx_http_discard_request_body(r);
+        r->main->count++;
+        reply_error(request, ErrorClass::too_large, "the request body is too large");
+        return NGX_DONE;
+    }
+    ngx_int_t rc = ngx_http_read_client_request_body(r, guard<on_body_read>);
+    return rc >= NGX_HTTP_SPECIAL_RESPONSE ? rc : NGX_DONE;
+}
+
+ngx_int_t refuse(LlmRequest &request, ErrorClass error_class, ngx_uint_t status,
+                 std::string_view what, std::string_view code = {}) {
+    (void) ngx_http_discard_request_body(request.r);
+    request.r->main->count++;
+    Arena arena;
+    ApiError error;
+    error.error_class = error_class;
+    error.status = uint16_t(status);
+    error.message.bytes = what;
+    error.code.bytes = code;
+    reply_error(request, error);
+    return NGX_DONE;
+}
+
+}  // namespace
+
+ngx_int_t handle_request(ngx_http_request_t *r) {
+    if (r != r->main) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0, "llm: llm_pass in a subrequest");
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+    LlmRequest *made = make_request(r);
+    if (made == nullptr) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+    LlmRequest &request = *made;
+    std::string_view path = path_below(r, request.loc);
+    request.endpoint = find_endpoint(path);
+    request.client = request.endpoint.dialect != nullptr ? request.endpoint.dialect
+                                                         : &dialect_by_headers(r);
+    if (!find_target(request)) {
+        return refuse(request, ErrorClass::not_found, NGX_HTTP_NOT_FOUND, "unknown provider");
+    }
+
+    if (request.endpoint.operation == Operation::chat) {
+        if (r->method != NGX_HTTP_POST) {
+            return refuse(request, ErrorClass::invalid_request, NGX_HTTP_NOT_ALLOWED,
+                          "method not allowed, use POST");
+        }
+        return read_body(request);
+    }
+    if (request.only_provider != nullptr && !request.only_provider->is_mock()) {
+        request.is_raw = true;
+        request.raw_path = path;
+        return read_body(request);
+    }
+    if (request.endpoint.operation == Operation::unknown) {
+        return refuse(request, ErrorClass::not_found, NGX_HTTP_NOT_FOUND, "unknown path",
+                      "unknown_url");
+    }
+    if (!is_read_only(r)) {
+        return refuse(request, ErrorClass::invalid_request, NGX_HTTP_NOT_ALLOWED,
+                      "method not allowed, use GET");
+    }
+    ngx_int_t rc = ngx_http_discard_request_body(r);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+    r->main->count++;
+    answer_locally(request);
+    return NGX_DONE;
+}
+
+ngx_int_t handle_health_location(ngx_http_request_t *r) {
+    LlmRequest *made = make_request(r);
+    if (made == nullptr) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+    made->client = &kOpenAi;
+    if (!is_read_only(r)) {
+        return refuse(*made, ErrorClass::invalid_request, NGX_HTTP_NOT_ALLOWED,
+                      "method not allowed, use GET");
+    }
+    std::string_view path = view(r->uri);
+    bool is_liveness = path.ends_with("/liveness") || path.ends_with("/liveliness");
+    made->endpoint.operation = is_liveness ? Operation::liveness : Operation::readiness;
+    ngx_int_t rc = ngx_http_discard_request_body(r);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+    r->main->count++;
+    answer_locally(*made);
+    return NGX_DONE;
+}
+
+LlmRequest *find_llm_request(ngx_http_request_t *r) {
+    return static_cast<LlmRequest *>(ngx_http_get_module_ctx(r, ngx_http_llm_module));
+}
+
+}  // namespace llm

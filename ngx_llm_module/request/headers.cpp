@@ -1,0 +1,130 @@
+// Which headers reach the client. A provider's own ones do not, except those that carry its id of
+// the request: they tell organisation names, limits of our account, cookies.
+#include "ngx_llm_module/request/headers.hpp"
+
+#include <span>
+
+#include "ngx_llm_module/request/llm_request.hpp"
+
+namespace llm {
+namespace {
+
+constexpr std::string_view kRequestIdHeaders[] = {
+    "x-request-id", "request-id", "apim-request-id", "x-amzn-requestid", "x-goog-request-id",
+    "mistral-correlation-id", "x-debug-trace-id",
+};
+
+// Of an answer that is forwarded unread, these come through as they are.
+constexpr std::string_view kRawHeaders[] = {
+    "content-disposition", "retry-after", "retry-after-ms", "location", "cache-control",
+};
+
+bool is_one_of(std::string_view name, std::span<const std::string_view> list) {
+    for (std::string_view known : list) {
+        if (wire::same_name(name, known)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void add_number(ngx_http_request_t *r, std::string_view name, uint64_t number) {
+    u_char text[NGX_INT64_LEN];
+    u_char *end = ngx_sprintf(text, "%uL", number);
+    add_header(r, name, {reinterpret_cast<char *>(text), size_t(end - text)});
+}
+
+}  // namespace
+
+bool add_header(ngx_http_request_t *r, std::string_view name, std::string_view value) {
+    for (unsigned char c : value) {
+        if (c < 0x20 || c == 0x7f) {
+            return true;      // would be another header line: left out
+        }
+    }
+    ngx_table_elt_t *header = push_header(&r->headers_out.headers);
+    if (header == nullptr) {
+        return false;
+    }
+    header->hash = 1;
+    header->key = str(name);
+    header->value = copy_str(r->pool, value);
+    return header->value.data != nullptr;
+}
+
+void add_answer_headers(LlmRequest &request) {
+    ngx_http_request_t *r = request.r;
+    add_header(r, "x-llm-request-id", request.id);
+    if (!request.model.empty()) {
+        add_header(r, "x-llm-model", request.model);
+    }
+    if (request.next_candidate == 0) {
+        return;
+    }
+    const Deployment &deployment = *request.candidate().deployment;
+    add_header(r, "x-llm-provider", deployment.provider->name);
+    add_header(r, "x-llm-deployment", deployment.id);
+    add_number(r, "x-llm-attempts", request.ledger.attempts);
+    add_number(r, "x-llm-fallbacks", 0);
+    add_number(r, "x-llm-overhead-ms", overhead_ms(request));
+    for (const auto &[name, value] : request.ledger.provider_headers) {
+        ngx_str_t copy = copy_str(r->pool, name);
+        add_header(r, view(copy), value);
+    }
+    if (!request.notes.dropped.empty()) {
+        std::string names;
+        for (std::string_view name : request.notes.dropped) {
+            if (names.size() > 1024) {
+                break;
+            }
+            names.append(names.empty() ? "" : ", ").append(name);
+        }
+        add_header(r, "x-llm-dropped-params", names);
+    }
+}
+
+void note_provider_headers(LlmRequest &request, const wire::HttpHead &head) {
+    auto &kept = request.ledger.provider_headers;
+    kept.clear();
+    for (const wire::HttpHeader &header : head.headers()) {
+        if (is_one_of(header.name, kRequestIdHeaders) && kept.size() < 8) {
+            std::string name = "llm-provider-";
+            for (char c : header.name) {
+                name.push_back(char(ngx_tolower(c)));
+            }
+            kept.emplace_back(std::move(name), header.value);
+        }
+    }
+    // On a good answer it says nothing about failure.
+    request.ledger.retry_after =
+        head.status() >= 400 ? std::string(head.find("retry-after")) : std::string();
+}
+
+bool commit_raw(LlmRequest &request, const wire::HttpHead &head, bool is_inflated) {
+    for (const wire::HttpHeader &header : head.headers()) {
+        if (is_one_of(header.name, kRawHeaders)) {
+            ngx_str_t name = copy_str(request.r->pool, header.name);
+            add_header(request.r, view(name), header.value);
+        }
+    }
+    std::string_view length = head.find("content-length");
+    off_t size = length.empty() || is_inflated
+                     ? -1
+                     : ngx_atoof((u_char *) length.data(), length.size());
+    request.ledger.first_content = ngx_current_msec;
+    return request.downstream.begin_raw(head.status(), head.find("content-type"), size);
+}
+
+std::string_view client_header(ngx_http_request_t *r, std::string_view name) {
+    for (ngx_list_part_t *part = &r->headers_in.headers.part; part != nullptr; part = part->next) {
+        auto *headers = static_cast<ngx_table_elt_t *>(part->elts);
+        for (ngx_uint_t i = 0; i < part->nelts; i++) {
+            if (headers[i].hash != 0 && wire::same_name(view(headers[i].key), name)) {
+                return view(headers[i].value);
+            }
+        }
+    }
+    return {};
+}
+
+}  // namespace llm

@@ -1,0 +1,44 @@
+// The entry that every request leaves: who answered, tokens, times, outcome. Variables, headers
+// and log lines read it, nothing counts beside it.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "ngx_llm_module/base/ngx_cxx.hpp"
+#include "translators/core/usage.hpp"
+
+namespace llm {
+
+enum class Outcome : uint8_t { none, ok, client_closed, refused, upstream_error, cut, timeout };
+
+std::string_view name(Outcome outcome);
+
+struct Ledger {
+    Outcome outcome = Outcome::none;
+    std::string_view error;              // class name, static; empty: none
+    Usage usage;
+    std::string upstream_model;
+    std::string finish_reason;           // as the provider called it
+    ngx_uint_t attempts = 0;
+    ngx_uint_t status = 0;               // of the provider
+    uint64_t request_bytes = 0;
+    // Of the provider's headers, what the client may see.
+    std::vector<std::pair<std::string, std::string>> provider_headers;
+    std::string retry_after;
+
+    // On the clock of ngx_current_msec; 0: did not happen.
+    ngx_msec_t began = 0;
+    ngx_msec_t attempt_began = 0;        // the current or last one
+    ngx_msec_t first_content = 0;
+    ngx_msec_t ended = 0;
+    ngx_msec_t upstream_time = 0;        // of finished attempts
+};
+
+class LlmRequest;
+
+// Time between the client's first byte and ours that was not spent waiting for a provider.
+uint64_t overhead_ms(const LlmRequest &request);
+
+}  // namespace llm

@@ -1,0 +1,81 @@
+// The request object itself: what is derived from configuration and clocks.
+#include "ngx_llm_module/request/llm_request.hpp"
+
+#include "ngx_llm_module/upstream/worker.hpp"
+
+namespace llm {
+
+LlmRequest::LlmRequest(ngx_http_request_t *request)
+    : r(request),
+      config(llm::config(request)),
+      loc(loc_conf(request)),
+      arena(2048),
+      answer(*this),
+      downstream(*this) {
+    ngx_memzero(&call_timer, sizeof(call_timer));
+    ledger.began = ngx_current_msec - request_age(request);
+    char text[32];
+    u_char *end = ngx_sprintf(reinterpret_cast<u_char *>(text), "req_%016xL%08xD",
+                              worker().next_id(), uint32_t(worker().next_id()));
+    id.assign(text, size_t(reinterpret_cast<char *>(end) - text));
+}
+
+LlmRequest::~LlmRequest() {
+    settle(*this);
+}
+
+Timeouts LlmRequest::timeouts() const {
+    Timeouts level;
+    level.connect = loc.connect_timeout;
+    level.first_token = loc.first_token_timeout;
+    level.idle = loc.idle_timeout;
+    level.total = loc.timeout;
+    const Candidate &now = candidate();
+    return now.deployment->timeouts.over(now.model->timeouts).over(level);
+}
+
+bool LlmRequest::drop_params() const {
+    ngx_flag_t own = candidate().model->drop_params;
+    return own == NGX_CONF_UNSET ? loc.drop_params : own;
+}
+
+// nginx notes the begin of a request with its first bytes.
+ngx_msec_t request_age(const ngx_http_request_t *r) {
+    ngx_time_t *now = ngx_timeofday();
+    auto age = ngx_msec_int_t((now->sec - r->start_sec) * 1000 +
+                              ngx_msec_int_t(now->msec - r->start_msec));
+    return age > 0 ? ngx_msec_t(age) : 0;
+}
+
+uint64_t overhead_ms(const LlmRequest &request) {
+    const Ledger &ledger = request.ledger;
+    ngx_msec_t end = ledger.ended != 0 ? ledger.ended : ngx_current_msec;
+    ngx_msec_t upstream = ledger.upstream_time;
+    if (request.attempt != nullptr) {
+        upstream += ngx_current_msec - ledger.attempt_began;
+    }
+    ngx_msec_t all = end - ledger.began;
+    return all > upstream ? all - upstream : 0;
+}
+
+std::string_view name(Outcome outcome) {
+    switch (outcome) {
+    case Outcome::none:
+        return "";
+    case Outcome::ok:
+        return "ok";
+    case Outcome::client_closed:
+        return "client_closed";
+    case Outcome::refused:
+        return "refused";
+    case Outcome::upstream_error:
+        return "upstream_error";
+    case Outcome::cut:
+        return "cut";
+    case Outcome::timeout:
+        return "timeout";
+    }
+    return "";
+}
+
+}  // namespace llm

@@ -1,0 +1,93 @@
+// One request on its way through the gateway: what several stages need to know of it. Made by the
+// content handler, owned by the request's pool, found again as its module context.
+//
+// The stages are the rows of kStages (stages.cpp), in order: read the body, understand it, admit
+// it, route it, attempt it. Each says continue, wait or done; whoever waited goes on through
+// run_stages().
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "ngx_llm_module/conf/config.hpp"
+#include "ngx_llm_module/request/body.hpp"
+#include "ngx_llm_module/request/endpoints.hpp"
+#include "ngx_llm_module/request/ledger.hpp"
+#include "ngx_llm_module/route/candidates.hpp"
+#include "ngx_llm_module/state/inflight.hpp"
+#include "ngx_llm_module/stream/answer.hpp"
+#include "ngx_llm_module/stream/downstream.hpp"
+#include "ngx_llm_module/upstream/attempt.hpp"
+#include "ngx_llm_module/upstream/outgoing.hpp"
+
+namespace llm {
+
+class LlmRequest {
+  public:
+    explicit LlmRequest(ngx_http_request_t *request);
+    ~LlmRequest();
+    LlmRequest(const LlmRequest &) = delete;
+    LlmRequest &operator=(const LlmRequest &) = delete;
+
+    ngx_http_request_t *const r;
+    const Config &config;
+    const ngx_http_llm_loc_conf_t &loc;
+
+    // --- understood ---
+    ClientEndpoint endpoint;
+    const Dialect *client = nullptr;          // the dialect that the caller speaks
+    const Provider *only_provider = nullptr;  // llm_pass PROVIDER
+    bool is_raw = false;                      // forwarded unread, below llm_pass PROVIDER
+    std::string_view raw_path;                // what follows the location's prefix
+    RequestBody body;
+    Envelope envelope;
+    std::string model;                        // as asked for, plain
+    Arena arena;                              // of everything below that is parsed or rewritten
+    std::optional<ir::Request> ir;            // parsed when the first translation needs it
+
+    // --- routed and attempted ---
+    std::vector<Candidate> candidates;
+    size_t next_candidate = 0;
+    std::unique_ptr<Attempt> attempt;
+    ngx_msec_t deadline = 0;                  // of the whole call, on the clock of ngx_current_msec
+    ngx_event_t call_timer;
+    Notes notes;                              // of the attempt that is rendered last
+    Lease lease;
+
+    // --- answered ---
+    Answer answer;
+    Downstream downstream;
+    Ledger ledger;
+    std::string id;                           // x-llm-request-id
+    bool has_replied = false;                 // a whole reply went out: filters leave it alone
+    bool is_settled = false;
+
+    size_t next_stage = 0;
+
+    const Candidate &candidate() const { return candidates[next_candidate - 1]; }
+    Timeouts timeouts() const;                // of the current candidate
+    bool drop_params() const;
+    bool is_stream() const { return envelope.stream; }
+};
+
+// The context of a request, or nothing (rejected before the content phase).
+LlmRequest *find_llm_request(ngx_http_request_t *r);
+
+// --- stages.cpp ---
+void run_stages(LlmRequest &request);
+void start_attempt(LlmRequest &request);
+// The same candidate again, not counted: its idle connection was dead.
+void retry_on_new_connection(LlmRequest &request);
+// The current attempt has no answer: the next candidate, or the error to the client.
+void try_next(LlmRequest &request, const ApiError &error);
+
+// Milliseconds since nginx saw the request's first bytes.
+ngx_msec_t request_age(const ngx_http_request_t *r);
+
+// --- settle.cpp ---
+// Releases and records, once, however the request ended. Safe to call again.
+void settle(LlmRequest &request);
+// Settles and gives the request back to nginx. The request is gone afterwards.
+void finish_request(LlmRequest &request, ngx_int_t rc);
+
+}  // namespace llm

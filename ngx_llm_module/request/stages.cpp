@@ -1,0 +1,186 @@
+// The stages of a request, in order. A stage returns: next (go on), wait (something else goes on
+// later), done (the request was answered and may be gone). Resuming is run_stages() again.
+#include "ngx_llm_module/base/guard.hpp"
+#include "ngx_llm_module/request/headers.hpp"
+#include "ngx_llm_module/request/llm_request.hpp"
+#include "ngx_llm_module/request/reply.hpp"
+#include "ngx_llm_module/upstream/worker.hpp"
+
+namespace llm {
+namespace {
+
+enum class Next : uint8_t { stage, wait, done };
+
+// The body is here: whole, small enough, not compressed any more.
+Next receive(LlmRequest &request) {
+    if (request.body.is_too_large()) {
+        reply_error(request, ErrorClass::too_large, "the request body is too large");
+        return Next::done;
+    }
+    std::string_view coding = client_header(request.r, "content-encoding");
+    if (!coding.empty() && !wire::same_name(coding, "identity") && !request.is_raw) {
+        if (!wire::same_name(coding, "gzip") && !wire::same_name(coding, "deflate")) {
+            reply_error(request, ErrorClass::invalid_request,
+                        "unknown content-encoding of the request");
+            return Next::done;
+        }
+        if (const char *wrong = request.body.decompress()) {
+            reply_error(request, ErrorClass::invalid_request, wrong);
+            return Next::done;
+        }
+        if (request.body.is_too_large()) {
+            reply_error(request, ErrorClass::too_large,
+                        "the decompressed request body is too large");
+            return Next::done;
+        }
+    }
+    request.ledger.request_bytes = request.body.view().size();
+    return Next::stage;
+}
+
+// What is asked for: nothing is translated yet.
+Next understand(LlmRequest &request) {
+    if (request.is_raw) {
+        return Next::stage;
+    }
+    Result<json::Value> root = worker().parse_body(request, true);
+    if (!root) {
+        reply_error(request, ErrorClass::invalid_request, root.error().what, "invalid_json");
+        return Next::done;
+    }
+    Result<Envelope> envelope = request.client->read_envelope(*root);
+    if (!envelope) {
+        reply_error(request, ErrorClass::invalid_request, envelope.error().what, {},
+                    envelope.error().param);
+        return Next::done;
+    }
+    request.envelope = *envelope;
+    request.model = json::unescape(envelope->model, request.arena);
+    return Next::stage;
+}
+
+Next admit(LlmRequest &request) {
+    request.lease.acquire_total();
+    return Next::stage;
+}
+
+Next route(LlmRequest &request) {
+    if (request.only_provider != nullptr) {
+        request.candidates.push_back(
+            direct_candidate(request.config, *request.only_provider, request.model));
+        return Next::stage;
+    }
+    std::string_view suffix;
+    const Model *model = find_model(request.config, request.model, suffix);
+    if (model == nullptr) {
+        reply_error(request, ErrorClass::not_found, "the model does not exist", "model_not_found",
+                    "model");
+        return Next::done;
+    }
+    request.candidates = rank(*model, suffix);
+    return Next::stage;
+}
+
+void on_deadline(ngx_event_t *ev) {
+    LlmRequest &request = *static_cast<LlmRequest *>(ev->data);
+    ngx_connection_t *c = request.r->connection;
+    ngx_http_set_log_request(c->log, request.r);
+    request.answer.on_deadline();
+    ngx_http_run_posted_requests(c);
+}
+
+Next attempt(LlmRequest &request) {
+    ngx_http_request_t *r = request.r;
+    // From here on a client that leaves is noticed at once.
+    r->read_event_handler = ngx_http_test_reading;
+    request.call_timer.handler = guard<on_deadline>;
+    request.call_timer.data = &request;
+    request.call_timer.log = r->connection->log;
+    request.next_candidate = 1;
+    ngx_msec_t total = request.timeouts().total;
+    request.deadline = ngx_current_msec + total;
+    ngx_add_timer(&request.call_timer, total);
+    start_attempt(request);
+    return Next::done;
+}
+
+struct Stage {
+    const char *name;
+    Next (*run)(LlmRequest &request);
+};
+
+constexpr Stage kStages[] = {
+    {"receive", receive}, {"understand", understand}, {"admit", admit},
+    {"route", route},     {"attempt", attempt},
+};
+
+// An error that the request brought with it: it would fail everywhere.
+ErrorClass class_of(Errc code) {
+    return code == Errc::unsupported ? ErrorClass::unsupported
+           : code == Errc::too_large ? ErrorClass::too_large
+                                     : ErrorClass::invalid_request;
+}
+
+}  // namespace
+
+void run_stages(LlmRequest &request) {
+    while (request.next_stage < std::size(kStages)) {
+        const Stage &stage = kStages[request.next_stage++];
+        ngx_log_debug1(NGX_LOG_DEBUG_HTTP, request.r->connection->log, 0, "llm: stage %s",
+                       stage.name);
+        if (stage.run(request) != Next::stage) {
+            return;
+        }
+    }
+}
+
+void start_attempt(LlmRequest &request) {
+    request.answer.reset();
+    request.ledger.attempts++;
+    request.ledger.attempt_began = ngx_current_msec;
+    const Candidate &candidate = request.candidate();
+    request.lease.acquire_slot(candidate.deployment->slot);
+    request.notes = Notes();
+
+    OutgoingRequest outgoing;
+    if (Status built = build_request(request, candidate, outgoing); !built) {
+        const Error &error = built.error();
+        Arena arena;
+        ApiError shown;
+        shown.error_class = class_of(error.code);
+        shown.message = json::escape(error.what, arena);
+        shown.param = json::escape(error.param, arena);
+        // Another deployment may be able to say it.
+        try_next(request, shown);
+        return;
+    }
+    request.attempt = make_attempt(request, candidate, std::move(outgoing), request.answer);
+    request.attempt->start();
+}
+
+void retry_on_new_connection(LlmRequest &request) {
+    request.ledger.attempts--;
+    start_attempt(request);
+}
+
+void try_next(LlmRequest &request, const ApiError &error) {
+    request.attempt.reset();
+    request.lease.release_slot();
+    Ledger &ledger = request.ledger;
+    ledger.upstream_time += ngx_current_msec - ledger.attempt_began;
+    const ErrorSpelling &known = spelling(error.error_class);
+    bool may_help = known.elsewhere || error.error_class == ErrorClass::unsupported;
+    bool has_time = ngx_msec_int_t(request.deadline - ngx_current_msec) > 0;
+    ngx_log_error(NGX_LOG_WARN, request.r->connection->log, 0,
+                  "llm: deployment %s failed, %*s (status %ui)",
+                  request.candidate().deployment->id.c_str(), known.name.size(), known.name.data(),
+                  ledger.status);
+    if (may_help && has_time && request.next_candidate < request.candidates.size()) {
+        request.next_candidate++;
+        start_attempt(request);
+        return;
+    }
+    reply_error(request, error);
+}
+
+}  // namespace llm

@@ -1,0 +1,95 @@
+// Making and adopting the shared zone. A reload keeps the contents: slots of deployments are found
+// again by their ids, and counters of requests that the old workers still carry stay true.
+#include "ngx_llm_module/state/zone.hpp"
+
+#include <algorithm>
+
+#include "ngx_llm_module/base/guard.hpp"
+
+namespace llm {
+namespace {
+
+constexpr uint32_t kMagic = 0x6c6c6d7a;
+constexpr uint32_t kVersion = 1;
+
+// The last slot takes every deployment that has no place of its own.
+uint32_t find_or_add_slot(SharedZone &zone, const std::string &id) {
+    std::string name = id.substr(0, kSlotName - 1);
+    for (uint32_t i = 0; i < zone.slot_count; i++) {
+        if (name == zone.slots[i].text) {
+            return i;
+        }
+    }
+    if (zone.slot_count == kMaxSlots - 1) {
+        return kMaxSlots - 1;
+    }
+    SharedSlotName &slot = zone.slots[zone.slot_count];
+    memcpy(slot.text, name.c_str(), name.size() + 1);
+    return zone.slot_count++;
+}
+
+void assign_slots(SharedZone &zone, Config &config) {
+    for (auto *models : {&config.models, &config.direct}) {
+        for (auto &model : *models) {
+            for (Deployment &deployment : model->deployments) {
+                deployment.slot = find_or_add_slot(zone, deployment.id);
+            }
+        }
+    }
+}
+
+ngx_int_t init_zone(ngx_shm_zone_t *shm_zone, void *old_data) {
+    Config &config = *static_cast<Config *>(shm_zone->data);
+    auto *pool = reinterpret_cast<ngx_slab_pool_t *>(shm_zone->shm.addr);
+    SharedZone *zone;
+
+    if (old_data != nullptr || shm_zone->shm.exists) {
+        zone = static_cast<SharedZone *>(pool->data);
+        if (zone == nullptr || zone->magic != kMagic || zone->version != kVersion ||
+            zone->size != sizeof(SharedZone)) {
+            ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
+                          "llm: zone \"%V\" was made by another version of this module: restart "
+                          "nginx instead of reloading it",
+                          &shm_zone->shm.name);
+            return NGX_ERROR;
+        }
+    } else {
+        zone = static_cast<SharedZone *>(ngx_slab_calloc(pool, sizeof(SharedZone)));
+        if (zone == nullptr) {
+            ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
+                          "llm: zone \"%V\" is too small, it needs at least %uzk",
+                          &shm_zone->shm.name, sizeof(SharedZone) / 1024 + 256);
+            return NGX_ERROR;
+        }
+        zone->magic = kMagic;
+        zone->version = kVersion;
+        zone->size = sizeof(SharedZone);
+        pool->data = zone;
+    }
+    assign_slots(*zone, config);
+    return NGX_OK;
+}
+
+}  // namespace
+
+bool add_zone(ngx_conf_t *cf, Config &config) {
+    ngx_str_t name = ngx_string("llm");
+    size_t size = config.zone_size != 0 ? config.zone_size : kDefaultZoneSize;
+    config.zone = ngx_shared_memory_add(cf, &name, size, &ngx_http_llm_module);
+    if (config.zone == nullptr) {
+        return false;
+    }
+    config.zone->init = guard<init_zone, NGX_ERROR>;
+    config.zone->data = &config;
+    return true;
+}
+
+SharedZone *shared_zone(const Config &config) {
+    if (config.zone == nullptr || config.zone->shm.addr == nullptr) {
+        return nullptr;
+    }
+    auto *pool = reinterpret_cast<ngx_slab_pool_t *>(config.zone->shm.addr);
+    return static_cast<SharedZone *>(pool->data);
+}
+
+}  // namespace llm

@@ -1,0 +1,49 @@
+// The shared memory zone: made when the configuration is read, adopted over a reload, laid out
+// here. What lives in it is read and changed through the functions of inflight.hpp.
+//
+// Every process owns one row of counters and nobody else writes it, so a worker that dies cannot
+// leave a count behind: its row is taken back as a whole by whoever looks next.
+#pragma once
+
+#include <atomic>
+
+#include "ngx_llm_module/conf/config.hpp"
+
+namespace llm {
+
+constexpr uint32_t kRows = 128;            // processes at a time: workers, and old ones that drain
+constexpr uint32_t kMaxSlots = 1024;       // deployments
+constexpr size_t kSlotName = 96;
+
+struct SharedSlotName {
+    char text[kSlotName];                  // the deployment's id, cut to fit
+};
+
+struct SharedRow {
+    std::atomic<uint32_t> pid;             // 0: free
+    std::atomic<uint32_t> total;
+    std::atomic<uint32_t> by_slot[kMaxSlots];
+};
+
+struct SharedZone {
+    uint32_t magic;
+    uint32_t version;
+    uint32_t size;                         // of this struct: a mismatch is refused at reload
+    uint32_t slot_count;
+    SharedSlotName slots[kMaxSlots];       // written while the configuration loads, append-only
+    SharedRow rows[kRows];
+};
+
+static_assert(std::is_standard_layout_v<SharedZone>);
+static_assert(std::atomic<uint32_t>::is_always_lock_free);
+
+constexpr size_t kDefaultZoneSize = 8 << 20;
+constexpr size_t kMinZoneSize = 1 << 20;
+static_assert(sizeof(SharedZone) < kMinZoneSize - (64 << 10));
+
+// Asks nginx for the zone and gives every deployment its slot when it is there.
+bool add_zone(ngx_conf_t *cf, Config &config);
+
+SharedZone *shared_zone(const Config &config);
+
+}  // namespace llm

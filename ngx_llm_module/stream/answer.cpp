@@ -1,0 +1,380 @@
+// From the provider's answer to the client's (AnswerSink). A function that returns false, or one
+// of the void ones, may have ended the request: callers return at once.
+#include "ngx_llm_module/stream/answer.hpp"
+
+#include "ngx_llm_module/request/headers.hpp"
+#include "ngx_llm_module/request/llm_request.hpp"
+#include "ngx_llm_module/request/reply.hpp"
+#include "ngx_llm_module/upstream/worker.hpp"
+
+namespace llm {
+namespace {
+
+constexpr size_t kMaxErrorBody = 64 * 1024;
+// Events without content that may come before the first content.
+constexpr size_t kMaxHeld = 1024 * 1024;
+
+bool is_event_stream(std::string_view content_type) {
+    return wire::same_name(content_type.substr(0, 17), "text/event-stream");
+}
+
+ApiError plain_error(ErrorClass error_class, std::string_view what) {
+    ApiError error;
+    error.error_class = error_class;
+    error.message.bytes = what;
+    return error;
+}
+
+}  // namespace
+
+void Answer::reset() {
+    relay_.reset();
+    inflate_.reset();
+    whole_.clear();
+    status_ = 0;
+    mode_ = Mode::head;
+    is_ended_ = false;
+}
+
+void Answer::start_relay() {
+    const Provider &provider = *request_.candidate().deployment->provider;
+    bool usage_wanted = request_.envelope.usage_wanted || request_.loc.stream_usage;
+    if (provider.dialect == request_.client && !provider.is_mock()) {
+        relay_ = make_pass_relay(*request_.client, !usage_wanted);
+    } else {
+        const Dialect *from = provider.is_mock() ? nullptr : provider.dialect;
+        relay_ = make_translating_relay(from, *request_.client, client_view(request_));
+    }
+    mode_ = Mode::stream;
+}
+
+bool Answer::on_head(const wire::HttpHead &head) {
+    status_ = head.status();
+    request_.ledger.status = status_;
+    note_provider_headers(request_, head);
+    std::string_view coding = head.find("content-encoding");
+    if (wire::same_name(coding, "gzip") || wire::same_name(coding, "deflate")) {
+        inflate_ = std::make_unique<Inflate>();
+    } else if (!coding.empty() && !wire::same_name(coding, "identity")) {
+        fail(ErrorClass::upstream_protocol, "unknown compression of the provider");
+        return false;
+    }
+    if (request_.is_raw) {
+        mode_ = Mode::raw;
+        return commit_raw(request_, head, inflate_ != nullptr) && (is_committed_ = true);
+    }
+    if (status_ < 200 || status_ > 299) {
+        mode_ = Mode::error;
+        return true;
+    }
+    if (request_.is_stream() && is_event_stream(head.find("content-type"))) {
+        start_relay();
+    } else {
+        mode_ = Mode::whole;
+    }
+    return true;
+}
+
+bool Answer::on_body(std::string_view bytes) {
+    if (inflate_ == nullptr) {
+        return take(bytes);
+    }
+    inflate_->feed(bytes);
+    for (;;) {
+        Result<std::string_view> piece = inflate_->next();
+        if (!piece) {
+            fail(ErrorClass::upstream_protocol, piece.error().what);
+            return false;
+        }
+        if (piece->empty()) {
+            return true;
+        }
+        if (!take(*piece)) {
+            return false;
+        }
+    }
+}
+
+bool Answer::take(std::string_view bytes) {
+    switch (mode_) {
+    case Mode::stream:
+        relay_->feed(bytes);
+        return deliver();
+    case Mode::raw:
+        raw_.append(bytes);
+        return request_.downstream.write(raw_, false);
+    case Mode::error:
+        whole_.append(bytes.substr(0, kMaxErrorBody - whole_.size()));
+        if (whole_.size() == kMaxErrorBody) {
+            end_error();
+            return false;
+        }
+        return true;
+    case Mode::whole:
+        if (bytes.size() > request_.loc.max_body - whole_.size()) {
+            fail(ErrorClass::upstream_protocol, "the provider's answer is too large");
+            return false;
+        }
+        whole_.append(bytes);
+        return true;
+    case Mode::head:
+        break;
+    }
+    return true;
+}
+
+// The first content, the end, or a failure may have come.
+bool Answer::deliver() {
+    if (const ApiError *failure = relay_->failure()) {
+        fail(*failure);
+        return false;
+    }
+    if (!is_committed_) {
+        if (!relay_->has_content() && !relay_->is_complete()) {
+            if (relay_->out().size() > kMaxHeld) {
+                fail(ErrorClass::upstream_protocol, "the provider sends no content");
+                return false;
+            }
+            return true;
+        }
+        if (!commit()) {
+            return false;
+        }
+    }
+    bool is_last = relay_->is_complete();
+    if (is_last) {
+        request_.attempt->finish();
+        record();
+    }
+    return request_.downstream.write(relay_->out(), is_last) && !is_last;
+}
+
+bool Answer::commit() {
+    is_committed_ = true;
+    request_.ledger.first_content = ngx_current_msec;
+    if (!request_.downstream.begin_stream()) {
+        return false;
+    }
+    // No other attempt will need the request any more.
+    request_.body.release();
+    request_.ir.reset();
+    request_.attempt->on_first_content();
+    return true;
+}
+
+bool Answer::on_event(const ir::StreamEvent &event) {
+    if (relay_ == nullptr) {
+        start_relay();
+    }
+    relay_->event(event);
+    return deliver();
+}
+
+bool Answer::wants_more() const {
+    return !request_.downstream.is_blocked();
+}
+
+void Answer::on_end() {
+    is_ended_ = true;
+    switch (mode_) {
+    case Mode::stream:
+        relay_->finish();
+        (void) deliver();
+        return;
+    case Mode::raw:
+        record();
+        request_.attempt->finish();
+        (void) request_.downstream.write(raw_, true);
+        return;
+    case Mode::error:
+        end_error();
+        return;
+    case Mode::whole:
+        end_whole();
+        return;
+    case Mode::head:
+        fail(ErrorClass::upstream, "the provider closed the connection without an answer");
+        return;
+    }
+}
+
+void Answer::on_broken(Broken why) {
+    is_ended_ = true;
+    if (mode_ == Mode::error) {
+        end_error();            // its status says enough
+        return;
+    }
+    if (mode_ == Mode::stream && (why == Broken::closed || why == Broken::cut)) {
+        relay_->finish();       // all that matters may have come before
+        (void) deliver();
+        return;
+    }
+    fail(class_of(why), describe(why));
+}
+
+void Answer::on_stale() {
+    reset();
+    retry_on_new_connection(request_);
+}
+
+void Answer::on_deadline() {
+    fail(class_of(Broken::call_timeout), describe(Broken::call_timeout));
+}
+
+void Answer::fail(ErrorClass error_class, std::string_view what, uint16_t status) {
+    ApiError error = plain_error(error_class, what);
+    error.status = status;
+    fail(error);
+}
+
+// Before the commit point: another attempt, or the error as a reply. After it: an error event is
+// the last thing that the client sees.
+void Answer::fail(const ApiError &error) {
+    request_.ledger.error = spelling(error.error_class).name;
+    if (!is_committed_) {
+        try_next(request_, error);
+        return;
+    }
+    record();
+    request_.ledger.outcome =
+        error.error_class == ErrorClass::timeout ? Outcome::timeout : Outcome::cut;
+    request_.attempt.reset();
+    if (mode_ == Mode::raw) {
+        finish_request(request_, NGX_ERROR);   // cut for the client as it was cut for us
+        return;
+    }
+    ngx_log_error(NGX_LOG_ERR, request_.r->connection->log, 0,
+                  "llm: stream of %s broke, %*s", request_.candidate().deployment->id.c_str(),
+                  request_.ledger.error.size(), request_.ledger.error.data());
+    relay_->append_error(error);
+    (void) request_.downstream.write(relay_->out(), true);
+}
+
+void Answer::end_error() {
+    Arena arena;
+    size_t size = whole_.size();
+    whole_.append(json::kPadding, '\0');
+    std::string_view body(whole_.data(), size);
+    Result<json::Value> root = worker().parse(body);
+    ApiError error = read_error(status_, root ? *root : json::Value(), body, arena);
+    fail(error);
+}
+
+void Answer::end_whole() {
+    size_t size = whole_.size();
+    whole_.append(json::kPadding, '\0');
+    std::string_view body(whole_.data(), size);
+    json::Limits limits;
+    limits.allow_lone_surrogates = true;
+    Result<json::Value> root = worker().parse(body, limits);
+    if (!root || !root->is_object()) {
+        fail(ErrorClass::upstream_protocol, "the provider's answer is not JSON");
+        return;
+    }
+    Arena arena;
+    const Dialect &from = *request_.candidate().deployment->provider->dialect;
+    Usage usage;
+    JsonText model, finish;
+    if (!from.observe_response(*root, usage, model, finish)) {
+        if (!root->find("error").is_unset()) {
+            fail(read_error(0, *root, body, arena));
+        } else {
+            fail(ErrorClass::upstream_protocol, "the provider's answer is not understood");
+        }
+        return;
+    }
+    Ledger &ledger = request_.ledger;
+    ledger.usage = usage;
+    ledger.upstream_model = model.bytes;
+    ledger.finish_reason = finish.bytes;
+
+    if (&from == request_.client && !request_.is_stream()) {
+        ByteBuffer same;
+        same.append(body);
+        reply(std::move(same));
+        return;
+    }
+    ir::Response response;
+    if (Status parsed = from.parse_response(*root, arena, response); !parsed) {
+        fail(ErrorClass::upstream_protocol, parsed.error().what);
+        return;
+    }
+    on_response(response);
+}
+
+// A whole answer in the IR: from a provider of another dialect, or made here.
+void Answer::on_response(const ir::Response &response) {
+    if (request_.is_stream()) {
+        replay_as_stream(response);
+        return;
+    }
+    Ledger &ledger = request_.ledger;
+    ledger.usage = response.usage;
+    ledger.upstream_model = response.model.bytes;
+    ledger.finish_reason = response.choices[0].native_finish.bytes;
+    Arena arena;
+    ByteBuffer out;
+    json::Writer writer(out);
+    request_.client->render_response(response, client_view(request_), arena, writer);
+    reply(std::move(out));
+}
+
+void Answer::reply(ByteBuffer body) {
+    request_.ledger.first_content = ngx_current_msec;
+    request_.ledger.outcome = Outcome::ok;
+    is_committed_ = true;
+    request_.attempt->finish();
+    request_.downstream.send_whole(NGX_HTTP_OK, "application/json", std::move(body));
+}
+
+// The client asked for a stream and the provider gave one body.
+void Answer::replay_as_stream(const ir::Response &response) {
+    struct Events final : ir::EventSink {
+        explicit Events(Relay &to) : relay(to) {}
+        void on_event(const ir::StreamEvent &event) override { relay.event(event); }
+        Relay &relay;
+    };
+    relay_ = make_translating_relay(nullptr, *request_.client, client_view(request_));
+    mode_ = Mode::stream;
+    Events events(*relay_);
+    ir::replay(response, events);
+    relay_->finish();
+    (void) deliver();
+}
+
+void Answer::on_drained(bool has_ended) {
+    if (mode_ == Mode::raw) {
+        if (!request_.downstream.write(raw_, has_ended)) {
+            return;
+        }
+    } else if (!request_.downstream.write(relay_->out(), has_ended)) {
+        return;
+    }
+    if (request_.attempt != nullptr && wants_more()) {
+        request_.attempt->resume();
+    }
+}
+
+void Answer::send_ping() {
+    if (relay_ == nullptr || relay_->is_complete() || relay_->failure() != nullptr) {
+        return;
+    }
+    relay_->append_ping();
+    (void) request_.downstream.write(relay_->out(), false);
+}
+
+void Answer::record() {
+    Ledger &ledger = request_.ledger;
+    if (relay_ != nullptr) {
+        ledger.usage = relay_->usage();
+        ledger.upstream_model = relay_->upstream_model();
+        ledger.finish_reason = relay_->finish_reason();
+        if (relay_->is_complete()) {
+            ledger.outcome = Outcome::ok;
+        }
+    } else if (mode_ == Mode::raw) {
+        ledger.outcome = Outcome::ok;
+    }
+}
+
+}  // namespace llm

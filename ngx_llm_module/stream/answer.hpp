@@ -1,0 +1,65 @@
+// What a provider's answer becomes: the commit point stands here. Until the first content is in
+// hand nothing has been sent, and every failure means another attempt or a true status. After it
+// the answer belongs to the client and ends in its dialect, whatever happens.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "ngx_llm_module/stream/relay.hpp"
+#include "ngx_llm_module/upstream/attempt.hpp"
+#include "ngx_llm_module/upstream/inflate.hpp"
+
+namespace llm {
+
+class Answer final : public AnswerSink {
+  public:
+    explicit Answer(LlmRequest &request) : request_(request) {}
+
+    // Before each attempt.
+    void reset();
+
+    bool on_head(const wire::HttpHead &head) override;
+    bool on_body(std::string_view bytes) override;
+    void on_end() override;
+    void on_broken(Broken why) override;
+    void on_stale() override;
+    bool on_event(const ir::StreamEvent &event) override;
+    void on_response(const ir::Response &response) override;
+    void on_error(const ApiError &error) override { fail(error); }
+    bool wants_more() const override;
+
+    void on_drained(bool has_ended);    // the client took everything
+    void send_ping();
+    // The call's own time is over.
+    void on_deadline();
+    bool is_committed() const { return is_committed_; }
+    bool is_complete() const { return relay_ != nullptr && relay_->is_complete(); }
+    void record();                      // usage and names into the ledger
+
+  private:
+    enum class Mode : uint8_t { head, error, whole, stream, raw };
+
+    bool take(std::string_view bytes);  // decompressed body bytes
+    bool deliver();                     // the relay may have something; false: we are gone
+    bool commit();
+    void fail(const ApiError &error);
+    void fail(ErrorClass error_class, std::string_view what, uint16_t status = 0);
+    void end_error();
+    void end_whole();
+    void reply(ByteBuffer body);
+    void replay_as_stream(const ir::Response &response);
+    void start_relay();
+
+    LlmRequest &request_;
+    std::unique_ptr<Relay> relay_;
+    std::unique_ptr<Inflate> inflate_;
+    std::string whole_;                 // an error or whole body, padded for the JSON reader
+    ByteBuffer raw_;
+    uint16_t status_ = 0;
+    Mode mode_ = Mode::head;
+    bool is_committed_ = false;
+    bool is_ended_ = false;             // the provider said all it will say
+};
+
+}  // namespace llm

@@ -1,0 +1,209 @@
+// The two relays of streamed answers. Nothing here allocates per event: decoder, encoder and the
+// output buffer keep their memory.
+#include "ngx_llm_module/stream/relay.hpp"
+
+#include "ngx_llm_module/upstream/worker.hpp"
+
+namespace llm {
+
+void Relay::fail(const ApiError &error) {
+    if (has_failed_ || is_complete_) {
+        return;
+    }
+    has_failed_ = true;
+    failure_ = error;
+    failure_text_ = error.message.bytes;
+    failure_code_ = error.code.bytes;
+    failure_.message.bytes = failure_text_;
+    failure_.code.bytes = failure_code_;
+    failure_.param = {};
+}
+
+void Relay::fail(ErrorClass error_class, std::string_view plain) {
+    ApiError error;
+    error.error_class = error_class;
+    error.message.bytes = plain;
+    fail(error);
+}
+
+namespace {
+
+class TranslatingRelay final : public Relay, private ir::EventSink {
+  public:
+    TranslatingRelay(std::unique_ptr<Decoder> decoder, std::unique_ptr<Encoder> encoder)
+        : decoder_(std::move(decoder)), encoder_(std::move(encoder)) {}
+
+    void feed(std::string_view bytes) override { decoder_->feed(bytes, *this); }
+    void event(const ir::StreamEvent &event) override { on_event(event); }
+
+    void finish() override {
+        if (decoder_ != nullptr && !is_complete() && failure() == nullptr) {
+            decoder_->finish(*this);
+        }
+        if (!is_complete()) {
+            fail(ErrorClass::stream_truncated, "the provider's stream ended early");
+        }
+    }
+
+    void append_error(const ApiError &error) override { encoder_->error(error, out_); }
+    void append_ping() override { encoder_->ping(out_); }
+    const Usage &usage() const override { return usage_; }
+    std::string_view upstream_model() const override { return model_; }
+    std::string_view finish_reason() const override { return finish_reason_; }
+
+  private:
+    void on_event(const ir::StreamEvent &event) override {
+        if (is_complete() || failure() != nullptr) {
+            return;
+        }
+        tap(event);
+        if (event.kind == ir::EventKind::error) {
+            ApiError error;
+            error.error_class = event.error_class;
+            error.message = event.text;
+            error.code = event.name;
+            fail(error);
+            return;
+        }
+        encoder_->event(event, out_);
+    }
+
+    // What the ledger and the commit point need to know.
+    void tap(const ir::StreamEvent &event) {
+        switch (event.kind) {
+        case ir::EventKind::start:
+            model_ = event.name.bytes;
+            break;
+        case ir::EventKind::delta:
+        case ir::EventKind::signature:
+            has_content_ = has_content_ || !event.text.empty();
+            break;
+        case ir::EventKind::open:
+            has_content_ = has_content_ || event.block_kind == ir::BlockKind::tool ||
+                           event.block_kind == ir::BlockKind::opaque;
+            break;
+        case ir::EventKind::redacted:
+            has_content_ = true;
+            break;
+        case ir::EventKind::finish:
+            finish_reason_ = event.native.bytes;
+            break;
+        case ir::EventKind::end:
+            is_complete_ = true;
+            break;
+        case ir::EventKind::usage:
+        case ir::EventKind::cite:
+        case ir::EventKind::close:
+        case ir::EventKind::logprobs:
+        case ir::EventKind::error:
+        case ir::EventKind::ping:
+            break;
+        }
+        if (event.usage != nullptr) {
+            usage_ = *event.usage;
+        }
+    }
+
+    std::unique_ptr<Decoder> decoder_;
+    std::unique_ptr<Encoder> encoder_;
+    Usage usage_;
+    std::string model_;
+    std::string finish_reason_;
+};
+
+class PassRelay final : public Relay, private wire::SseHandler {
+  public:
+    PassRelay(const Dialect &dialect, std::unique_ptr<Observer> observer)
+        : dialect_(dialect), observer_(std::move(observer)) {}
+
+    void feed(std::string_view bytes) override {
+        if (is_complete() || failure() != nullptr) {
+            return;
+        }
+        if (!splitter_.feed(bytes, *this)) {
+            fail(ErrorClass::upstream_protocol, "an event of the provider is too large");
+        }
+    }
+
+    void finish() override {
+        if (is_complete() || failure() != nullptr) {
+            return;
+        }
+        is_at_end_ = true;
+        (void) splitter_.finish(*this);
+        if (is_complete() || failure() != nullptr) {
+            return;
+        }
+        if (observer_->finish(out_)) {
+            is_complete_ = true;
+        } else {
+            fail(ErrorClass::stream_truncated, "the provider's stream ended early");
+        }
+    }
+
+    void append_error(const ApiError &error) override {
+        // The provider's own error event went out as it came.
+        if (!has_sent_error_) {
+            dialect_.render_error_frame(error, out_);
+        }
+    }
+
+    void append_ping() override { out_.append(dialect_.ping_frame); }
+    const Usage &usage() const override { return observer_->usage(); }
+    std::string_view upstream_model() const override { return observer_->model(); }
+    std::string_view finish_reason() const override { return observer_->finish_reason(); }
+
+  private:
+    Status on_sse(const wire::SseEvent &event) override {
+        if (is_complete() || failure() != nullptr) {
+            return {};
+        }
+        if (is_at_end_ && !is_whole(event)) {
+            return {};
+        }
+        Observation seen = observer_->on_frame(event);
+        if (seen.is_error) {
+            if (has_content_) {
+                out_.append(event.raw);
+                has_sent_error_ = true;
+            }
+            fail(observer_->error());
+            return {};
+        }
+        has_content_ = has_content_ || seen.is_content;
+        if (!seen.hide) {
+            out_.append(event.raw);
+            if (is_at_end_) {
+                out_.append("\n\n");
+            }
+        }
+        is_complete_ = seen.is_end;
+        return {};
+    }
+
+    // The last event has no blank line behind it: half an event, or only a careless server?
+    static bool is_whole(const wire::SseEvent &event) {
+        return event.has_data && (event.data.starts_with("[DONE]") ||
+                                  worker().parse_unpadded(event.data));
+    }
+
+    const Dialect &dialect_;
+    std::unique_ptr<Observer> observer_;
+    wire::SseSplitter splitter_;
+    bool is_at_end_ = false;
+    bool has_sent_error_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Relay> make_translating_relay(const Dialect *provider, const Dialect &client,
+                                              const ClientView &view) {
+    return std::make_unique<TranslatingRelay>(
+        provider != nullptr ? provider->make_decoder() : nullptr, client.make_encoder(view));
+}
+
+std::unique_ptr<Relay> make_pass_relay(const Dialect &dialect, bool hide_usage) {
+    return std::make_unique<PassRelay>(dialect, dialect.make_observer({hide_usage}));
+}
+
+}  // namespace llm

@@ -1,0 +1,341 @@
+// The exchange with a provider once there is a connection (entries: on_event, on_timer). Bytes are
+// received into the worker's buffer and handed to the sink before the next read; nothing is kept
+// here. Calls to the sink may end this object: they stand last, or are followed by return.
+#include "ngx_llm_module/upstream/net_attempt.hpp"
+
+#include "ngx_llm_module/base/guard.hpp"
+
+namespace llm {
+
+NetAttempt::NetAttempt(LlmRequest &request, OutgoingRequest outgoing, AnswerSink &sink)
+    : request_(request),
+      sink_(sink),
+      state_(worker().state(*outgoing.endpoint)),
+      outgoing_(std::move(outgoing)),
+      timeouts_(request.timeouts()) {
+    timer_.handler = guard<on_timer>;
+    timer_.data = this;
+    timer_.log = request.r->connection->log;
+}
+
+NetAttempt::~NetAttempt() {
+    state_.addresses.forget(*this);
+    if (timer_.timer_set) {
+        ngx_del_timer(&timer_);
+    }
+    if (c_ != nullptr) {
+        close_provider_connection(c_);
+    }
+}
+
+// The entry in nginx's own list, so that $upstream_addr, $upstream_status and their kin work.
+void NetAttempt::note_state() {
+    ngx_http_request_t *r = request_.r;
+    if (r->upstream_states == nullptr) {
+        r->upstream_states = ngx_array_create(r->pool, 1, sizeof(ngx_http_upstream_state_t));
+    }
+    auto *state = r->upstream_states != nullptr
+                      ? static_cast<ngx_http_upstream_state_t *>(ngx_array_push(r->upstream_states))
+                      : nullptr;
+    if (state == nullptr) {
+        return;
+    }
+    ngx_memzero(state, sizeof(*state));
+    state->response_time = ngx_msec_t(-1);
+    state->connect_time = ngx_msec_t(-1);
+    state->header_time = ngx_msec_t(-1);
+    u_char text[NGX_SOCKADDR_STRLEN];
+    size_t size = ngx_sock_ntop(reinterpret_cast<struct sockaddr *>(address_.data()),
+                                socklen_t(address_.size()), text, sizeof(text), 1);
+    peer_name_ = copy_str(r->pool, {reinterpret_cast<char *>(text), size});
+    auto *name = static_cast<ngx_str_t *>(ngx_palloc(r->pool, sizeof(ngx_str_t)));
+    if (name != nullptr) {
+        *name = peer_name_;
+        state->peer = name;
+    }
+    upstream_state_ = r->upstream_states->nelts - 1;
+}
+
+void NetAttempt::enter(Phase phase) {
+    phase_ = phase;
+    phase_began_ = ngx_current_msec;
+    ngx_msec_t limit = phase == Phase::connecting ? timeouts_.connect
+                       : phase == Phase::waiting  ? timeouts_.first_token
+                                                  : timeouts_.idle;
+    if (timer_.timer_set) {
+        ngx_del_timer(&timer_);       // exact: nginx would leave a timer that moves only a little
+    }
+    ngx_add_timer(&timer_, limit);
+}
+
+void NetAttempt::on_first_content() {
+    enter(Phase::streaming);
+    outgoing_.made.clear();
+    outgoing_.made.shrink_to_fit();
+    outgoing_.head.clear();
+    outgoing_.head.shrink_to_fit();
+    std::vector<ngx_buf_t>().swap(bufs_);
+    std::vector<ngx_chain_t>().swap(links_);
+    unsent_ = nullptr;               // an answer that comes before the request is out ends it
+}
+
+// The streaming phase does not move its timer at every read: it looks when the timer fires.
+void NetAttempt::on_timer(ngx_event_t *ev) {
+    auto &self = *static_cast<NetAttempt *>(ev->data);
+    ngx_connection_t *client = self.request_.r->connection;
+    ngx_http_set_log_request(client->log, self.request_.r);
+    if (self.phase_ == Phase::streaming) {
+        ngx_msec_t silence = ngx_current_msec - self.phase_began_;
+        if (!self.sink_.wants_more()) {
+            ngx_add_timer(ev, self.timeouts_.idle);      // it is the client that is slow
+            return;
+        }
+        if (silence < self.timeouts_.idle) {
+            ngx_add_timer(ev, self.timeouts_.idle - silence);
+            return;
+        }
+    }
+    self.broken(self.phase_ == Phase::connecting ? Broken::connect_timeout
+                : self.phase_ == Phase::waiting  ? Broken::first_token_timeout
+                                                 : Broken::idle_timeout);
+    ngx_http_run_posted_requests(client);
+}
+
+void NetAttempt::on_event(ngx_event_t *ev) {
+    auto *c = static_cast<ngx_connection_t *>(ev->data);
+    auto &self = *static_cast<NetAttempt *>(c->data);
+    ngx_connection_t *client = self.request_.r->connection;
+    ngx_http_set_log_request(client->log, self.request_.r);
+    if (c->close) {
+        self.broken(Broken::reset);      // the worker's shutdown time is over
+    } else if (!self.is_connected_) {
+        self.on_connected();
+    } else if (ev->write) {
+        if (self.unsent_ != nullptr) {
+            self.send();
+        }
+    } else {
+        self.read();
+    }
+    ngx_http_run_posted_requests(client);
+}
+
+void NetAttempt::send() {
+    if (bufs_.empty()) {
+        bufs_.resize(1 + outgoing_.body.size());
+        links_.resize(bufs_.size());
+        auto fill = [](ngx_buf_t &buf, std::string_view bytes) {
+            ngx_memzero(&buf, sizeof(buf));
+            buf.start = buf.pos = reinterpret_cast<u_char *>(const_cast<char *>(bytes.data()));
+            buf.end = buf.last = buf.pos + bytes.size();
+            buf.memory = 1;
+        };
+        fill(bufs_[0], outgoing_.head);
+        for (size_t i = 0; i < outgoing_.body.size(); i++) {
+            fill(bufs_[i + 1], outgoing_.body[i]);
+        }
+        bufs_.back().flush = 1;
+        bufs_.back().last_buf = 1;
+        // Empty pieces are no buffers that nginx would like to see.
+        ngx_chain_t **next = &unsent_;
+        for (size_t i = 0; i < bufs_.size(); i++) {
+            if (bufs_[i].pos == bufs_[i].last && i + 1 < bufs_.size()) {
+                continue;
+            }
+            links_[i] = {&bufs_[i], nullptr};
+            *next = &links_[i];
+            next = &links_[i].next;
+        }
+    }
+
+    ngx_connection_t *c = c_;
+    c->log->action = const_cast<char *>("sending request to provider");
+    ngx_chain_t *rest = c->send_chain(c, unsent_, 0);
+    if (rest == NGX_CHAIN_ERROR) {
+        // The provider may have said why before it hung up.
+        unsent_ = nullptr;
+        may_keep_ = false;
+        read();
+        return;
+    }
+    unsent_ = rest;
+    if (ngx_handle_write_event(c->write, 0) != NGX_OK) {
+        broken(Broken::reset);
+        return;
+    }
+    if (c->read->ready || unsent_ == nullptr) {
+        read();
+    }
+}
+
+void NetAttempt::read() {
+    ngx_connection_t *c = c_;
+    c->log->action = const_cast<char *>("reading answer of provider");
+    while (sink_.wants_more()) {
+        char *buffer = worker().read_buffer;
+        ssize_t size = c->recv(c, reinterpret_cast<u_char *>(buffer), Worker::kReadSize);
+        if (size == NGX_AGAIN) {
+            if (c->write->error) {
+                broken(Broken::reset);       // it hung up before it had the whole request
+                return;
+            }
+            break;
+        }
+        if (size == 0) {
+            on_eof();
+            return;
+        }
+        if (size < 0) {
+            broken(has_answer_ || !is_reused_ ? Broken::reset : Broken::closed);
+            return;
+        }
+        has_answer_ = true;
+        if (phase_ == Phase::streaming) {
+            phase_began_ = ngx_current_msec;
+        }
+        auto *states = static_cast<ngx_http_upstream_state_t *>(request_.r->upstream_states->elts);
+        states[upstream_state_].bytes_received += size;
+        if (!consume({buffer, size_t(size)})) {
+            return;
+        }
+    }
+    if (ngx_handle_read_event(c->read, 0) != NGX_OK) {
+        broken(Broken::reset);
+    }
+}
+
+// False: this object may be gone.
+bool NetAttempt::consume(std::string_view bytes) {
+    while (!bytes.empty()) {
+        if (!head_.complete()) {
+            Result<size_t> taken = head_.feed(bytes);
+            if (!taken) {
+                broken(Broken::malformed);
+                return false;
+            }
+            bytes.remove_prefix(*taken);
+            if (!head_.complete()) {
+                return true;
+            }
+            if (head_.status() < 200) {      // 100-continue, early hints
+                head_.reset();
+                continue;
+            }
+            auto *states =
+                static_cast<ngx_http_upstream_state_t *>(request_.r->upstream_states->elts);
+            states[upstream_state_].status = head_.status();
+            states[upstream_state_].header_time = ngx_current_msec - phase_began_;
+            if (!body_.begin(head_)) {
+                broken(Broken::malformed);
+                return false;
+            }
+            std::string_view connection = head_.find("connection");
+            may_keep_ = may_keep_ && !wire::same_name(connection, "close") &&
+                        (!head_.is_http10() || wire::same_name(connection, "keep-alive"));
+            if (outgoing_.is_head) {
+                body_ = wire::HttpBody();
+            }
+            if (!sink_.on_head(head_)) {
+                return false;
+            }
+            if (body_.complete()) {
+                sink_.on_end();
+                return false;
+            }
+            continue;
+        }
+        if (body_.complete()) {
+            may_keep_ = false;               // bytes behind the answer
+            return true;
+        }
+        Result<std::string_view> run = body_.next(bytes);
+        if (!run) {
+            broken(Broken::malformed);
+            return false;
+        }
+        if (!bytes.empty() && body_.complete()) {
+            may_keep_ = false;
+        }
+        rest_of_read_ = bytes;               // for finish(), should the sink have enough now
+        if (!run->empty()) {
+            auto *states =
+                static_cast<ngx_http_upstream_state_t *>(request_.r->upstream_states->elts);
+            states[upstream_state_].response_length += off_t(run->size());
+            if (!sink_.on_body(*run)) {
+                return false;
+            }
+        }
+        if (body_.complete()) {
+            sink_.on_end();
+            return false;
+        }
+    }
+    return true;
+}
+
+void NetAttempt::on_eof() {
+    if (!has_answer_) {
+        broken(Broken::closed);
+    } else if (head_.complete() && body_.ends_with_connection()) {
+        may_keep_ = false;
+        sink_.on_end();
+    } else {
+        broken(head_.complete() ? Broken::cut : Broken::closed);
+    }
+}
+
+void NetAttempt::broken(Broken why) {
+    may_keep_ = false;
+    if (timer_.timer_set) {
+        ngx_del_timer(&timer_);
+    }
+    auto *states = request_.r->upstream_states;
+    if (states != nullptr && states->nelts > upstream_state_) {
+        auto &state = static_cast<ngx_http_upstream_state_t *>(states->elts)[upstream_state_];
+        state.status = state.status != 0 ? state.status : NGX_HTTP_BAD_GATEWAY;
+        state.response_time = ngx_current_msec - request_.ledger.attempt_began;
+    }
+    std::string_view text = describe(why);
+    bool is_stale = is_reused_ && !has_answer_ && (why == Broken::reset || why == Broken::closed);
+    if (is_stale) {
+        sink_.on_stale();
+        return;
+    }
+    ngx_log_error(NGX_LOG_ERR, request_.r->connection->log, 0, "llm: %*s, %V", text.size(),
+                  text.data(), &peer_name_);
+    sink_.on_broken(why);
+}
+
+void NetAttempt::resume() {
+    if (c_ == nullptr) {
+        return;
+    }
+    phase_began_ = ngx_current_msec;         // the silence was ours
+    read();
+}
+
+void NetAttempt::finish() {
+    if (timer_.timer_set) {
+        ngx_del_timer(&timer_);
+    }
+    auto *states = static_cast<ngx_http_upstream_state_t *>(request_.r->upstream_states->elts);
+    states[upstream_state_].response_time = ngx_current_msec - request_.ledger.attempt_began;
+    if (c_ == nullptr) {
+        return;
+    }
+    ngx_connection_t *c = c_;
+    c_ = nullptr;
+    // A stream says that it is over before its framing does: often the rest is at hand already.
+    while (may_keep_ && !rest_of_read_.empty()) {
+        if (body_.complete() || !body_.next(rest_of_read_)) {
+            may_keep_ = false;
+        }
+    }
+    if (may_keep_ && unsent_ == nullptr) {
+        state_.idle.put(c, body_);
+    } else {
+        close_provider_connection(c);
+    }
+}
+
+}  // namespace llm

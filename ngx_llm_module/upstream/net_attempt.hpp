@@ -1,0 +1,75 @@
+// An attempt that talks HTTP/1.1 to a provider: address, connection (idle or new), TLS, request,
+// answer. One timer covers the phase it is in.
+#pragma once
+
+#include "ngx_llm_module/request/llm_request.hpp"
+#include "ngx_llm_module/upstream/worker.hpp"
+
+namespace llm {
+
+class NetAttempt final : public Attempt, private AddressWaiter {
+  public:
+    NetAttempt(LlmRequest &request, OutgoingRequest outgoing, AnswerSink &sink);
+    ~NetAttempt() override;
+
+    void start() override;
+    void resume() override;
+    void on_first_content() override;
+    void finish() override;
+
+  private:
+    enum class Phase : uint8_t { connecting, waiting, streaming };
+
+    // --- connect (net_connect.cpp) ---
+    void on_addresses() override;
+    void connect();
+    void use_connection(ngx_connection_t *c);
+    void on_connected();
+    void start_tls();
+    void on_tls_done();
+    bool is_peer_trusted();
+    bool next_address_or_fail(Broken why);
+    static void on_tls_handshake(ngx_connection_t *c);
+    static void on_tls_session(ngx_connection_t *c);
+
+    // --- exchange (net_attempt.cpp) ---
+    void send();
+    void read();
+    bool consume(std::string_view bytes);
+    void on_eof();
+    void broken(Broken why);
+    void enter(Phase phase);
+    void note_state();
+    static void on_event(ngx_event_t *ev);
+    static void on_timer(ngx_event_t *ev);
+
+    LlmRequest &request_;
+    AnswerSink &sink_;
+    EndpointState &state_;
+    OutgoingRequest outgoing_;
+    Timeouts timeouts_;
+
+    ngx_peer_connection_t peer_ = {};
+    ngx_connection_t *c_ = nullptr;
+    std::string address_;                  // sockaddr bytes of the current peer
+    ngx_str_t peer_name_ = {};             // for $upstream_addr
+    size_t addresses_left_ = 0;
+    size_t upstream_state_ = 0;            // index in r->upstream_states
+
+    std::vector<ngx_buf_t> bufs_;
+    std::vector<ngx_chain_t> links_;
+    ngx_chain_t *unsent_ = nullptr;
+
+    wire::HttpHead head_;
+    wire::HttpBody body_;
+    std::string_view rest_of_read_;        // valid during a call to the sink only
+    ngx_event_t timer_ = {};
+    ngx_msec_t phase_began_ = 0;           // for `streaming`: the last bytes of the provider
+    Phase phase_ = Phase::connecting;
+    bool is_reused_ = false;
+    bool is_connected_ = false;
+    bool has_answer_ = false;              // a byte of the answer came
+    bool may_keep_ = true;
+};
+
+}  // namespace llm

@@ -1,0 +1,225 @@
+// How a NetAttempt gets its connection: an idle one, or address, connect and TLS handshake. When
+// an address refuses, the endpoint's other addresses are tried before the attempt counts as failed.
+#include "ngx_llm_module/base/guard.hpp"
+#include "ngx_llm_module/upstream/net_attempt.hpp"
+
+namespace llm {
+namespace {
+
+ngx_int_t keep_peer(ngx_peer_connection_t *, void *) {
+    return NGX_OK;       // sockaddr and name are set already
+}
+
+ngx_resolver_t *resolver_of(ngx_http_request_t *r, const Config &config) {
+    auto *core = static_cast<ngx_http_core_loc_conf_t *>(
+        ngx_http_get_module_loc_conf(r, ngx_http_core_module));
+    if (core->resolver != nullptr && core->resolver->connections.nelts > 0) {
+        return core->resolver;
+    }
+    return config.resolver;
+}
+
+}  // namespace
+
+void NetAttempt::start() {
+    enter(Phase::connecting);
+    if (ngx_connection_t *idle = state_.idle.take()) {
+        is_reused_ = true;
+        is_connected_ = true;
+        auto *address = reinterpret_cast<const char *>(idle->sockaddr);
+        address_.assign(address, idle->socklen);
+        note_state();
+        use_connection(idle);
+        enter(Phase::waiting);
+        send();
+        return;
+    }
+    if (state_.addresses.ready(resolver_of(request_.r, request_.config), *this)) {
+        on_addresses();
+    }
+}
+
+void NetAttempt::on_addresses() {
+    addresses_left_ = state_.addresses.count();
+    if (addresses_left_ == 0) {
+        ngx_log_error(NGX_LOG_ERR, request_.r->connection->log, 0, "llm: no address of \"%s\": %s",
+                      outgoing_.endpoint->host.c_str(), state_.addresses.why_none());
+        broken(Broken::no_address);
+        return;
+    }
+    connect();
+}
+
+void NetAttempt::connect() {
+    addresses_left_--;
+    address_ = state_.addresses.take();
+    note_state();
+    peer_.sockaddr = reinterpret_cast<struct sockaddr *>(address_.data());
+    peer_.socklen = socklen_t(address_.size());
+    peer_.name = &peer_name_;
+    peer_.get = keep_peer;
+    peer_.log = request_.r->connection->log;
+    peer_.log_error = NGX_ERROR_ERR;
+    peer_.start_time = ngx_current_msec;
+    ngx_int_t rc = ngx_event_connect_peer(&peer_);
+    if (rc == NGX_ERROR || rc == NGX_BUSY || rc == NGX_DECLINED) {
+        if (peer_.connection != nullptr) {     // some failures leave the socket to us
+            ngx_close_connection(peer_.connection);
+            peer_.connection = nullptr;
+        }
+        next_address_or_fail(Broken::connect);
+        return;
+    }
+    ngx_connection_t *c = peer_.connection;
+    peer_.connection = nullptr;
+    c->pool = ngx_create_pool(128, request_.r->connection->log);
+    use_connection(c);
+    if (c->pool == nullptr) {
+        broken(Broken::connect);
+        return;
+    }
+    if (rc == NGX_OK) {
+        on_connected();
+    }
+}
+
+// True: another address is being tried.
+bool NetAttempt::next_address_or_fail(Broken why) {
+    if (c_ != nullptr) {
+        close_provider_connection(c_);
+        c_ = nullptr;
+    }
+    if (addresses_left_ > 0) {
+        connect();
+        return true;
+    }
+    broken(why);
+    return false;
+}
+
+void NetAttempt::use_connection(ngx_connection_t *c) {
+    ngx_connection_t *client = request_.r->connection;
+    c_ = c;
+    c->data = this;
+    c->log = client->log;
+    c->log_error = NGX_ERROR_ERR;
+    c->read->log = client->log;
+    c->write->log = client->log;
+    if (c->pool != nullptr) {
+        c->pool->log = client->log;
+    }
+    c->read->handler = guard<on_event>;
+    c->write->handler = guard<on_event>;
+    c->sendfile = 0;
+}
+
+void NetAttempt::on_connected() {
+    int error = 0;
+    socklen_t size = sizeof(error);
+    if (getsockopt(c_->fd, SOL_SOCKET, SO_ERROR, &error, &size) == -1) {
+        error = ngx_socket_errno;
+    }
+    if (error != 0) {
+        ngx_log_error(NGX_LOG_ERR, c_->log, error, "llm: connect() to %V failed", &peer_name_);
+        next_address_or_fail(Broken::connect);
+        return;
+    }
+    is_connected_ = true;
+    (void) ngx_tcp_nodelay(c_);          // small requests must not wait for an acknowledgement
+    auto *states = static_cast<ngx_http_upstream_state_t *>(request_.r->upstream_states->elts);
+    states[upstream_state_].connect_time = ngx_current_msec - phase_began_;
+    if (outgoing_.endpoint->tls) {
+        start_tls();
+        return;
+    }
+    enter(Phase::waiting);
+    send();
+}
+
+void NetAttempt::start_tls() {
+    const Endpoint &endpoint = *outgoing_.endpoint;
+    ngx_ssl_t *ssl = endpoint.provider->ssl;
+    if (ngx_ssl_create_connection(ssl, c_, NGX_SSL_BUFFER | NGX_SSL_CLIENT) != NGX_OK) {
+        broken(Broken::tls);
+        return;
+    }
+    // An address has no server name (RFC 6066).
+    if (ngx_inet_addr((u_char *) endpoint.ssl_name.data(), endpoint.ssl_name.size()) ==
+            INADDR_NONE &&
+        endpoint.ssl_name.find(':') == std::string::npos &&
+        SSL_set_tlsext_host_name(c_->ssl->connection, endpoint.ssl_name.c_str()) == 0) {
+        broken(Broken::tls);
+        return;
+    }
+    c_->ssl->save_session = guard<on_tls_session>;
+    if (state_.session != nullptr) {
+        (void) ngx_ssl_set_session(c_, state_.session);
+    }
+    c_->log->action = const_cast<char *>("SSL handshaking to provider");
+    if (ngx_ssl_handshake(c_) == NGX_AGAIN) {
+        c_->ssl->handler = guard<on_tls_handshake>;
+        return;
+    }
+    on_tls_done();
+}
+
+void NetAttempt::on_tls_handshake(ngx_connection_t *c) {
+    auto &self = *static_cast<NetAttempt *>(c->data);
+    ngx_connection_t *client = self.request_.r->connection;
+    ngx_http_set_log_request(client->log, self.request_.r);
+    self.on_tls_done();
+    ngx_http_run_posted_requests(client);
+}
+
+// OpenSSL gives a session when it likes to (TLS 1.3: some time after the handshake).
+void NetAttempt::on_tls_session(ngx_connection_t *c) {
+    if (c->idle) {
+        return;                          // the attempt is gone, the next handshake brings another
+    }
+    auto &self = *static_cast<NetAttempt *>(c->data);
+    ngx_ssl_session_t *session = ngx_ssl_get_session(c);
+    if (session == nullptr) {
+        return;
+    }
+    if (self.state_.session != nullptr) {
+        ngx_ssl_free_session(self.state_.session);
+    }
+    self.state_.session = session;
+}
+
+bool NetAttempt::is_peer_trusted() {
+    const Endpoint &endpoint = *outgoing_.endpoint;
+    if (!endpoint.provider->ssl_verify) {
+        return true;
+    }
+    long rc = SSL_get_verify_result(c_->ssl->connection);
+    if (rc != X509_V_OK) {
+        ngx_log_error(NGX_LOG_ERR, c_->log, 0, "llm: certificate of \"%s\" is not trusted: %s",
+                      endpoint.host.c_str(), X509_verify_cert_error_string(rc));
+        return false;
+    }
+    ngx_str_t name = str(endpoint.ssl_name);
+    if (ngx_ssl_check_host(c_, &name) != NGX_OK) {
+        ngx_log_error(NGX_LOG_ERR, c_->log, 0, "llm: certificate of \"%s\" is not for \"%s\"",
+                      endpoint.host.c_str(), endpoint.ssl_name.c_str());
+        return false;
+    }
+    return true;
+}
+
+void NetAttempt::on_tls_done() {
+    if (!c_->ssl->handshaked) {
+        next_address_or_fail(Broken::tls);
+        return;
+    }
+    if (!is_peer_trusted()) {
+        broken(Broken::tls);             // another address would have the same certificate
+        return;
+    }
+    c_->read->handler = guard<on_event>;
+    c_->write->handler = guard<on_event>;
+    enter(Phase::waiting);
+    send();
+}
+
+}  // namespace llm

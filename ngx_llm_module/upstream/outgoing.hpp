@@ -1,0 +1,30 @@
+// The bytes of one attempt's request, made anew for every attempt: path, host, credentials and
+// body all belong to the deployment.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ngx_llm_module/route/candidates.hpp"
+#include "translators/core/result.hpp"
+
+namespace llm {
+
+class LlmRequest;
+
+struct OutgoingRequest {
+    const Endpoint *endpoint = nullptr;      // nullptr: the mock
+    std::string head;                        // request line and headers
+    std::string made;                        // what of the body was made here
+    std::vector<std::string_view> body;      // pieces of `made` and of the client's own bytes
+    bool is_head = false;                    // a HEAD request: the answer has no body
+};
+
+Status build_request(LlmRequest &request, const Candidate &candidate, OutgoingRequest &out);
+
+
+// A query string without the client's credential.
+std::string without_key(std::string_view args);
+
+}  // namespace llm

@@ -1,0 +1,63 @@
+// What one worker keeps between requests: addresses, TLS sessions and idle connections of every
+// endpoint, the JSON reader, and the buffer that provider bytes are read into. Made when the
+// worker starts, freed when it exits.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "ngx_llm_module/conf/config.hpp"
+#include "ngx_llm_module/upstream/keepalive.hpp"
+#include "ngx_llm_module/upstream/resolve.hpp"
+#include "translators/json/reader.hpp"
+
+namespace llm {
+
+class LlmRequest;
+
+struct EndpointState {
+    explicit EndpointState(const Endpoint &of) : addresses(of), idle(of) {}
+    ~EndpointState();
+
+    Addresses addresses;
+    IdleConnections idle;
+    ngx_ssl_session_t *session = nullptr;      // the latest that the provider gave
+};
+
+class Worker {
+  public:
+    explicit Worker(const Config &config);
+
+    EndpointState &state(const Endpoint &endpoint) { return *endpoints_[endpoint.index]; }
+    uint64_t next_id();                        // unpredictable, not secret
+
+    // One document at a time: a Value lives until the next parse.
+    Result<json::Value> parse(std::string_view bytes, const json::Limits &limits = {});
+    Result<json::Value> parse_unpadded(std::string_view bytes) {
+        parsed_for_ = nullptr;
+        return reader_.parse_unpadded(bytes);
+    }
+    // A request's body. It is needed twice in the same turn, to understand and to send it: the
+    // second time comes for nothing unless something else was parsed in between.
+    Result<json::Value> parse_body(const LlmRequest &request, bool is_first = false);
+
+    // Where bytes of providers are received, one read at a time: nothing of it is kept across a
+    // return to the event loop.
+    static constexpr size_t kReadSize = 16 * 1024;
+    char read_buffer[kReadSize + json::kPadding];
+
+  private:
+    std::vector<std::unique_ptr<EndpointState>> endpoints_;
+    json::Reader reader_;
+    const LlmRequest *parsed_for_ = nullptr;
+    json::Value parsed_body_;
+    uint64_t id_state_;
+};
+
+// Of this process; made by start_worker.
+Worker &worker();
+
+bool start_worker(const Config &config);
+void stop_worker();
+
+}  // namespace llm

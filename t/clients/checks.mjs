@@ -1,0 +1,78 @@
+// What the scripts of this folder share: every check prints one line that sdk.t turns into a
+// test. PORT is the gateway; LLM_SLOW stretches the deadlines, as in the Perl tests.
+
+const deadlineMs = 20000 * Number(process.env.LLM_SLOW || 1);
+
+export const gateway = `http://127.0.0.1:${process.env.PORT}`;
+
+export async function check(name, body) {
+    let timer;
+    const tooLate = new Promise((_, reject) => {
+        timer = setTimeout(() => reject(new Error('too late')), deadlineMs);
+    });
+    try {
+        await Promise.race([body(), tooLate]);
+        console.log(`ok - ${name}`);
+    } catch (error) {
+        console.log(`not ok - ${name}`);
+        for (const line of String(error.stack || error).split('\n')) {
+            console.log(`# ${line}`);
+        }
+    } finally {
+        clearTimeout(timer);
+    }
+}
+
+export function done() {
+    console.log('done');
+    process.exit(0);
+}
+
+// The error that a call must end with.
+export async function failure(promise) {
+    let answer;
+    try {
+        answer = await promise;
+    } catch (error) {
+        return error;
+    }
+    throw new Error(`no error, but ${JSON.stringify(answer)}`);
+}
+
+// Waits until the gateway counts so many requests in flight. The process stays alive meanwhile:
+// its end would close every socket, and prove nothing.
+export async function inFlight(wanted) {
+    const until = Date.now() + deadlineMs / 2;
+    for (;;) {
+        const answer = await fetch(`${gateway}/health/readiness`);
+        const { in_flight: now } = await answer.json();
+        if (now === wanted) {
+            return;
+        }
+        if (Date.now() > until) {
+            throw new Error(`${now} requests in flight, not ${wanted}`);
+        }
+        await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+}
+
+// Messages of the user name the scenario that the provider of sdk.t plays.
+export const play = (scenario) => `Please play scenario:${scenario} now.`;
+
+// What the scenarios answer; sdk.t has the same texts.
+export const told = {
+    text: 'The harbour is calm, caf\u00e9s are open \u2615.',
+    reasoning: 'A question of weather.',
+    signature: 'c2lnbmF0dXJlLW9mLXRoaW5raW5n',
+    weather: { city: 'Oslo', units: 'C' },
+    time: { zone: 'Europe/Oslo', note: 'caf\u00e9 "quoted"' },
+    after: 'It is 4 degrees at 12:30.',
+    trip: { city: 'Bergen', days: 3 },
+};
+
+export const tripSchema = {
+    type: 'object',
+    properties: { city: { type: 'string' }, days: { type: 'integer' } },
+    required: ['city', 'days'],
+    additionalProperties: false,
+};

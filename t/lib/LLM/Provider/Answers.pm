@@ -1,0 +1,264 @@
+# Answers as the two big providers shape them.
+#
+# chat_answer(%o)       body of a chat completion
+# chat_stream(%o)       its chunks and '[DONE]', for sse()
+# messages_answer(%o)   body of an Anthropic message
+# messages_stream(%o)   its events, [name, data], for sse()
+# chat_error($message, %o), messages_error($type, $message)
+#
+# Options: id, model, text (a string, or a list of pieces for the streams), reasoning (the
+# same), signature, tools => [{id, name, args (JSON text or data, or a list of pieces)}],
+# finish, usage => {...} merged over the defaults; undef in chat_stream: no usage chunk.
+# Results are data with their members in the providers' order; tests may change them before
+# they hand them to json() or sse().
+
+package LLM::Provider::Answers;
+
+use strict;
+use warnings;
+use Exporter 'import';
+use LLM::Json qw(encode_json_o ordered);
+
+our @EXPORT_OK = qw(chat_answer chat_stream messages_answer messages_stream chat_error
+    messages_error);
+
+my $serial = 0;
+
+sub _pieces {
+    my ($x) = @_;
+
+    return () unless defined $x;
+    return @$x if ref $x eq 'ARRAY';
+    return $x =~ /\G(\s*\S+\s*?(?=\s|\z)|\s+\z)/g;       # word by word, as models write
+}
+
+sub _whole { my ($x) = @_; return ref $x eq 'ARRAY' ? join '', @$x : $x }
+
+# Each call as {id, name, args, pieces}.
+sub _tools {
+    my ($prefix, $list) = @_;
+    my $n = 0;
+    my @out;
+
+    for my $tool (@{$list || []}) {
+        my $args = defined $tool->{args} ? $tool->{args} : '{}';
+        my @pieces;
+        if (ref $args eq 'ARRAY') {
+            @pieces = @$args;
+            $args = join '', @pieces;
+        } else {
+            if (ref $args) {
+                $args = encode_json_o($args);
+                utf8::decode($args);
+            }
+            @pieces = $args =~ /(.{1,12})/gs;
+        }
+        $n++;
+        my $id = defined $tool->{id} ? $tool->{id} : sprintf '%s%08d%02d', $prefix, $serial, $n;
+        push @out, { id => $id, name => $tool->{name}, args => $args, pieces => \@pieces };
+    }
+    return @out;
+}
+
+sub _merge {
+    my ($into, $over) = @_;
+
+    for my $key (sort keys %{$over || {}}) {
+        if (ref $over->{$key} eq 'HASH' && ref $into->{$key} eq 'HASH') {
+            _merge($into->{$key}, $over->{$key});
+        } else {
+            $into->{$key} = $over->{$key};
+        }
+    }
+    return $into;
+}
+
+sub _chat_usage {
+    my ($over) = @_;
+    my $usage = ordered(
+        prompt_tokens => 21, completion_tokens => 9, total_tokens => 30,
+        prompt_tokens_details => ordered(cached_tokens => 0, audio_tokens => 0),
+        completion_tokens_details => ordered(reasoning_tokens => 0, audio_tokens => 0,
+            accepted_prediction_tokens => 0, rejected_prediction_tokens => 0),
+    );
+
+    _merge($usage, $over);
+    $usage->{total_tokens} = $usage->{prompt_tokens} + $usage->{completion_tokens}
+        unless $over && exists $over->{total_tokens};
+    return $usage;
+}
+
+sub _chat_ids {
+    my (%o) = @_;
+
+    $serial++;
+    return (id => $o{id} || sprintf('chatcmpl-Tst%026d', $serial), created => 1755500000,
+        model => $o{model} || 'gpt-4o-2024-08-06');
+}
+
+sub chat_answer {
+    my (%o) = @_;
+    my %ids = _chat_ids(%o);
+    my @tools = _tools('call_', $o{tools});
+    my $text = exists $o{text} ? _whole($o{text}) : @tools ? undef : 'Good day to you.';
+    my $message = ordered(role => 'assistant', content => $text);
+
+    $message->{reasoning_content} = _whole($o{reasoning}) if defined $o{reasoning};
+    $message->{tool_calls} = [map { ordered(id => $_->{id}, type => 'function',
+        function => ordered(name => $_->{name}, arguments => $_->{args})) } @tools] if @tools;
+    $message->{refusal} = $o{refusal};
+    $message->{annotations} = [];
+    return ordered(
+        id => $ids{id}, object => 'chat.completion', created => $ids{created},
+        model => $ids{model},
+        choices => [ordered(index => 0, message => $message, logprobs => undef,
+            finish_reason => $o{finish} || (@tools ? 'tool_calls' : 'stop'))],
+        usage => _chat_usage($o{usage}), service_tier => 'default',
+        system_fingerprint => 'fp_ff25b2783a',
+    );
+}
+
+sub chat_stream {
+    my (%o) = @_;
+    my %ids = _chat_ids(%o);
+    my @tools = _tools('call_', $o{tools});
+    my $with_usage = !exists $o{usage} || defined $o{usage};
+    my $chunk = sub {
+        my ($choices, $usage) = @_;
+        return ordered(
+            id => $ids{id}, object => 'chat.completion.chunk', created => $ids{created},
+            model => $ids{model}, service_tier => 'default',
+            system_fingerprint => 'fp_ff25b2783a', choices => $choices,
+            $with_usage ? (usage => $usage) : (),
+        );
+    };
+    my $delta = sub {
+        my ($d, $finish) = @_;
+        return $chunk->([ordered(index => 0, delta => $d, logprobs => undef,
+            finish_reason => $finish)]);
+    };
+    my $text = exists $o{text} ? $o{text} : @tools ? undef : 'Good day to you.';
+    my @out = $delta->(ordered(role => 'assistant', content => defined $text ? '' : undef,
+        refusal => undef));
+
+    push @out, $delta->(ordered(reasoning_content => $_)) for _pieces($o{reasoning});
+    push @out, $delta->(ordered(content => $_)) for _pieces($text);
+    push @out, $delta->(ordered(refusal => $_)) for _pieces($o{refusal});
+    my $index = 0;
+    for my $tool (@tools) {
+        push @out, $delta->(ordered(tool_calls => [ordered(index => $index, id => $tool->{id},
+            type => 'function',
+            function => ordered(name => $tool->{name}, arguments => ''))]));
+        push @out, $delta->(ordered(tool_calls => [ordered(index => $index,
+            function => ordered(arguments => $_))])) for @{$tool->{pieces}};
+        $index++;
+    }
+    push @out, $delta->(ordered(), $o{finish} || (@tools ? 'tool_calls' : 'stop'));
+    push @out, $chunk->([], _chat_usage($o{usage})) if $with_usage;
+    return (@out, '[DONE]');
+}
+
+sub _messages_usage {
+    my ($over) = @_;
+
+    return _merge(ordered(
+        input_tokens => 21, cache_creation_input_tokens => 0, cache_read_input_tokens => 0,
+        cache_creation => ordered(ephemeral_5m_input_tokens => 0,
+            ephemeral_1h_input_tokens => 0),
+        output_tokens => 9, service_tier => 'standard',
+    ), $over);
+}
+
+sub _messages_ids {
+    my (%o) = @_;
+
+    $serial++;
+    return (model => $o{model} || 'claude-sonnet-4-5-20250929',
+        id => $o{id} || sprintf('msg_01Tst%018d', $serial));
+}
+
+sub messages_answer {
+    my (%o) = @_;
+    my @ids = _messages_ids(%o);
+    my @tools = _tools('toolu_', $o{tools});
+    my $text = exists $o{text} ? _whole($o{text}) : @tools ? undef : 'Good day to you.';
+    my @content;
+
+    push @content, ordered(type => 'thinking', thinking => _whole($o{reasoning}),
+        signature => $o{signature} || 'dGVzdC1zaWduYXR1cmU=') if defined $o{reasoning};
+    push @content, ordered(type => 'redacted_thinking', data => $o{redacted}) if $o{redacted};
+    push @content, ordered(type => 'text', text => $text) if defined $text;
+    for my $tool (@tools) {
+        push @content, ordered(type => 'tool_use', id => $tool->{id}, name => $tool->{name},
+            input => LLM::Json::try_json(_bytes($tool->{args})) || {});
+    }
+    return ordered(
+        @ids, type => 'message', role => 'assistant', content => \@content,
+        stop_reason => $o{finish} || (@tools ? 'tool_use' : 'end_turn'),
+        stop_sequence => $o{stop_sequence}, usage => _messages_usage($o{usage}),
+    );
+}
+
+sub _bytes { my ($x) = @_; utf8::encode($x); return $x }
+
+sub messages_stream {
+    my (%o) = @_;
+    my @ids = _messages_ids(%o);
+    my @tools = _tools('toolu_', $o{tools});
+    my $text = exists $o{text} ? $o{text} : @tools ? undef : 'Good day to you.';
+    my $usage = _messages_usage($o{usage});
+    my ($index, @out) = (0);
+    my $event = sub { push @out, [$_[0], ordered(type => @_)]; return };
+    my $block = sub {
+        my ($start, @deltas) = @_;
+        $event->('content_block_start', index => $index, content_block => $start);
+        $event->('ping') if $index == 0;
+        $event->('content_block_delta', index => $index, delta => $_) for @deltas;
+        $event->('content_block_stop', index => $index++);
+        return;
+    };
+    my $first = _messages_usage({ %{$o{usage} || {}}, output_tokens => 1 });
+
+    $event->('message_start', message => ordered(@ids, type => 'message', role => 'assistant',
+        content => [], stop_reason => undef, stop_sequence => undef, usage => $first));
+    if (defined $o{reasoning}) {
+        $block->(ordered(type => 'thinking', thinking => '', signature => ''),
+            map({ ordered(type => 'thinking_delta', thinking => $_) } _pieces($o{reasoning})),
+            ordered(type => 'signature_delta',
+                signature => $o{signature} || 'dGVzdC1zaWduYXR1cmU='));
+    }
+    $block->(ordered(type => 'redacted_thinking', data => $o{redacted})) if $o{redacted};
+    if (defined $text) {
+        $block->(ordered(type => 'text', text => ''),
+            map { ordered(type => 'text_delta', text => $_) } _pieces($text));
+    }
+    for my $tool (@tools) {
+        $block->(ordered(type => 'tool_use', id => $tool->{id}, name => $tool->{name},
+            input => {}),
+            map { ordered(type => 'input_json_delta', partial_json => $_) }
+                '', @{$tool->{pieces}});
+    }
+    $event->('message_delta',
+        delta => ordered(stop_reason => $o{finish} || (@tools ? 'tool_use' : 'end_turn'),
+            stop_sequence => $o{stop_sequence}),
+        usage => ordered(map { $_ => $usage->{$_} } qw(input_tokens
+            cache_creation_input_tokens cache_read_input_tokens output_tokens)));
+    $event->('message_stop');
+    return @out;
+}
+
+sub chat_error {
+    my ($message, %o) = @_;
+
+    return ordered(error => ordered(message => $message,
+        type => $o{type} || 'invalid_request_error', param => $o{param}, code => $o{code}));
+}
+
+sub messages_error {
+    my ($type, $message) = @_;
+
+    return ordered(type => 'error', error => ordered(type => $type, message => $message),
+        request_id => sprintf 'req_011Tst%017d', ++$serial);
+}
+
+1;

@@ -1,0 +1,251 @@
+// The parts of an answer that bodies, streams and pass-through observers share: usage, finish
+// reasons, reasoning members, annotations.
+//
+// Usage: providers disagree on what completion_tokens and total_tokens hold. The corrections here
+// are arithmetic, never by the name of a service, so that imitators get them as well.
+#include "translators/dialect/openai_answer.hpp"
+
+namespace llm::openai {
+
+namespace {
+
+int64_t count_of(json::Value value) {
+    std::optional<int64_t> number = value.as_int();
+    return number && *number > 0 ? *number : 0;
+}
+
+int64_t first_count(json::Value object, std::initializer_list<std::string_view> names) {
+    for (std::string_view name : names) {
+        if (int64_t count = count_of(object[name]); count > 0) {
+            return count;
+        }
+    }
+    return 0;
+}
+
+struct FinishRow {
+    std::string_view native;
+    ir::Finish finish;
+};
+
+constexpr FinishRow kFinishes[] = {
+    {"stop", ir::Finish::stop},
+    {"eos", ir::Finish::stop},
+    {"eos_token", ir::Finish::stop},
+    {"end_turn", ir::Finish::stop},
+    {"COMPLETE", ir::Finish::stop},
+    {"length", ir::Finish::length},
+    {"max_tokens", ir::Finish::length},
+    {"model_length", ir::Finish::length},
+    {"tool_calls", ir::Finish::tool_calls},
+    {"function_call", ir::Finish::tool_calls},
+    {"tool_use", ir::Finish::tool_calls},
+    {"content_filter", ir::Finish::content_filter},
+    {"sensitive", ir::Finish::content_filter},
+    {"error", ir::Finish::error},
+    {"insufficient_system_resource", ir::Finish::error},
+    {"network_error", ir::Finish::error},
+};
+
+}  // namespace
+
+json::Value find_usage(json::Value body) {
+    if (json::Value usage = body["usage"]; usage.is_object()) {
+        return usage;
+    }
+    if (json::Value usage = body["x_groq"]["usage"]; usage.is_object()) {
+        return usage;
+    }
+    for (json::Value choice : body["choices"].items()) {
+        if (json::Value usage = choice["usage"]; usage.is_object()) {
+            return usage;
+        }
+    }
+    return {};
+}
+
+bool read_usage(json::Value object, Usage &usage) {
+    if (!object.is_object() ||
+        (!object["prompt_tokens"].is_number() && !object["completion_tokens"].is_number())) {
+        return false;
+    }
+    json::Value input = object["prompt_tokens_details"];
+    json::Value output = object["completion_tokens_details"];
+    Usage read;
+    read.known = true;
+    read.input = count_of(object["prompt_tokens"]);
+    read.output = count_of(object["completion_tokens"]);
+    read.cache_read = count_of(input["cached_tokens"]);
+    if (read.cache_read == 0) {
+        read.cache_read =
+            first_count(object, {"prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens"});
+    }
+    read.cache_write = count_of(input["cache_write_tokens"]);
+    read.audio_in = count_of(input["audio_tokens"]);
+    read.audio_out = count_of(output["audio_tokens"]);
+    read.reasoning = count_of(output["reasoning_tokens"]);
+
+    int64_t total = count_of(object["total_tokens"]);
+    // Counts beyond any real one would overflow the sums below.
+    constexpr int64_t kAbsurd = int64_t{1} << 52;
+    for (int64_t *count : {&total, &read.input, &read.output, &read.reasoning, &read.cache_read,
+                           &read.cache_write, &read.audio_in, &read.audio_out}) {
+        if (*count > kAbsurd) {
+            *count = 0;
+        }
+    }
+    if (read.reasoning > 0 && total >= read.input + read.output + read.reasoning) {
+        read.output += read.reasoning;  // xAI leaves reasoning out of completion_tokens
+    } else if (total > read.input + read.output && object.size() == 3) {
+        // Gemini's compatible endpoint: thoughts are in the total only, and there are no details.
+        read.reasoning = total - read.input - read.output;
+        read.output = total - read.input;
+    }
+    read.normalise();
+    if (usage.known && read.input == 0 && read.output == 0) {
+        return true;
+    }
+    usage = read;
+    return true;
+}
+
+void write_usage(const Usage &usage, json::Writer &writer) {
+    writer.object();
+    writer.key("prompt_tokens").number(usage.input);
+    writer.key("completion_tokens").number(usage.output);
+    writer.key("total_tokens").number(usage.total());
+    writer.key("prompt_tokens_details").object();
+    writer.key("cached_tokens").number(usage.cache_read);
+    writer.key("audio_tokens").number(usage.audio_in);
+    if (usage.cache_write > 0) {
+        writer.key("cache_write_tokens").number(usage.cache_write);
+    }
+    writer.end();
+    writer.key("completion_tokens_details").object();
+    writer.key("reasoning_tokens").number(usage.reasoning);
+    writer.key("audio_tokens").number(usage.audio_out);
+    writer.key("accepted_prediction_tokens").number(0);
+    writer.key("rejected_prediction_tokens").number(0);
+    writer.end();
+    writer.end();
+}
+
+ir::Finish read_finish(JsonText native, bool has_calls) {
+    ir::Finish finish = ir::Finish::other;
+    if (native.empty()) {
+        finish = ir::Finish::stop;
+    }
+    for (const FinishRow &row : kFinishes) {
+        if (json::equals(native, row.native)) {
+            finish = row.finish;
+            break;
+        }
+    }
+    return finish == ir::Finish::stop && has_calls ? ir::Finish::tool_calls : finish;
+}
+
+std::string_view finish_name(ir::Finish finish, bool has_calls, bool legacy_functions) {
+    switch (finish) {
+        case ir::Finish::length:
+        case ir::Finish::context_length:
+            return "length";
+        case ir::Finish::content_filter:
+        case ir::Finish::refusal:
+            return "content_filter";
+        case ir::Finish::tool_calls:
+            return legacy_functions ? "function_call" : "tool_calls";
+        case ir::Finish::stop:
+            if (has_calls) {
+                return legacy_functions ? "function_call" : "tool_calls";
+            }
+            return "stop";
+        case ir::Finish::stop_sequence:
+        case ir::Finish::pause:
+        case ir::Finish::malformed:
+        case ir::Finish::error:
+        case ir::Finish::other:
+            break;
+    }
+    return "stop";
+}
+
+JsonText reasoning_text(json::Value message) {
+    for (std::string_view name : {"reasoning_content", "reasoning"}) {
+        if (JsonText text = message[name].text(); !text.empty()) {
+            return text;
+        }
+    }
+    return {};
+}
+
+bool AnnotationWriter::begin(json::Value citation, int64_t start_index) {
+    is_whole_ = citation["type"].equals("url_citation");
+    if (!is_whole_ &&
+        (!citation["url"].is_string() || !citation["type"].equals("web_search_result_location"))) {
+        return false;
+    }
+    if (list_.size() > 0) {
+        list_.append(',');
+    }
+    if (is_whole_) {
+        list_.append(citation.raw().bytes);
+        return true;
+    }
+    list_.append("{\"type\":\"url_citation\",\"url_citation\":{\"url\":\"");
+    list_.append(citation["url"].text().bytes);
+    list_.append("\",\"title\":\"");
+    list_.append(citation["title"].text().bytes);
+    list_.append("\",\"start_index\":");
+    json::Writer(list_).number(start_index);
+    return true;
+}
+
+void AnnotationWriter::end(int64_t end_index) {
+    if (is_whole_) {
+        return;
+    }
+    list_.append(",\"end_index\":");
+    json::Writer(list_).number(end_index);
+    list_.append("}}");
+}
+
+int64_t count_characters(JsonText text) {
+    int64_t count = 0;
+    const std::string_view bytes = text.bytes;
+    for (size_t i = 0; i < bytes.size();) {
+        if (bytes[i] != '\\') {
+            count += (bytes[i] & 0xC0) != 0x80;
+            ++i;
+            continue;
+        }
+        if (i + 5 < bytes.size() && bytes[i + 1] == 'u') {
+            char high = bytes[i + 2];
+            char next = bytes[i + 3];
+            bool second_half = (high == 'd' || high == 'D') &&
+                               ((next >= 'c' && next <= 'f') || (next >= 'C' && next <= 'F'));
+            count += !second_half;
+            i += 6;
+        } else {
+            ++count;
+            i += 2;
+        }
+    }
+    return count;
+}
+
+void write_answer_id(const ClientView &view, json::Writer &writer) {
+    constexpr char kDigits[] = "0123456789abcdef";
+    constexpr std::string_view kPrefix = "chatcmpl-";
+    char id[kPrefix.size() + 32];
+    kPrefix.copy(id, kPrefix.size());
+    uint64_t random = 0;
+    for (size_t i = 0; i < 32; ++i) {
+        if (i % 16 == 0) {
+            random = view.ids != nullptr ? view.ids->next() : 0;
+        }
+        id[kPrefix.size() + i] = kDigits[(random >> (60 - i % 16 * 4)) & 15];
+    }
+    writer.text({{id, sizeof id}});
+}
+
+}  // namespace llm::openai

@@ -1,0 +1,54 @@
+// What bodies, streams and observers of the chat dialect read and write in the same way: token
+// counts, finish reasons, the members that carry reasoning, and citations.
+#pragma once
+
+#include "translators/core/ir.hpp"
+#include "translators/dialect/dialect.hpp"
+#include "translators/json/reader.hpp"
+#include "translators/json/writer.hpp"
+
+namespace llm::openai {
+
+// The usage object of a body or chunk, wherever the service put it; absent when there is none.
+json::Value find_usage(json::Value body);
+
+// Replaces `usage` by what the object says; an object that says nothing (all zero) leaves earlier
+// counts alone. False when it is no usage object.
+bool read_usage(json::Value object, Usage &usage);
+
+void write_usage(const Usage &usage, json::Writer &writer);
+
+// A finish_reason as the provider wrote it. `has_calls`: the answer called a tool, which turns
+// `stop` and a missing reason into tool_calls, and nothing else.
+ir::Finish read_finish(JsonText native, bool has_calls);
+
+// What a chat client is told. Case 42: a turn with calls never says `stop`.
+std::string_view finish_name(ir::Finish finish, bool has_calls, bool legacy_functions);
+
+// The string member that carries reasoning, empty when there is none. Services send the same text
+// in two members, so only the first that is not empty counts.
+JsonText reasoning_text(json::Value message);
+
+// Annotations of chat, comma separated, from citations: those of messages that chat has a place
+// for (web_search_result_location), and annotations of chat itself as they are.
+class AnnotationWriter {
+  public:
+    explicit AnnotationWriter(ByteBuffer &list) : list_(list) {}
+
+    // False, and nothing written, for a citation without a place. Else end() must follow, when it
+    // is known where the cited text ends.
+    bool begin(json::Value citation, int64_t start_index);
+    void end(int64_t end_index);
+
+  private:
+    ByteBuffer &list_;
+    bool is_whole_ = false;
+};
+
+// Characters of an escaped text; both halves of a surrogate pair together count as one.
+int64_t count_characters(JsonText text);
+
+// An id for an answer whose provider gave none, as a value.
+void write_answer_id(const ClientView &view, json::Writer &writer);
+
+}  // namespace llm::openai

@@ -1,0 +1,398 @@
+// ir events -> chat completion chunks for the client.
+//
+// Entry point: make_encoder. Every chunk carries the same id, model and creation time, so all
+// that precedes the choices is written once, at the start, and copied from then on; an event costs
+// that copy and its own text. Calls are numbered by choice in order of opening, whatever the
+// provider's numbers were. `finish_reason` goes out when the choice finishes, usage (when the
+// client asked for it, with "usage":null on every chunk before) at the end, then [DONE]. After an
+// error nothing follows, no [DONE] either: the answer must not look complete.
+#include <algorithm>
+
+#include "translators/dialect/openai.hpp"
+#include "translators/dialect/openai_answer.hpp"
+
+namespace llm::openai {
+
+namespace {
+
+using ir::BlockKind;
+using ir::EventKind;
+using ir::StreamEvent;
+
+constexpr size_t kMaxAnnotations = 256u << 10;  // bytes of one choice
+
+struct Block {
+    uint32_t number;
+    uint32_t choice;
+    BlockKind kind;
+    int64_t tool = 0;  // ordinal of the call in its choice
+    bool has_arguments = false;
+    int64_t first_character = 0;  // of a text block in the text of its choice
+    std::vector<std::string> cites;
+};
+
+struct ChoiceState {
+    uint32_t index;
+    int64_t tools = 0;
+    int64_t characters = 0;
+    bool is_finished = false;
+    ByteBuffer annotations;
+};
+
+class ChatEncoder final : public Encoder {
+  public:
+    explicit ChatEncoder(const ClientView &view) : view_(view), shown_model_(view.model) {}
+
+    void event(const StreamEvent &event, ByteBuffer &out) override;
+    void ping(ByteBuffer &out) override { out.append(kOpenAi.ping_frame); }
+    void error(const ApiError &error, ByteBuffer &out) override;
+
+  private:
+    void start(const StreamEvent &event);
+    void open(const StreamEvent &event, ByteBuffer &out);
+    void delta(const StreamEvent &event, ByteBuffer &out);
+    void arguments(Block &block, JsonText fragment, ByteBuffer &out);
+    void sign(const StreamEvent &event, bool is_redacted, ByteBuffer &out);
+    void cite(const StreamEvent &event);
+    void close(const StreamEvent &event, ByteBuffer &out);
+    void finish(const StreamEvent &event, ByteBuffer &out);
+    void end(ByteBuffer &out);
+
+    ChoiceState &choice(uint32_t index, ByteBuffer &out);
+    Block *find(uint32_t number);
+    void head(uint32_t choice, ByteBuffer &out);
+    void tail(std::string_view finish, ByteBuffer &out);
+    void simple(uint32_t choice, std::string_view member, JsonText text, ByteBuffer &out);
+    void number(int64_t value, ByteBuffer &out) { json::Writer(out).number(value); }
+
+    ClientView view_;
+    std::string shown_model_;
+    ByteBuffer prefix_;  // up to and with `"choices":[`
+    std::vector<ChoiceState> choices_;
+    std::vector<Block> blocks_;  // the open ones
+    json::Reader reader_;        // for citations only
+    ByteBuffer scratch_;
+    Usage usage_;
+    bool is_ended_ = false;
+};
+
+void ChatEncoder::event(const StreamEvent &event, ByteBuffer &out) {
+    if (is_ended_) {
+        return;
+    }
+    if (prefix_.size() == 0 && event.kind != EventKind::error && event.kind != EventKind::ping) {
+        start(event);
+    }
+    if (event.usage != nullptr && event.usage->known) {
+        usage_ = *event.usage;
+    }
+    switch (event.kind) {
+        case EventKind::start:
+            choice(0, out);
+            break;
+        case EventKind::open:
+            open(event, out);
+            break;
+        case EventKind::delta:
+            delta(event, out);
+            break;
+        case EventKind::signature:
+            sign(event, false, out);
+            break;
+        case EventKind::redacted:
+            sign(event, true, out);
+            break;
+        case EventKind::cite:
+            cite(event);
+            break;
+        case EventKind::close:
+            close(event, out);
+            break;
+        case EventKind::logprobs:
+            choice(event.choice, out);
+            out.append(prefix_.view());
+            out.append("{\"index\":");
+            number(event.choice, out);
+            out.append(",\"delta\":{},\"logprobs\":");
+            out.append(event.raw.bytes);
+            tail({}, out);
+            break;
+        case EventKind::finish:
+            finish(event, out);
+            break;
+        case EventKind::end:
+            end(out);
+            break;
+        case EventKind::error: {
+            ApiError told;
+            told.error_class = event.error_class;
+            told.message = event.text;
+            told.code = event.name;
+            error(told, out);
+            break;
+        }
+        case EventKind::usage:
+        case EventKind::ping:
+            break;
+    }
+}
+
+void ChatEncoder::error(const ApiError &error, ByteBuffer &out) {
+    if (!is_ended_) {
+        is_ended_ = true;
+        render_error_frame(error, out);
+    }
+}
+
+// --- chunks ---------------------------------------------------------------------------------
+
+void ChatEncoder::start(const StreamEvent &event) {
+    bool is_start = event.kind == EventKind::start;
+    prefix_.append("data: ");
+    json::Writer writer(prefix_);
+    writer.object().key("id");
+    if (is_start && !event.id.empty()) {
+        writer.text(event.id);
+    } else {
+        write_answer_id(view_, writer);
+    }
+    writer.key("object").plain("chat.completion.chunk");
+    writer.key("created").number(is_start && event.created != 0 ? event.created : view_.now);
+    writer.key("model");
+    if (is_start && !event.name.empty()) {
+        writer.text(event.name);
+    } else {
+        writer.plain(shown_model_);
+    }
+    writer.key("system_fingerprint").null();
+    writer.key("choices").array();
+}
+
+void ChatEncoder::head(uint32_t choice, ByteBuffer &out) {
+    out.append(prefix_.view());
+    if (choice == 0) {
+        out.append("{\"index\":0,\"delta\":{");
+        return;
+    }
+    out.append("{\"index\":");
+    number(choice, out);
+    out.append(",\"delta\":{");
+}
+
+// What follows `"logprobs":value`.
+void ChatEncoder::tail(std::string_view finish, ByteBuffer &out) {
+    if (finish.empty()) {
+        out.append(view_.usage_wanted ? ",\"finish_reason\":null}],\"usage\":null}\n\n"
+                                      : ",\"finish_reason\":null}]}\n\n");
+        return;
+    }
+    out.append(",\"finish_reason\":\"");
+    out.append(finish);
+    out.append(view_.usage_wanted ? "\"}],\"usage\":null}\n\n" : "\"}]}\n\n");
+}
+
+// A delta of one string member; `member` is `"name":"`.
+void ChatEncoder::simple(uint32_t index, std::string_view member, JsonText text, ByteBuffer &out) {
+    head(index, out);
+    out.append(member);
+    out.append(text.bytes);
+    out.append("\"},\"logprobs\":null");
+    tail({}, out);
+}
+
+// The state of a choice; its role chunk goes out when it is first heard of.
+ChoiceState &ChatEncoder::choice(uint32_t index, ByteBuffer &out) {
+    for (ChoiceState &known : choices_) {
+        if (known.index == index) {
+            return known;
+        }
+    }
+    head(index, out);
+    out.append("\"role\":\"assistant\",\"content\":\"\",\"refusal\":null},\"logprobs\":null");
+    tail({}, out);
+    choices_.emplace_back().index = index;
+    return choices_.back();
+}
+
+Block *ChatEncoder::find(uint32_t number) {
+    for (Block &block : blocks_) {
+        if (block.number == number) {
+            return &block;
+        }
+    }
+    return nullptr;
+}
+
+// --- blocks ---------------------------------------------------------------------------------
+
+void ChatEncoder::open(const StreamEvent &event, ByteBuffer &out) {
+    ChoiceState &owner = choice(event.choice, out);
+    Block &block = blocks_.emplace_back(Block{event.block, event.choice, event.block_kind});
+    block.first_character = owner.characters;
+    if (event.block_kind != BlockKind::tool) {
+        return;
+    }
+    block.tool = owner.tools++;
+    if (view_.legacy_functions && block.tool > 0) {
+        return;  // the old form has room for one
+    }
+    JsonText name = tool_name_for_client(event.name, view_.renamed);
+    head(event.choice, out);
+    if (view_.legacy_functions) {
+        out.append("\"function_call\":{\"name\":\"");
+        out.append(name.bytes);
+        out.append("\",\"arguments\":\"\"}},\"logprobs\":null");
+    } else {
+        out.append("\"tool_calls\":[{\"index\":");
+        number(block.tool, out);
+        out.append(",\"id\":\"");
+        out.append(event.id.bytes);
+        out.append("\",\"type\":\"function\",\"function\":{\"name\":\"");
+        out.append(name.bytes);
+        out.append("\",\"arguments\":\"\"}}]},\"logprobs\":null");
+    }
+    tail({}, out);
+}
+
+void ChatEncoder::delta(const StreamEvent &event, ByteBuffer &out) {
+    Block *block = find(event.block);
+    if (block == nullptr || event.text.empty()) {
+        return;
+    }
+    switch (block->kind) {
+        case BlockKind::text:
+            // Only citations need the count; there is none without a web search, but a search
+            // may come at any time.
+            choice(event.choice, out).characters += count_characters(event.text);
+            simple(event.choice, "\"content\":\"", event.text, out);
+            break;
+        case BlockKind::reasoning:
+            if (view_.show_reasoning) {
+                simple(event.choice, "\"reasoning_content\":\"", event.text, out);
+            }
+            break;
+        case BlockKind::refusal:
+            simple(event.choice, "\"refusal\":\"", event.text, out);
+            break;
+        case BlockKind::tool:
+            arguments(*block, event.text, out);
+            break;
+        case BlockKind::opaque:
+            break;
+    }
+}
+
+void ChatEncoder::arguments(Block &block, JsonText fragment, ByteBuffer &out) {
+    block.has_arguments = true;
+    if (view_.legacy_functions && block.tool > 0) {
+        return;
+    }
+    head(block.choice, out);
+    if (view_.legacy_functions) {
+        out.append("\"function_call\":{\"arguments\":\"");
+        out.append(fragment.bytes);
+        out.append("\"}},\"logprobs\":null");
+    } else {
+        out.append("\"tool_calls\":[{\"index\":");
+        number(block.tool, out);
+        out.append(",\"function\":{\"arguments\":\"");
+        out.append(fragment.bytes);
+        out.append("\"}}]},\"logprobs\":null");
+    }
+    tail({}, out);
+}
+
+// Only thinking of a messages provider can be handed back in this form.
+void ChatEncoder::sign(const StreamEvent &event, bool is_redacted, ByteBuffer &out) {
+    if (event.origin != DialectId::anthropic || !view_.show_reasoning || event.text.empty()) {
+        return;
+    }
+    choice(event.choice, out);
+    head(event.choice, out);
+    out.append(is_redacted ? "\"thinking_blocks\":[{\"type\":\"redacted_thinking\",\"data\":\""
+                           : "\"thinking_blocks\":[{\"type\":\"thinking\",\"thinking\":\"\","
+                             "\"signature\":\"");
+    out.append(event.text.bytes);
+    out.append("\"}]},\"logprobs\":null");
+    tail({}, out);
+}
+
+// A citation belongs to its whole block, and where that ends is known when it is closed.
+void ChatEncoder::cite(const StreamEvent &event) {
+    Block *block = find(event.block);
+    if (block != nullptr && block->cites.size() < 256 && event.raw.bytes.size() < (64u << 10)) {
+        block->cites.emplace_back(event.raw.bytes);
+    }
+}
+
+void ChatEncoder::close(const StreamEvent &event, ByteBuffer &out) {
+    Block *block = find(event.block);
+    if (block == nullptr) {
+        return;
+    }
+    if (block->kind == BlockKind::tool && !block->has_arguments) {
+        arguments(*block, {"{}"}, out);  // "" is no JSON, and clients parse it
+    }
+    ChoiceState &owner = choice(block->choice, out);
+    for (const std::string &raw : block->cites) {
+        Result<json::Value> citation = reader_.parse_unpadded(raw);
+        if (!citation || owner.annotations.size() > kMaxAnnotations) {
+            continue;
+        }
+        AnnotationWriter annotation(owner.annotations);
+        if (annotation.begin(*citation, block->first_character)) {
+            annotation.end(owner.characters);
+        }
+    }
+    blocks_.erase(blocks_.begin() + (block - blocks_.data()));
+}
+
+// --- the end --------------------------------------------------------------------------------
+
+void ChatEncoder::finish(const StreamEvent &event, ByteBuffer &out) {
+    ChoiceState &owner = choice(event.choice, out);
+    if (owner.is_finished) {
+        return;
+    }
+    if (event.finish == ir::Finish::error) {
+        error(ApiError{ir::ErrorClass::upstream, 0, {"the provider ended with an error"}}, out);
+        return;
+    }
+    owner.is_finished = true;
+    if (owner.annotations.size() > 0) {
+        head(event.choice, out);
+        out.append("\"annotations\":[");
+        out.append(owner.annotations.view());
+        out.append("]},\"logprobs\":null");
+        tail({}, out);
+    }
+    std::string_view name = finish_name(event.finish, owner.tools > 0, view_.legacy_functions);
+    head(event.choice, out);
+    out.append("},\"logprobs\":null");
+    if (!event.native.empty() && !json::equals(event.native, name)) {
+        out.append(",\"native_finish_reason\":\"");
+        out.append(event.native.bytes);
+        out.append('"');
+    }
+    tail(name, out);
+}
+
+void ChatEncoder::end(ByteBuffer &out) {
+    is_ended_ = true;
+    if (view_.usage_wanted && usage_.known) {
+        out.append(prefix_.view());
+        out.append("],\"usage\":");
+        json::Writer writer(out);
+        write_usage(usage_, writer);
+        out.append("}\n\n");
+    }
+    out.append("data: [DONE]\n\n");
+}
+
+}  // namespace
+
+std::unique_ptr<Encoder> make_encoder(const ClientView &view) {
+    return std::make_unique<ChatEncoder>(view);
+}
+
+}  // namespace llm::openai

@@ -1,0 +1,373 @@
+// The messages of a chat request -> Request::system and Request::turns.
+//
+// Entry point: MessageReader, fed with the messages in order. Turns stand as the client sent them;
+// only a run of tool messages becomes one turn. Legacy forms are modernised: a function_call
+// becomes a tool call with an id made from its place in the conversation (the same one every time
+// the conversation is sent), and the function message after it the result of that call.
+#include "translators/dialect/media.hpp"
+#include "translators/dialect/openai_answer.hpp"
+#include "translators/dialect/openai_request.hpp"
+
+namespace llm::openai {
+
+Status MessageReader::read(Value message) {
+    Value role = message["role"];
+    if (!role.is_string()) {
+        return invalid("each message needs a role", "messages[].role");
+    }
+    bool is_function = role.equals("function");
+    if (is_function || role.equals("tool")) {
+        return read_result(message, is_function);
+    }
+    in_results_ = false;
+    if (role.equals("user")) {
+        return read_user(message);
+    }
+    if (role.equals("assistant")) {
+        return read_assistant(message);
+    }
+    if (role.equals("system") || role.equals("developer")) {
+        return read_system(message);
+    }
+    return invalid("unknown role", "messages[].role");
+}
+
+Status MessageReader::read_system(Value message) {
+    Value content = message["content"];
+    std::vector<ir::Text> texts;
+    if (content.is_string()) {
+        texts.push_back({content.text()});
+    } else if (content.is_array()) {
+        for (Value part : content.items()) {
+            if (!part["text"].is_string()) {
+                return invalid("a system message has text parts only", "messages[].content");
+            }
+            texts.push_back({part["text"].text(), cache_mark(part)});
+        }
+    } else {
+        return invalid("content must be a string or an array", "messages[].content");
+    }
+    if (RawJson mark = cache_mark(message); !mark.empty() && !texts.empty()) {
+        texts.back().cache = mark;
+    }
+    if (request_.turns.empty()) {
+        request_.system.insert(request_.system.end(), texts.begin(), texts.end());
+        return {};
+    }
+    ir::Turn &turn = request_.turns.emplace_back();
+    turn.role = ir::Role::system;
+    for (ir::Text &text : texts) {
+        turn.parts.push_back({text});
+    }
+    return {};
+}
+
+Status MessageReader::read_user(Value message) {
+    Value content = message["content"];
+    ir::Turn turn;
+    if (content.is_string()) {
+        turn.parts.push_back({ir::Text{content.text(), cache_mark(message)}});
+    } else if (content.is_array()) {
+        turn.parts.reserve(content.size());
+        for (Value part : content.items()) {
+            LLM_TRY(read_part(part, turn.parts));
+        }
+        if (RawJson mark = cache_mark(message); !mark.empty() && !turn.parts.empty()) {
+            if (auto *text = std::get_if<ir::Text>(&turn.parts.back().is)) {
+                text->cache = mark;
+            }
+        }
+    } else {
+        return invalid("content must be a string or an array", "messages[].content");
+    }
+    request_.turns.push_back(std::move(turn));
+    return {};
+}
+
+Status MessageReader::read_part(Value part, std::vector<ir::Part> &parts) {
+    Value type = part["type"];
+    if (!type.is_string()) {
+        return invalid("each content part needs a type", "messages[].content[].type");
+    }
+    if (type.equals("text")) {
+        if (!part["text"].is_string()) {
+            return invalid("text must be a string", "messages[].content[].text");
+        }
+        parts.push_back({ir::Text{part["text"].text(), cache_mark(part)}});
+    } else if (type.equals("image_url")) {
+        return read_image(part, parts);
+    } else if (type.equals("file")) {
+        return read_file(part, parts);
+    } else if (type.equals("input_audio")) {
+        Value audio = part["input_audio"];
+        if (!audio["data"].is_string() || !audio["format"].is_string()) {
+            return invalid("needs data and format", "messages[].content[].input_audio");
+        }
+        parts.push_back({ir::Audio{audio["format"].text(), audio["data"].text()}});
+    } else {
+        parts.push_back({ir::Opaque{DialectId::openai, type.text(), part.raw()}});
+    }
+    return {};
+}
+
+namespace {
+
+// An address or a data URL. Something that begins like a data URL and is none is refused here: no
+// provider would read it.
+Status read_source(JsonText url, std::string_view name, Arena &arena, ir::Source &source) {
+    constexpr std::string_view kScheme = "data:";
+    bool is_data = url.bytes.size() >= kScheme.size();
+    for (size_t i = 0; is_data && i < kScheme.size(); ++i) {
+        is_data = (url.bytes[i] | 0x20) == (kScheme[i] | 0x20);
+    }
+    if (!is_data) {
+        source.kind = ir::SourceKind::url;
+        source.data = url;
+        return {};
+    }
+    std::optional<DataUrl> data = parse_data_url(url, arena);
+    if (!data) {
+        return invalid("not a base64 data URL", name);
+    }
+    source.kind = ir::SourceKind::base64;
+    source.mime = data->mime;
+    source.data = data->data;
+    return {};
+}
+
+}  // namespace
+
+Status MessageReader::read_image(Value part, std::vector<ir::Part> &parts) {
+    constexpr std::string_view kName = "messages[].content[].image_url";
+    Value image = part["image_url"];
+    Value url = image.is_string() ? image : image["url"];
+    if (!url.is_string()) {
+        return invalid("needs a url", kName);
+    }
+    ir::Image result;
+    LLM_TRY(read_source(url.text(), kName, arena_, result.source));
+    LLM_TRY(read_text(image["detail"], "messages[].content[].image_url.detail", result.detail));
+    result.cache = cache_mark(part);
+    parts.push_back({result});
+    return {};
+}
+
+Status MessageReader::read_file(Value part, std::vector<ir::Part> &parts) {
+    constexpr std::string_view kName = "messages[].content[].file";
+    Value file = part["file"];
+    if (!file.is_object()) {
+        return invalid("must be an object", kName);
+    }
+    ir::Document document;
+    LLM_TRY(read_text(file["filename"], "messages[].content[].file.filename", document.title));
+    if (file["file_data"].is_string()) {
+        LLM_TRY(read_source(file["file_data"].text(), kName, arena_, document.source));
+    } else if (file["file_id"].is_string()) {
+        document.source.kind = ir::SourceKind::file_id;
+        document.source.data = file["file_id"].text();
+    } else {
+        return invalid("needs file_data or file_id", kName);
+    }
+    document.cache = cache_mark(part);
+    if (document.source.kind == ir::SourceKind::base64 &&
+        document.source.mime.bytes.starts_with("image/")) {
+        parts.push_back({ir::Image{document.source, {}, document.cache}});
+    } else {
+        parts.push_back({document});
+    }
+    return {};
+}
+
+Status MessageReader::read_assistant(Value message) {
+    ir::Turn turn;
+    turn.role = ir::Role::assistant;
+    read_reasoning(message, turn);
+    LLM_TRY(read_assistant_content(message["content"], turn));
+    if (RawJson mark = cache_mark(message); !mark.empty() && !turn.parts.empty()) {
+        if (auto *text = std::get_if<ir::Text>(&turn.parts.back().is)) {
+            text->cache = mark;
+        }
+    }
+    JsonText refusal;
+    LLM_TRY(read_text(message["refusal"], "messages[].refusal", refusal));
+    if (!refusal.empty()) {
+        turn.parts.push_back({ir::Refusal{refusal}});
+    }
+    if (Value audio = message["audio"]; audio.is_object()) {
+        turn.parts.push_back({ir::Opaque{DialectId::openai, {"audio"}, audio.raw()}});
+    }
+    LLM_TRY(read_calls(message, turn));
+    request_.turns.push_back(std::move(turn));
+    return {};
+}
+
+Status MessageReader::read_assistant_content(Value content, ir::Turn &turn) {
+    if (content.is_unset()) {
+        return {};
+    }
+    if (content.is_string()) {
+        if (!content.text().empty()) {
+            turn.parts.push_back({ir::Text{content.text()}});
+        }
+        return {};
+    }
+    if (!content.is_array()) {
+        return invalid("content must be a string, an array or null", "messages[].content");
+    }
+    for (Value part : content.items()) {
+        if (part["type"].equals("refusal")) {
+            turn.parts.push_back({ir::Refusal{part["refusal"].text()}});
+        } else if (part["type"].equals("thinking") && part["thinking"].is_array()) {
+            for (Value piece : part["thinking"].items()) {  // as Mistral writes it
+                turn.parts.push_back({ir::Reasoning{piece["text"].text()}});
+            }
+        } else {
+            LLM_TRY(read_part(part, turn.parts));
+        }
+    }
+    return {};
+}
+
+// The forms in which clients hand reasoning back, the most exact first; only one of them counts.
+void MessageReader::read_reasoning(Value message, ir::Turn &turn) {
+    JsonText text = reasoning_text(message);
+    ir::Reasoning *without_text = nullptr;
+    size_t count_without_text = 0;
+    turn.parts.reserve(message["thinking_blocks"].size() + 4);
+    for (Value block : message["thinking_blocks"].items()) {
+        ir::Reasoning reasoning;
+        reasoning.origin = DialectId::anthropic;
+        if (block["type"].equals("redacted_thinking")) {
+            reasoning.is_redacted = true;
+            reasoning.redacted = block["data"].text();
+        } else {
+            reasoning.text = block["thinking"].text();
+            reasoning.signature = block["signature"].text();
+        }
+        turn.parts.push_back({reasoning});
+        if (!reasoning.is_redacted && reasoning.text.empty()) {
+            without_text = std::get_if<ir::Reasoning>(&turn.parts.back().is);
+            ++count_without_text;
+        }
+    }
+    if (!turn.parts.empty()) {
+        // A streamed block gives its text as reasoning_content and only the signature here.
+        if (count_without_text == 1 && turn.parts.size() == 1) {
+            without_text->text = text;
+        }
+        return;
+    }
+    bool has_details = message["reasoning_details"].size() > 0;
+    if (!text.empty() && !has_details) {
+        turn.parts.push_back({ir::Reasoning{text}});
+        return;
+    }
+    for (Value detail : message["reasoning_details"].items()) {
+        ir::Reasoning reasoning;
+        reasoning.text =
+            detail["text"].is_string() ? detail["text"].text() : detail["summary"].text();
+        reasoning.signature = detail["signature"].text();
+        if (detail["data"].is_string()) {
+            reasoning.is_redacted = true;
+            reasoning.redacted = detail["data"].text();
+        }
+        turn.parts.push_back({reasoning});
+    }
+}
+
+Status MessageReader::read_calls(Value message, ir::Turn &turn) {
+    Value calls = message["tool_calls"];
+    if (!calls.is_unset() && !calls.is_array()) {
+        return invalid("must be an array", "messages[].tool_calls");
+    }
+    for (Value call : calls.items()) {
+        LLM_TRY(read_call(call, turn));
+    }
+    Value function = message["function_call"];
+    if (function.is_unset()) {
+        return {};
+    }
+    if (!function["name"].is_string()) {
+        return invalid("needs a name", "messages[].function_call");
+    }
+    ir::ToolCall result;
+    result.name = function["name"].text();
+    result.id = made_up_id(result.name);
+    result.arguments = arguments_of(function["arguments"]);
+    pending_function_ = result.name;
+    pending_function_id_ = result.id;
+    turn.parts.push_back({result});
+    return {};
+}
+
+Status MessageReader::read_call(Value call, ir::Turn &turn) {
+    if (!call.is_object()) {
+        return invalid("must be an object", "messages[].tool_calls[]");
+    }
+    ir::ToolCall result;
+    result.custom = call["type"].equals("custom");
+    Value function = call[result.custom ? "custom" : "function"];
+    if (!function["name"].is_string()) {
+        return invalid("needs a function with a name", "messages[].tool_calls[].function");
+    }
+    result.name = function["name"].text();
+    LLM_TRY(read_text(call["id"], "messages[].tool_calls[].id", result.id));
+    if (result.id.empty()) {
+        result.id = made_up_id(result.name);
+    }
+    Value arguments = function[result.custom ? "input" : "arguments"];
+    if (!arguments.is_unset() && !arguments.is_string() && !arguments.is_object()) {
+        return invalid("must be a string", "messages[].tool_calls[].function.arguments");
+    }
+    result.arguments = arguments_of(arguments);
+    result.cache = cache_mark(call);
+    turn.parts.push_back({result});
+    return {};
+}
+
+std::string_view MessageReader::arguments_of(Value arguments) {
+    if (arguments.is_string()) {
+        return json::unescape(arguments.text(), arena_);
+    }
+    return arguments.is_object() ? arguments.raw().bytes : std::string_view{};
+}
+
+Status MessageReader::read_result(Value message, bool is_function) {
+    ir::ToolResult result;
+    if (is_function) {
+        Value name = message["name"];
+        if (!name.is_string()) {
+            return invalid("a function message needs a name", "messages[].name");
+        }
+        bool answers_pending =
+            !pending_function_id_.empty() && name.equals(json::unescape(pending_function_, arena_));
+        result.call_id = answers_pending ? pending_function_id_ : made_up_id(name.text());
+        pending_function_id_ = {};
+    } else {
+        if (!message["tool_call_id"].is_string()) {
+            return invalid("a tool message needs a tool_call_id", "messages[].tool_call_id");
+        }
+        result.call_id = message["tool_call_id"].text();
+    }
+    Value content = message["content"];
+    if (content.is_string()) {
+        if (!content.text().empty()) {
+            result.parts.push_back({ir::Text{content.text()}});
+        }
+    } else if (content.is_array()) {
+        for (Value part : content.items()) {
+            LLM_TRY(read_part(part, result.parts));
+        }
+    } else if (!content.is_unset()) {
+        return invalid("content must be a string or an array", "messages[].content");
+    }
+    result.cache = cache_mark(message);
+    if (!in_results_) {
+        request_.turns.emplace_back();
+        in_results_ = true;
+    }
+    request_.turns.back().parts.push_back({std::move(result)});
+    return {};
+}
+
+}  // namespace llm::openai

@@ -1,0 +1,532 @@
+// Request::system and Request::turns -> the messages of a chat request.
+//
+// Entry point: render_messages. The order rules of api.openai.com hold for whatever came in: the
+// results of an assistant turn's calls follow it at once, one tool message for each call, in the
+// order of the calls; a missing result is made up, one without a call is left out, of several for
+// one call the last counts. Images and files in results cannot stand in a tool message: they go
+// into one user message behind the run. The same conversation gives the same bytes every time.
+#include <algorithm>
+#include <array>
+
+#include "translators/dialect/media.hpp"
+#include "translators/dialect/openai_render.hpp"
+
+namespace llm::openai {
+
+namespace {
+
+constexpr JsonText kParagraph = {"\\n\\n"};
+
+// One user turn or one tool result: what of it becomes text, and what an own content part.
+struct Content {
+    std::vector<const ir::Part *> texts;
+    std::vector<const ir::Part *> media;
+    std::vector<const ir::Part *> all;
+};
+
+class MessagesWriter {
+  public:
+    explicit MessagesWriter(const RenderJob &job)
+        : job_(job), request_(job.request), writer_(job.writer) {}
+
+    Status write();
+
+  private:
+    void write_system(std::string_view role, const std::vector<const ir::Text *> &texts);
+    Status write_user(const ir::Turn &turn);
+    Status write_assistant(const ir::Turn &turn);
+    Status write_results(size_t assistant);
+    void write_call(const ir::ToolCall &call);
+    void write_reasoning(const ir::Turn &turn, bool has_calls);
+    Status write_result(const ir::ToolCall &call, const ir::ToolResult *result,
+                        std::vector<const ir::Part *> &media);
+    Status sort(const std::vector<ir::Part> &parts, Content &content);
+    bool has_text(const ir::Part &part) const;
+    void write_text(const ir::Part &part);
+    void write_opaque_text(const ir::Opaque &opaque);
+    void write_block_texts(RawJson blocks);
+    void write_media(const ir::Part &part);
+    void note_cache(const RawJson &mark) {
+        if (!mark.empty()) {
+            job_.notes.drop("cache_control");
+        }
+    }
+    void paragraph(bool &is_first) {
+        if (!is_first) {
+            writer_.piece(kParagraph);
+        }
+        is_first = false;
+    }
+
+    const RenderJob &job_;
+    const ir::Request &request_;
+    json::Writer &writer_;
+    json::Reader reader_;  // for blocks that only their raw JSON describes
+};
+
+std::string_view plain_id(JsonText id, Arena &arena) {
+    return json::unescape(id, arena);
+}
+
+Status MessagesWriter::write() {
+    writer_.array();
+    std::vector<const ir::Text *> texts;
+    for (const ir::Text &text : request_.system) {
+        texts.push_back(&text);
+    }
+    std::string_view system = job_.target.traits.developer_role ? "developer" : "system";
+    write_system(system, texts);
+
+    const std::vector<ir::Turn> &turns = request_.turns;
+    if (!turns.empty() && turns[0].role != ir::Role::assistant) {
+        LLM_TRY(write_results(turns.size()));
+    }
+    for (size_t i = 0; i < turns.size(); ++i) {
+        switch (turns[i].role) {
+            case ir::Role::system:
+                texts.clear();
+                for (const ir::Part &part : turns[i].parts) {
+                    if (const auto *text = std::get_if<ir::Text>(&part.is)) {
+                        texts.push_back(text);
+                    }
+                }
+                write_system(system, texts);
+                break;
+            case ir::Role::user:
+                LLM_TRY(write_user(turns[i]));
+                break;
+            case ir::Role::assistant:
+                LLM_TRY(write_assistant(turns[i]));
+                LLM_TRY(write_results(i));
+                break;
+        }
+    }
+    writer_.end();
+    return {};
+}
+
+// Several blocks become one message: some chat templates take only one system message.
+void MessagesWriter::write_system(std::string_view role,
+                                  const std::vector<const ir::Text *> &texts) {
+    bool is_first = true;
+    for (const ir::Text *text : texts) {
+        note_cache(text->cache);
+        if (text->text.empty()) {
+            continue;
+        }
+        if (is_first) {
+            writer_.object().key("role").plain(role).key("content").open_text();
+        }
+        paragraph(is_first);
+        writer_.piece(text->text);
+    }
+    if (!is_first) {
+        writer_.close_text().end();
+    }
+}
+
+// --- content --------------------------------------------------------------------------------
+
+bool MessagesWriter::has_text(const ir::Part &part) const {
+    if (const auto *text = std::get_if<ir::Text>(&part.is)) {
+        return !text->text.empty();
+    }
+    if (const auto *document = std::get_if<ir::Document>(&part.is)) {
+        return document->source.kind == ir::SourceKind::text ||
+               document->source.kind == ir::SourceKind::blocks;
+    }
+    if (const auto *opaque = std::get_if<ir::Opaque>(&part.is)) {
+        return opaque->dialect == DialectId::anthropic &&
+               json::equals(opaque->type, "search_result");
+    }
+    return std::holds_alternative<ir::Refusal>(part.is);
+}
+
+// Sorts parts by the form they take, and refuses (or leaves out) what has none.
+Status MessagesWriter::sort(const std::vector<ir::Part> &parts, Content &content) {
+    for (const ir::Part &part : parts) {
+        if (const auto *text = std::get_if<ir::Text>(&part.is)) {
+            note_cache(text->cache);
+            if (text->text.empty()) {
+                continue;
+            }
+        }
+        if (has_text(part)) {
+            content.texts.push_back(&part);
+            content.all.push_back(&part);
+            continue;
+        }
+        bool can_say = false;
+        std::string_view name = "content";
+        if (const auto *image = std::get_if<ir::Image>(&part.is)) {
+            note_cache(image->cache);
+            can_say = image->source.kind == ir::SourceKind::base64 ||
+                      image->source.kind == ir::SourceKind::url;
+            name = "image.file_id";
+        } else if (const auto *document = std::get_if<ir::Document>(&part.is)) {
+            note_cache(document->cache);
+            can_say = document->source.kind == ir::SourceKind::base64 ||
+                      (document->source.kind == ir::SourceKind::file_id &&
+                       request_.dialect == DialectId::openai);
+            name =
+                document->source.kind == ir::SourceKind::url ? "document.url" : "document.file_id";
+        } else if (const auto *opaque = std::get_if<ir::Opaque>(&part.is)) {
+            can_say = opaque->dialect == DialectId::openai;
+            name = opaque->type.bytes;
+        } else {
+            can_say = std::holds_alternative<ir::Audio>(part.is);
+        }
+        if (std::holds_alternative<ir::ToolResult>(part.is)) {
+            continue;  // written behind the turn that made the call
+        }
+        if (!can_say) {
+            LLM_TRY(job_.leave_out("chat completions have no such content", name));
+            continue;
+        }
+        content.media.push_back(&part);
+        content.all.push_back(&part);
+    }
+    return {};
+}
+
+// The text of one part, into an open string.
+void MessagesWriter::write_text(const ir::Part &part) {
+    if (const auto *text = std::get_if<ir::Text>(&part.is)) {
+        writer_.piece(text->text);
+    } else if (const auto *refusal = std::get_if<ir::Refusal>(&part.is)) {
+        writer_.piece(refusal->text);
+    } else if (const auto *document = std::get_if<ir::Document>(&part.is)) {
+        if (!document->title.empty()) {
+            writer_.piece(document->title).piece(JsonText{"\\n"});
+        }
+        if (document->source.kind == ir::SourceKind::text) {
+            writer_.piece(document->source.data);
+        } else {
+            write_block_texts(document->source.blocks);
+        }
+    } else if (const auto *opaque = std::get_if<ir::Opaque>(&part.is)) {
+        write_opaque_text(*opaque);
+    }
+}
+
+void MessagesWriter::write_block_texts(RawJson blocks) {
+    Result<json::Value> array = reader_.parse_unpadded(blocks.bytes);
+    if (!array) {
+        return;
+    }
+    if (array->is_string()) {
+        writer_.piece(array->text());
+    }
+    bool is_first = true;
+    for (json::Value block : array->items()) {
+        if (JsonText text = block["text"].text(); !text.empty()) {
+            paragraph(is_first);
+            writer_.piece(text);
+        }
+    }
+}
+
+// A search_result block of messages: its title, where it is from, its texts.
+void MessagesWriter::write_opaque_text(const ir::Opaque &opaque) {
+    Result<json::Value> block = reader_.parse_unpadded(opaque.json.bytes);
+    if (!block) {
+        return;
+    }
+    bool is_first = true;
+    for (std::string_view name : {"title", "source"}) {
+        if (JsonText text = block.value()[name].text(); !text.empty()) {
+            if (!is_first) {
+                writer_.piece(JsonText{"\\n"});
+            }
+            writer_.piece(text);
+            is_first = false;
+        }
+    }
+    for (json::Value content : block.value()["content"].items()) {
+        if (JsonText text = content["text"].text(); !text.empty()) {
+            paragraph(is_first);
+            writer_.piece(text);
+        }
+    }
+}
+
+// One content part that is not text.
+void MessagesWriter::write_media(const ir::Part &part) {
+    if (const auto *image = std::get_if<ir::Image>(&part.is)) {
+        JsonText url = image->source.data;
+        if (image->source.kind == ir::SourceKind::base64) {
+            JsonText mime = trusted_mime(image->source.mime, image->source.data);
+            url = make_data_url(mime.empty() ? JsonText{"image/png"} : mime, image->source.data,
+                                job_.arena);
+        }
+        writer_.object().key("type").plain("image_url").key("image_url").object();
+        writer_.key("url").text(url);
+        if (!image->detail.empty()) {
+            writer_.key("detail").text(image->detail);
+        }
+        writer_.end().end();
+    } else if (const auto *document = std::get_if<ir::Document>(&part.is)) {
+        writer_.object().key("type").plain("file").key("file").object();
+        if (document->source.kind == ir::SourceKind::file_id) {
+            writer_.key("file_id").text(document->source.data);
+        } else {
+            JsonText mime = trusted_mime(document->source.mime, document->source.data);
+            writer_.key("filename");
+            writer_.text(document->title.empty() ? JsonText{"document.pdf"} : document->title);
+            writer_.key("file_data")
+                .text(make_data_url(mime.empty() ? JsonText{"application/pdf"} : mime,
+                                    document->source.data, job_.arena));
+        }
+        writer_.end().end();
+    } else if (const auto *audio = std::get_if<ir::Audio>(&part.is)) {
+        writer_.object().key("type").plain("input_audio").key("input_audio").object();
+        writer_.key("data").text(audio->data).key("format").text(audio->format);
+        writer_.end().end();
+    } else if (const auto *opaque = std::get_if<ir::Opaque>(&part.is)) {
+        writer_.raw(opaque->json);
+    }
+}
+
+// --- turns ----------------------------------------------------------------------------------
+
+Status MessagesWriter::write_user(const ir::Turn &turn) {
+    Content content;
+    LLM_TRY(sort(turn.parts, content));
+    bool has_other = turn.parts.empty();
+    for (const ir::Part &part : turn.parts) {
+        has_other = has_other || !std::holds_alternative<ir::ToolResult>(part.is);
+    }
+    if (!has_other) {
+        return {};
+    }
+    writer_.object().key("role").plain("user").key("content");
+    if (content.all.empty()) {
+        writer_.plain("(empty)");
+    } else if (content.media.empty()) {
+        // A plain string where it is possible: several imitators take nothing else.
+        writer_.open_text();
+        bool is_first = true;
+        for (const ir::Part *part : content.texts) {
+            paragraph(is_first);
+            write_text(*part);
+        }
+        writer_.close_text();
+    } else {
+        writer_.array();
+        for (const ir::Part *part : content.all) {
+            if (has_text(*part)) {
+                writer_.object().key("type").plain("text").key("text").open_text();
+                write_text(*part);
+                writer_.close_text().end();
+            } else {
+                write_media(*part);
+            }
+        }
+        writer_.end();
+    }
+    writer_.end();
+    return {};
+}
+
+Status MessagesWriter::write_assistant(const ir::Turn &turn) {
+    bool has_text_parts = false;
+    bool has_calls = false;
+    const ir::Opaque *audio = nullptr;
+    for (const ir::Part &part : turn.parts) {
+        has_calls = has_calls || std::holds_alternative<ir::ToolCall>(part.is);
+        if (const auto *opaque = std::get_if<ir::Opaque>(&part.is)) {
+            if (opaque->dialect == DialectId::openai && json::equals(opaque->type, "audio")) {
+                audio = opaque;
+            } else {
+                // Blocks of tools that the provider ran: their outcome is in the text around.
+                job_.notes.drop(opaque->type.bytes);
+            }
+        } else if (has_text(part)) {
+            has_text_parts = true;
+        }
+    }
+    if (!has_text_parts && !has_calls && audio == nullptr) {
+        return {};
+    }
+    writer_.object().key("role").plain("assistant").key("content");
+    if (has_text_parts) {
+        // Nothing between the blocks: they may be one sentence, cut where a citation ends.
+        writer_.open_text();
+        for (const ir::Part &part : turn.parts) {
+            if (!std::holds_alternative<ir::Opaque>(part.is) && has_text(part)) {
+                write_text(part);
+            }
+        }
+        writer_.close_text();
+    } else {
+        writer_.null();
+    }
+    if (job_.target.traits.wants_reasoning_content) {
+        write_reasoning(turn, has_calls);
+    }
+    if (audio != nullptr) {
+        writer_.key("audio").raw(audio->json);
+    }
+    if (has_calls) {
+        writer_.key("tool_calls").array();
+    }
+    for (const ir::Part &part : turn.parts) {
+        if (const auto *call = std::get_if<ir::ToolCall>(&part.is)) {
+            write_call(*call);
+        } else if (const auto *text = std::get_if<ir::Text>(&part.is)) {
+            note_cache(text->cache);
+        }
+    }
+    if (has_calls) {
+        writer_.end();
+    }
+    writer_.end();
+    return {};
+}
+
+// Services that want reasoning back check that the member is there on turns with calls, so a
+// space stands for reasoning that is not known any more.
+void MessagesWriter::write_reasoning(const ir::Turn &turn, bool has_calls) {
+    bool is_open = false;
+    for (const ir::Part &part : turn.parts) {
+        const auto *reasoning = std::get_if<ir::Reasoning>(&part.is);
+        if (reasoning == nullptr || reasoning->text.empty()) {
+            continue;
+        }
+        if (!is_open) {
+            writer_.key("reasoning_content").open_text();
+        }
+        is_open = true;
+        writer_.piece(reasoning->text);
+    }
+    if (is_open) {
+        writer_.close_text();
+    } else if (has_calls) {
+        writer_.key("reasoning_content").plain(" ");
+    }
+}
+
+void MessagesWriter::write_call(const ir::ToolCall &call) {
+    note_cache(call.cache);
+    JsonText name = tool_name_for_target(call.name, job_.notes.renamed, job_.arena);
+    writer_.object().key("id").text(call_id_for_openai(call.id, job_.arena));
+    if (call.custom) {
+        writer_.key("type").plain("custom").key("custom").object();
+        writer_.key("name").text(name).key("input").plain(call.arguments);
+    } else {
+        writer_.key("type").plain("function").key("function").object();
+        writer_.key("name").text(name);
+        writer_.key("arguments").plain(call.arguments.empty() ? "{}" : call.arguments);
+    }
+    writer_.end().end();
+}
+
+// --- results --------------------------------------------------------------------------------
+
+// The results of one assistant turn's calls: everything up to the next assistant turn is looked
+// at. `assistant` is the index of the turn, or the number of turns for what precedes the first
+// assistant turn, where no result can belong.
+Status MessagesWriter::write_results(size_t assistant) {
+    const std::vector<ir::Turn> &turns = request_.turns;
+    std::vector<const ir::ToolCall *> calls;
+    std::vector<std::string_view> call_ids;
+    size_t next = 0;
+    if (assistant < turns.size()) {
+        next = assistant + 1;
+        for (const ir::Part &part : turns[assistant].parts) {
+            if (const auto *call = std::get_if<ir::ToolCall>(&part.is)) {
+                calls.push_back(call);
+                call_ids.push_back(plain_id(call->id, job_.arena));
+            }
+        }
+    }
+
+    // Sorted by id, in the order of their coming where ids are equal: the last one counts.
+    using Found = std::pair<std::string_view, const ir::ToolResult *>;
+    std::vector<Found> results;
+    for (; next < turns.size() && turns[next].role != ir::Role::assistant; ++next) {
+        for (const ir::Part &part : turns[next].parts) {
+            if (const auto *result = std::get_if<ir::ToolResult>(&part.is)) {
+                note_cache(result->cache);
+                results.push_back({plain_id(result->call_id, job_.arena), result});
+            }
+        }
+    }
+    auto by_id = [](const Found &a, const Found &b) { return a.first < b.first; };
+    std::stable_sort(results.begin(), results.end(), by_id);
+
+    std::vector<const ir::Part *> media;
+    std::vector<const ir::ToolCall *> unanswered;
+    for (size_t i = 0; i < calls.size(); ++i) {
+        auto behind =
+            std::upper_bound(results.begin(), results.end(), Found{call_ids[i], nullptr}, by_id);
+        if (behind == results.begin() || std::prev(behind)->first != call_ids[i]) {
+            unanswered.push_back(calls[i]);
+        } else {
+            LLM_TRY(write_result(*calls[i], std::prev(behind)->second, media));
+        }
+    }
+    for (const ir::ToolCall *call : unanswered) {
+        LLM_TRY(write_result(*call, nullptr, media));
+    }
+    std::sort(call_ids.begin(), call_ids.end());
+    for (const Found &result : results) {
+        if (!std::binary_search(call_ids.begin(), call_ids.end(), result.first)) {
+            job_.notes.drop("tool_result");
+        }
+    }
+    if (!media.empty()) {
+        writer_.object().key("role").plain("user").key("content").array();
+        for (const ir::Part *part : media) {
+            write_media(*part);
+        }
+        writer_.end().end();
+    }
+    return {};
+}
+
+bool says_error(JsonText text) {
+    return text.bytes.starts_with("Error") || text.bytes.starts_with("error");
+}
+
+Status MessagesWriter::write_result(const ir::ToolCall &call, const ir::ToolResult *result,
+                                    std::vector<const ir::Part *> &media) {
+    Content content;
+    if (result != nullptr) {
+        LLM_TRY(sort(result->parts, content));
+    }
+    writer_.object().key("role").plain("tool");
+    writer_.key("tool_call_id").text(call_id_for_openai(call.id, job_.arena));
+    writer_.key("content").open_text();
+    if (result == nullptr) {
+        writer_.piece(JsonText{"Error: [no result]"});
+    } else {
+        const ir::Text *first =
+            content.texts.empty() ? nullptr : std::get_if<ir::Text>(&content.texts[0]->is);
+        if (result->is_error && (first == nullptr || !says_error(first->text))) {
+            writer_.piece(JsonText{"Error: "});
+        }
+        bool is_first = true;
+        for (const ir::Part *part : content.all) {
+            paragraph(is_first);
+            if (has_text(*part)) {
+                write_text(*part);
+                continue;
+            }
+            bool is_image = std::holds_alternative<ir::Image>(part->is);
+            writer_.piece(JsonText{is_image ? "[image: see the following user message]"
+                                            : "[file: see the following user message]"});
+            media.push_back(part);
+        }
+    }
+    writer_.close_text().end();
+    return {};
+}
+
+}  // namespace
+
+Status render_messages(const RenderJob &job) {
+    return MessagesWriter(job).write();
+}
+
+}  // namespace llm::openai

@@ -1,0 +1,430 @@
+// Whole chat answers: chat.completion body <-> ir::Response, and what pass-through reads of one.
+//
+// Entry points: parse_response, render_response, observe_response. An answer without choices, or
+// with an `error` member, is no answer: parsing fails with upstream_protocol and observing returns
+// false, so that the caller treats it as a failed attempt.
+#include <algorithm>
+
+#include "translators/dialect/openai.hpp"
+#include "translators/dialect/openai_answer.hpp"
+
+namespace llm::openai {
+
+namespace {
+
+using json::Value;
+
+constexpr uint32_t kMaxChoices = 128;
+
+bool is_answer(Value root) {
+    return root.is_object() && root["error"].is_unset() && root["choices"].is_array() &&
+           root["choices"].size() > 0;
+}
+
+// --- parse ----------------------------------------------------------------------------------
+
+class ChoiceReader {
+  public:
+    ChoiceReader(JsonText answer_id, uint32_t &ordinal, Arena &arena)
+        : answer_id_(answer_id), ordinal_(ordinal), arena_(arena) {}
+
+    void read(Value choice, ir::Choice &result);
+
+  private:
+    void read_reasoning(Value message, ir::Choice &result);
+    void read_content(Value content, ir::Choice &result);
+    void read_call(JsonText id, Value function, bool custom, ir::Choice &result);
+
+    JsonText answer_id_;
+    uint32_t &ordinal_;
+    Arena &arena_;
+};
+
+void ChoiceReader::read(Value choice, ir::Choice &result) {
+    Value message = choice["message"];
+    read_reasoning(message, result);
+    read_content(message["content"], result);
+    if (Value citations = message["annotations"]; citations.size() > 0 && !result.parts.empty()) {
+        if (auto *text = std::get_if<ir::Text>(&result.parts.back().is)) {
+            text->citations = citations.raw();
+        }
+    }
+    if (JsonText refusal = message["refusal"].text(); !refusal.empty()) {
+        result.parts.push_back({ir::Refusal{refusal}});
+    }
+    for (std::string_view name : {"audio", "images"}) {
+        Value value = message[name];
+        if (value.is_object() || value.size() > 0) {
+            result.parts.push_back({ir::Opaque{DialectId::openai, {name}, value.raw()}});
+        }
+    }
+    size_t before = result.parts.size();
+    for (Value call : message["tool_calls"].items()) {
+        bool custom = call["type"].equals("custom");
+        read_call(call["id"].text(), call[custom ? "custom" : "function"], custom, result);
+    }
+    if (Value function = message["function_call"]; function.is_object()) {
+        read_call({}, function, false, result);
+    }
+    bool has_calls = result.parts.size() > before;
+
+    result.native_finish = choice["finish_reason"].text();
+    result.finish = read_finish(result.native_finish, has_calls);
+    if (Value stop = choice["stop_reason"];
+        result.finish == ir::Finish::stop && stop.is_string() && !stop.text().empty()) {
+        result.finish = ir::Finish::stop_sequence;  // vLLM says which
+        result.stop_sequence = stop.text();
+    }
+    if (Value logprobs = choice["logprobs"]; logprobs.is_object()) {
+        result.logprobs = logprobs.raw();
+    }
+}
+
+// Text comes in one member (or the texts of reasoning_details), opaque values in the details.
+void ChoiceReader::read_reasoning(Value message, ir::Choice &result) {
+    JsonText text = reasoning_text(message);
+    bool from_details = text.empty();
+    if (!from_details) {
+        result.parts.push_back({ir::Reasoning{text}});
+    }
+    size_t open = result.parts.size();  // parts behind this index take no further signature
+    for (Value detail : message["reasoning_details"].items()) {
+        JsonText piece =
+            detail["text"].is_string() ? detail["text"].text() : detail["summary"].text();
+        JsonText opaque =
+            detail["signature"].is_string() ? detail["signature"].text() : detail["data"].text();
+        if (from_details && !piece.empty()) {
+            result.parts.push_back({ir::Reasoning{piece}});
+            open = result.parts.size();
+        }
+        if (opaque.empty()) {
+            continue;
+        }
+        auto *last = open > 0 ? std::get_if<ir::Reasoning>(&result.parts[open - 1].is) : nullptr;
+        if (last == nullptr || !last->signature.empty()) {
+            result.parts.push_back({ir::Reasoning{}});
+            open = result.parts.size();
+            last = std::get_if<ir::Reasoning>(&result.parts.back().is);
+        }
+        last->signature = opaque;
+    }
+}
+
+void ChoiceReader::read_content(Value content, ir::Choice &result) {
+    if (content.is_string()) {
+        if (!content.text().empty()) {
+            result.parts.push_back({ir::Text{content.text()}});
+        }
+        return;
+    }
+    for (Value part : content.items()) {
+        if (part["type"].equals("thinking")) {
+            for (Value piece : part["thinking"].items()) {
+                if (JsonText text = piece["text"].text(); !text.empty()) {
+                    result.parts.push_back({ir::Reasoning{text}});
+                }
+            }
+            if (JsonText text = part["thinking"].text(); !text.empty()) {
+                result.parts.push_back({ir::Reasoning{text}});
+            }
+        } else if (JsonText text = part["text"].text(); !text.empty()) {
+            result.parts.push_back({ir::Text{text}});
+        } else if (JsonText refusal = part["refusal"].text(); !refusal.empty()) {
+            result.parts.push_back({ir::Refusal{refusal}});
+        }
+    }
+}
+
+void ChoiceReader::read_call(JsonText id, Value function, bool custom, ir::Choice &result) {
+    ir::ToolCall call;
+    uint32_t ordinal = ordinal_++;
+    call.name = function["name"].text();
+    if (call.name.empty()) {
+        return;
+    }
+    call.id = id.empty() ? invent_call_id(answer_id_, ordinal, arena_) : id;
+    call.custom = custom;
+    Value arguments = function[custom ? "input" : "arguments"];
+    if (arguments.is_string()) {
+        call.arguments = json::unescape(arguments.text(), arena_);
+    } else if (arguments.is_object()) {
+        call.arguments = arguments.raw().bytes;
+    }
+    result.parts.push_back({call});
+}
+
+// --- render ---------------------------------------------------------------------------------
+
+class ResponseWriter {
+  public:
+    ResponseWriter(const ir::Response &response, const ClientView &view, json::Writer &writer)
+        : response_(response), view_(view), writer_(writer) {}
+
+    void write();
+
+  private:
+    void write_choice(size_t index);
+    void write_content(const ir::Choice &choice, bool has_calls);
+    void write_reasoning(const ir::Choice &choice);
+    void write_annotations(const ir::Choice &choice);
+    void write_calls(const ir::Choice &choice);
+
+    const ir::Response &response_;
+    const ClientView &view_;
+    json::Writer &writer_;
+};
+
+void ResponseWriter::write() {
+    writer_.object().key("id");
+    if (response_.id.empty()) {
+        write_answer_id(view_, writer_);
+    } else {
+        writer_.text(response_.id);
+    }
+    writer_.key("object").plain("chat.completion");
+    writer_.key("created").number(response_.created != 0 ? response_.created : view_.now);
+    writer_.key("model");
+    if (response_.model.empty()) {
+        writer_.plain(view_.model);
+    } else {
+        writer_.text(response_.model);
+    }
+    writer_.key("choices").array();
+    for (size_t i = 0; i < response_.choices.size(); ++i) {
+        write_choice(i);
+    }
+    writer_.end();
+    if (response_.usage.known) {
+        writer_.key("usage");
+        write_usage(response_.usage, writer_);
+    }
+    writer_.key("system_fingerprint").null().end();
+}
+
+template <class T>
+bool holds(const ir::Choice &choice) {
+    for (const ir::Part &part : choice.parts) {
+        if (std::holds_alternative<T>(part.is)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void ResponseWriter::write_choice(size_t index) {
+    const ir::Choice &choice = response_.choices[index];
+    bool has_calls = holds<ir::ToolCall>(choice);
+    writer_.object().key("index").number(static_cast<int64_t>(index));
+    writer_.key("message").object().key("role").plain("assistant");
+    write_content(choice, has_calls);
+    if (view_.show_reasoning) {
+        write_reasoning(choice);
+    }
+    write_annotations(choice);
+    for (const ir::Part &part : choice.parts) {
+        const auto *opaque = std::get_if<ir::Opaque>(&part.is);
+        if (opaque != nullptr && opaque->dialect == DialectId::openai) {
+            writer_.key(opaque->type).raw(opaque->json);
+        }
+    }
+    if (has_calls) {
+        write_calls(choice);
+    }
+    writer_.end();
+    writer_.key("logprobs");
+    if (choice.logprobs.empty()) {
+        writer_.null();
+    } else {
+        writer_.raw(choice.logprobs);
+    }
+    std::string_view finish = finish_name(choice.finish, has_calls, view_.legacy_functions);
+    writer_.key("finish_reason").plain(finish);
+    if (!choice.native_finish.empty() && !json::equals(choice.native_finish, finish)) {
+        writer_.key("native_finish_reason").text(choice.native_finish);
+    }
+    writer_.end();
+}
+
+// Text blocks are joined with nothing between them: a citation may have cut a sentence in two.
+void ResponseWriter::write_content(const ir::Choice &choice, bool has_calls) {
+    bool has_refusal = holds<ir::Refusal>(choice);
+    writer_.key("content");
+    if (holds<ir::Text>(choice)) {
+        writer_.open_text();
+        for (const ir::Part &part : choice.parts) {
+            if (const auto *text = std::get_if<ir::Text>(&part.is)) {
+                writer_.piece(text->text);
+            }
+        }
+        writer_.close_text();
+    } else if (has_calls || has_refusal) {
+        writer_.null();
+    } else {
+        writer_.plain("");
+    }
+    writer_.key("refusal");
+    if (!has_refusal) {
+        writer_.null();
+        return;
+    }
+    writer_.open_text();
+    for (const ir::Part &part : choice.parts) {
+        if (const auto *refusal = std::get_if<ir::Refusal>(&part.is)) {
+            writer_.piece(refusal->text);
+        }
+    }
+    writer_.close_text();
+}
+
+void ResponseWriter::write_reasoning(const ir::Choice &choice) {
+    bool has_text = false;
+    bool has_signed = false;
+    for (const ir::Part &part : choice.parts) {
+        if (const auto *reasoning = std::get_if<ir::Reasoning>(&part.is)) {
+            has_text = has_text || !reasoning->text.empty();
+            has_signed = has_signed || (reasoning->origin == DialectId::anthropic &&
+                                        (reasoning->is_redacted || !reasoning->signature.empty()));
+        }
+    }
+    if (has_text) {
+        writer_.key("reasoning_content").open_text();
+        for (const ir::Part &part : choice.parts) {
+            if (const auto *reasoning = std::get_if<ir::Reasoning>(&part.is)) {
+                writer_.piece(reasoning->text);
+            }
+        }
+        writer_.close_text();
+    }
+    if (!has_signed) {
+        return;
+    }
+    writer_.key("thinking_blocks").array();
+    for (const ir::Part &part : choice.parts) {
+        const auto *reasoning = std::get_if<ir::Reasoning>(&part.is);
+        if (reasoning == nullptr || reasoning->origin != DialectId::anthropic) {
+            continue;
+        }
+        writer_.object().key("type");
+        if (reasoning->is_redacted) {
+            writer_.plain("redacted_thinking").key("data").text(reasoning->redacted);
+        } else {
+            writer_.plain("thinking").key("thinking").text(reasoning->text);
+            writer_.key("signature").text(reasoning->signature);
+        }
+        writer_.end();
+    }
+    writer_.end();
+}
+
+void ResponseWriter::write_annotations(const ir::Choice &choice) {
+    ByteBuffer list;
+    json::Reader reader;
+    int64_t end = 0;
+    auto add = [&](RawJson citations, int64_t start) {
+        Result<Value> array = reader.parse_unpadded(citations.bytes);
+        if (!array) {
+            return;
+        }
+        for (Value citation : array->items()) {
+            AnnotationWriter one(list);
+            if (one.begin(citation, start)) {
+                one.end(end);
+            }
+        }
+    };
+    for (const ir::Part &part : choice.parts) {
+        if (const auto *text = std::get_if<ir::Text>(&part.is)) {
+            int64_t start = end;
+            end += count_characters(text->text);
+            if (!text->citations.empty()) {
+                add(text->citations, start);
+            }
+        }
+    }
+    if (list.size() > 0) {
+        writer_.key("annotations").array().raw({list.view()}).end();
+    }
+}
+
+void ResponseWriter::write_calls(const ir::Choice &choice) {
+    auto write_function = [this](const ir::ToolCall &call) {
+        writer_.object().key("name").text(tool_name_for_client(call.name, view_.renamed));
+        if (call.custom) {
+            writer_.key("input").plain(call.arguments);
+        } else {
+            writer_.key("arguments").plain(call.arguments.empty() ? "{}" : call.arguments);
+        }
+        writer_.end();
+    };
+    if (!view_.legacy_functions) {
+        writer_.key("tool_calls").array();
+    }
+    for (const ir::Part &part : choice.parts) {
+        const auto *call = std::get_if<ir::ToolCall>(&part.is);
+        if (call == nullptr) {
+            continue;
+        }
+        if (view_.legacy_functions) {
+            writer_.key("function_call");  // the old form has room for one
+            write_function(*call);
+            return;
+        }
+        std::string_view type = call->custom ? "custom" : "function";
+        writer_.object().key("id").text(call->id).key("type").plain(type).key(type);
+        write_function(*call);
+        writer_.end();
+    }
+    writer_.end();
+}
+
+}  // namespace
+
+Status parse_response(Value root, Arena &arena, ir::Response &response) {
+    if (!is_answer(root)) {
+        return Error{Errc::upstream_protocol, "not a chat completion", "choices", 0};
+    }
+    if (root["choices"].size() > kMaxChoices) {
+        return Error{Errc::upstream_protocol, "too many choices", "choices", 0};
+    }
+    response.id = root["id"].text();
+    response.model = root["model"].text();
+    response.created = std::max<int64_t>(root["created"].as_int().value_or(0), 0);
+
+    std::vector<std::pair<int64_t, Value>> choices;
+    for (Value choice : root["choices"].items()) {
+        if (!choice["message"].is_object()) {
+            return Error{Errc::upstream_protocol, "a choice without a message", "choices", 0};
+        }
+        int64_t position = static_cast<int64_t>(choices.size());
+        choices.push_back({choice["index"].as_int().value_or(position), choice});
+    }
+    std::stable_sort(choices.begin(), choices.end(),
+                     [](const auto &a, const auto &b) { return a.first < b.first; });
+    uint32_t ordinal = 0;
+    for (const auto &[index, choice] : choices) {
+        ChoiceReader(response.id, ordinal, arena).read(choice, response.choices.emplace_back());
+    }
+    read_usage(find_usage(root), response.usage);
+    return {};
+}
+
+void render_response(const ir::Response &response, const ClientView &view, Arena &,
+                     json::Writer &writer) {
+    ResponseWriter(response, view, writer).write();
+}
+
+bool observe_response(Value root, Usage &usage, JsonText &model, JsonText &finish) {
+    if (!is_answer(root)) {
+        return false;
+    }
+    read_usage(find_usage(root), usage);
+    model = root["model"].text();
+    for (Value choice : root["choices"].items()) {
+        if (finish = choice["finish_reason"].text(); !finish.empty()) {
+            break;
+        }
+    }
+    return true;
+}
+
+}  // namespace llm::openai
