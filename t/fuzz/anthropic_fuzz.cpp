@@ -167,6 +167,7 @@ void events(std::string_view bytes, uint8_t flags) {
         event.block_kind = static_cast<ir::BlockKind>(second / 7 % 5);
         event.finish = static_cast<ir::Finish>(second % 11);
         event.choice = first > 250 ? 1 : 0;
+        event.origin = third > 240 ? DialectId::openai : DialectId::anthropic;
         event.text = {kTexts[third % 6]};
         event.name = {kNames[third / 6 % 4]};
         event.raw = {kRaws[third % 4]};

@@ -231,6 +231,21 @@ TEST(AnthropicEncoder, Case38_ThinkingSignaturesAndRedactedBlocks) {
     EXPECT_EQ(stream.fault(), "");
 }
 
+TEST(AnthropicEncoder, G57_SignaturesOfOtherProvidersAreLeftOut) {
+    Stream stream;
+    stream.start().open(0, BlockKind::reasoning).delta(0, "Hm");
+    for (EventKind kind : {EventKind::signature, EventKind::redacted, EventKind::cite}) {
+        StreamEvent foreign = Stream::at(kind, 0);
+        foreign.origin = DialectId::openai;
+        foreign.text = {"foreign"};
+        foreign.raw = {R"({"type":"char_location","x":"foreign"})"};
+        stream.send(foreign);
+    }
+    stream.close(0).finish(ir::Finish::stop).end();
+    EXPECT_EQ(stream.frames().find("foreign"), std::string::npos);
+    EXPECT_EQ(stream.fault(), "");
+}
+
 TEST(AnthropicEncoder, ThinkingIsHiddenFromAClientThatDidNotAskForIt) {
     ClientView view;
     view.show_reasoning = false;
