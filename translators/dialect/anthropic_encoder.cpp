@@ -233,6 +233,9 @@ class MessagesEncoder final : public Encoder {
     }
 
     void content(const ir::StreamEvent &event, ByteBuffer &out) {
+        if (event.kind != EventKind::delta && event.origin != DialectId::anthropic) {
+            return;  // the client would send it back, and the API refuse it
+        }
         if (event.kind == EventKind::redacted) {
             open_redacted(event, out);  // it is a whole block, and often comes alone
         }

@@ -3,6 +3,7 @@
 // views into the body. A member of a wrong type is Errc::invalid_request naming the member; one
 // that is null counts as absent; one that nobody knows is kept in Request::extra. Blocks that only
 // this dialect has (server tools, references, compaction) are kept whole as Opaque.
+#include <algorithm>
 #include <array>
 #include <string_view>
 
@@ -560,7 +561,7 @@ Result<Envelope> read_envelope(Value root) {
     envelope.is_structured =
         root.find("output_format").is_object() || root["output_config"]["format"].is_object();
     envelope.has_tools = root.find("tools").size() > 0;
-    envelope.max_tokens = root.find("max_tokens").as_int().value_or(0);
+    envelope.max_tokens = std::max<int64_t>(root.find("max_tokens").as_int().value_or(0), 0);
     return envelope;
 }
 

@@ -450,6 +450,8 @@ class BlockWriter {
         writer_.key("input");
         if (call.custom) {
             writer_.object().key("input").plain(call.arguments).end();
+        } else if (context_.request.dialect == DialectId::anthropic) {
+            writer_.raw({call.arguments});  // our parser takes nothing but an object
         } else {
             writer_.raw(arguments_as_object(call.arguments, context_.arena));
         }
