@@ -1,0 +1,406 @@
+// Requests on their way: parse, render for many targets, compare what both sides say.
+#include "t/check/request_checks.hpp"
+
+#include <algorithm>
+
+#include "t/check/pump.hpp"
+#include "translators/provider/model_traits.hpp"
+
+namespace llm::check {
+namespace {
+
+using json::Value;
+
+std::string without_space(std::string_view text) {
+    std::string out;
+    for (char c : text) {
+        if (c != ' ' && c != '\t' && c != '\n' && c != '\r') {
+            out += c;
+        }
+    }
+    return out;
+}
+
+// --- reading --------------------------------------------------------------------------------
+
+void add_text(std::vector<std::string> &to, Value text) {
+    if (text.is_string() && !json::is_blank(text.text())) {
+        to.push_back(plain(text.text()));
+    }
+}
+
+std::string chat_image(Value part) {
+    std::string url = plain(part["image_url"]["url"].text());
+    size_t comma = url.find(";base64,");
+    return url.starts_with("data:") && comma != std::string::npos ? url.substr(comma + 8) : url;
+}
+
+void chat_content(Value content, std::vector<std::string> &texts, Said &said) {
+    add_text(texts, content);
+    for (Value part : content.items()) {
+        add_text(texts, part["text"]);
+        add_text(texts, part["refusal"]);
+        if (part["type"].equals("image_url")) {
+            said.images.push_back(chat_image(part));
+        }
+        said.documents += part["type"].equals("file") ? 1 : 0;
+    }
+}
+
+void chat_message(Value message, Said &said) {
+    Value role = message["role"];
+    Value content = message["content"];
+    if (role.equals("tool") || role.equals("function")) {
+        std::vector<std::string> texts;
+        chat_content(content, texts, said);
+        std::string all;
+        for (const std::string &text : texts) {
+            all += text;
+        }
+        said.results.push_back({plain(message["tool_call_id"].text()), all});
+        return;
+    }
+    if (role.equals("assistant")) {
+        chat_content(content, said.assistant, said);
+        add_text(said.assistant, message["refusal"]);
+        for (Value call : message["tool_calls"].items()) {
+            said.calls.push_back({plain(call["id"].text()), plain(call["function"]["name"].text()),
+                                  plain(call["function"]["arguments"].text())});
+        }
+        return;
+    }
+    chat_content(content, role.equals("user") ? said.user : said.system, said);
+}
+
+void messages_block(Value block, bool is_user, Said &said);
+
+std::string result_text(Value content, Said &said) {
+    if (content.is_string()) {
+        return plain(content.text());
+    }
+    std::string all;
+    for (Value part : content.items()) {
+        if (part["type"].equals("text")) {
+            all += plain(part["text"].text());
+        } else {
+            messages_block(part, true, said);
+        }
+    }
+    return all;
+}
+
+void messages_block(Value block, bool is_user, Said &said) {
+    Value type = block["type"];
+    if (type.equals("text")) {
+        add_text(is_user ? said.user : said.assistant, block["text"]);
+    } else if (type.equals("image")) {
+        Value source = block["source"];
+        std::string image = plain(source["data"].text());
+        image = image.empty() ? plain(source["url"].text()) : image;
+        said.images.push_back(image.empty() ? plain(source["file_id"].text()) : image);
+    } else if (type.equals("document")) {
+        said.documents++;
+    } else if (type.equals("tool_use")) {
+        said.calls.push_back({plain(block["id"].text()), plain(block["name"].text()),
+                              std::string(block["input"].raw().bytes)});
+    } else if (type.equals("tool_result")) {
+        std::string text = result_text(block["content"], said);
+        said.results.push_back({plain(block["tool_use_id"].text()), text});
+    }
+}
+
+// --- comparing ------------------------------------------------------------------------------
+
+std::string joined(const std::vector<std::string> &texts) {
+    std::string all;
+    for (const std::string &text : texts) {
+        all += without_space(text);
+    }
+    return all;
+}
+
+// Every text of `from`, in order, inside the texts of the target; more may stand there.
+void expect_texts(std::string_view what, const std::vector<std::string> &from,
+                  const std::string &to, Problems &problems) {
+    size_t at = 0;
+    for (const std::string &text : from) {
+        std::string wanted = without_space(text);
+        size_t found = to.find(wanted, at);
+        if (found == std::string::npos) {
+            problems.push_back(std::string(what) + " is lost, changed or out of order: " +
+                               shown(text));
+            return;
+        }
+        at = found + wanted.size();
+    }
+}
+
+bool is_same_input(const std::string &from, const std::string &to) {
+    if (from == to || is_same_json(arguments_text(from), to)) {
+        return true;
+    }
+    Document document(to, {.allow_lone_surrogates = true});
+    if (without_space(from) == "null" && to == "{}") {
+        return true;
+    }
+    return document && plain(document.root()["raw_arguments"].text()) == from;
+}
+
+void expect_calls(const Said &from, const Said &to, const Notes &notes, Problems &problems) {
+    if (from.calls.size() != to.calls.size()) {
+        problems.push_back(std::to_string(to.calls.size()) + " calls instead of " +
+                           std::to_string(from.calls.size()));
+        return;
+    }
+    for (size_t i = 0; i < from.calls.size(); i++) {
+        std::string name = to.calls[i].name;
+        for (const Renamed &renamed : notes.renamed) {
+            name = plain(renamed.sent) == name ? plain(renamed.original) : name;
+        }
+        if (name != from.calls[i].name ||
+            !is_same_input(from.calls[i].arguments, to.calls[i].arguments)) {
+            problems.push_back("a call is changed: " + shown(from.calls[i].arguments) + " to " +
+                               shown(to.calls[i].arguments));
+        }
+        // The last result for a call is the one that counts.
+        for (size_t r = from.results.size(); r-- > 0;) {
+            if (from.results[r].id != from.calls[i].id) {
+                continue;
+            }
+            bool is_found = false;
+            for (const Said::Result &result : to.results) {
+                is_found |= result.id == to.calls[i].id &&
+                            without_space(result.text)
+                                    .find(without_space(from.results[r].text)) !=
+                                std::string::npos;
+            }
+            if (!is_found) {
+                problems.push_back("a result is lost: " + shown(from.results[r].text));
+            }
+            break;
+        }
+    }
+}
+
+bool is_dropped(const Notes &notes, std::string_view word) {
+    return std::any_of(notes.dropped.begin(), notes.dropped.end(), [&](std::string_view name) {
+        return name.find(word) != std::string_view::npos;
+    });
+}
+
+void compare_requests(const Said &from, const Said &to, const Notes &notes, Problems &problems) {
+    expect_texts("text of the user", from.user, joined(to.user) + joined(to.system), problems);
+    if (!is_dropped(notes, "prefill")) {
+        expect_texts("text of the assistant", from.assistant, joined(to.assistant), problems);
+    }
+    // Later system messages may have moved.
+    std::string everywhere = joined(to.system) + "\n" + joined(to.user);
+    for (const std::string &text : from.system) {
+        expect_texts("system text", {text}, everywhere, problems);
+    }
+    expect_calls(from, to, notes, problems);
+    if (notes.dropped.empty() &&
+        (from.images.size() != to.images.size() ||
+         !std::is_permutation(from.images.begin(), from.images.end(), to.images.begin()))) {
+        problems.push_back("images are lost or changed");
+    }
+}
+
+std::string render(const Dialect &to, const ir::Request &request, const Target &target,
+                   Arena &arena, Notes &notes, Error &error) {
+    ByteBuffer out;
+    json::Writer writer(out);
+    Status status = to.render_request(request, target, arena, writer, notes);
+    if (!status) {
+        error = status.error();
+        return {};
+    }
+    return std::string(out.view());
+}
+
+// Its own dialect's request, read and written again, must be the same bytes.
+void check_fixed_point(const Dialect &to, const std::string &body, const Target &target,
+                       Problems &problems) {
+    Document document(body);
+    Arena arena;
+    ir::Request request;
+    if (Status parsed = to.parse_request(document.root(), arena, request); !parsed) {
+        problems.push_back("our own request is not understood: " +
+                           std::string(parsed.error().what));
+        return;
+    }
+    Notes notes;
+    Error error;
+    std::string again = render(to, request, target, arena, notes, error);
+    if (again != body) {
+        size_t at = 0;
+        while (at < again.size() && at < body.size() && again[at] == body[at]) {
+            at++;
+        }
+        problems.push_back("read and written again it differs: " +
+                           (again.empty() ? std::string(error.what)
+                                          : shown(body.substr(at, 60)) + " becomes " +
+                                                shown(again.substr(at, 60))));
+    }
+}
+
+}  // namespace
+
+Said read_request(DialectId dialect, Value root) {
+    Said said;
+    if (dialect == DialectId::openai) {
+        for (Value message : root["messages"].items()) {
+            chat_message(message, said);
+        }
+        return said;
+    }
+    add_text(said.system, root["system"]);
+    for (Value block : root["system"].items()) {
+        add_text(said.system, block["text"]);
+    }
+    for (Value message : root["messages"].items()) {
+        bool is_user = message["role"].equals("user");
+        if (message["role"].equals("system")) {
+            add_text(said.system, message["content"]);
+            for (Value block : message["content"].items()) {
+                add_text(said.system, block["text"]);
+            }
+            continue;
+        }
+        add_text(is_user ? said.user : said.assistant, message["content"]);
+        for (Value block : message["content"].items()) {
+            messages_block(block, is_user, said);
+        }
+    }
+    return said;
+}
+
+const std::vector<Aim> &aims() {
+    static const std::vector<Aim> kAims = {
+        {DialectId::openai, "gpt-4o", true},
+        {DialectId::openai, "gpt-5-mini", true},
+        {DialectId::openai, "llama-3.3-70b", false},
+        {DialectId::anthropic, "claude-sonnet-4-5", true},
+        {DialectId::anthropic, "claude-3-5-haiku-latest", true},
+        {DialectId::anthropic, "claude-opus-4-8", true},
+        {DialectId::anthropic, "claude-opus-4-6", true},
+    };
+    return kAims;
+}
+
+bool check_request(DialectId client, std::string_view bytes, RequestReport &report,
+                   std::string &why, Problems &problems) {
+    const Dialect &from = dialect(client);
+    Document document(bytes);
+    if (!document) {
+        why = "no JSON";
+        return false;
+    }
+    Arena arena;
+    ir::Request request;
+    auto envelope = from.read_envelope(document.root());
+    if (!envelope) {
+        why = envelope.error().what;
+        return false;
+    }
+    if (Status parsed = from.parse_request(document.root(), arena, request); !parsed) {
+        why = std::string(parsed.error().what) + " (" + std::string(parsed.error().param) + ")";
+        return false;
+    }
+    Said said = read_request(client, document.root());
+    for (const Aim &aim : aims()) {
+        for (bool drop_params : {false, true}) {
+            std::string where = std::string("for ").append(aim.model) +
+                                (drop_params ? " with drop_params: " : ": ");
+            const Dialect &to = dialect(aim.dialect);
+            Target target;
+            target.model = aim.model;
+            target.traits = model_traits(aim.dialect, aim.model, aim.is_official);
+            target.drop_params = drop_params;
+            Notes notes;
+            Error error;
+            std::string body = render(to, request, target, arena, notes, error);
+            if (body.empty()) {
+                if (error.code != Errc::unsupported || error.param.empty()) {
+                    problems.push_back(where + "refused without a name: " +
+                                       std::string(error.what));
+                }
+                report.refused.push_back(where + std::string(error.param));
+                continue;
+            }
+            report.rendered++;
+            Document rendered(body);
+            if (!rendered) {
+                problems.push_back(where + "what is rendered is no JSON");
+                continue;
+            }
+            Problems found;
+            if (!rendered.root()["model"].equals(aim.model)) {
+                found.push_back("it names another model");
+            }
+            if (client != aim.dialect) {
+                check_request_rules(aim.dialect, rendered.root(), target.traits, found);
+            }
+            Said target_said = read_request(aim.dialect, rendered.root());
+            compare_requests(said, target_said, notes, found);
+            check_fixed_point(to, body, target, found);
+            for (const std::string &problem : found) {
+                problems.push_back(where + problem);
+            }
+        }
+    }
+    check_splice(client, bytes, problems);
+    return true;
+}
+
+std::string splice(DialectId client, std::string_view bytes, const Target &target) {
+    const Dialect &to = dialect(client);
+    Document document(bytes);
+    auto envelope = to.read_envelope(document.root());
+    std::vector<Edit> edits;
+    if (!envelope || !to.splice_request(document.root(), *envelope, target, edits)) {
+        return {};
+    }
+    std::string out;
+    size_t at = 0;
+    for (const Edit &edit : edits) {
+        out.append(bytes.substr(at, edit.begin - at)).append(edit.text);
+        at = edit.end;
+    }
+    return out.append(bytes.substr(at));
+}
+
+void check_splice(DialectId client, std::string_view bytes, Problems &problems) {
+    Target target;
+    target.model = "another/model \"x\"";
+    std::string sent = splice(client, bytes, target);
+    Document before(bytes), after(sent);
+    if (!before || !after) {
+        problems.push_back("pass-through breaks the body");
+        return;
+    }
+    if (!after.root()["model"].equals(target.model)) {
+        problems.push_back("pass-through does not set the model");
+    }
+    for (auto [key, value] : before.root().members()) {
+        std::string name = plain(key);
+        Value now = after.root()[name];
+        if (name != "model" && name != "stream_options" && now.raw().bytes != value.raw().bytes) {
+            problems.push_back("pass-through changes " + name);
+        }
+    }
+    bool is_stream = before.root()["stream"].is_true();
+    for (auto [key, value] : after.root().members()) {
+        std::string name = plain(key);
+        bool is_new = before.root()[name].absent();
+        if (is_new && (name != "stream_options" || !is_stream || client != DialectId::openai)) {
+            problems.push_back("pass-through adds " + name);
+        }
+    }
+    if (is_stream && client == DialectId::openai &&
+        !after.root()["stream_options"]["include_usage"].is_true()) {
+        problems.push_back("pass-through does not ask for usage");
+    }
+}
+
+}  // namespace llm::check
