@@ -9,7 +9,6 @@ LlmRequest::LlmRequest(ngx_http_request_t *request)
     : r(request),
       config(llm::config(request)),
       loc(loc_conf(request)),
-      arena(2048),
       answer(*this),
       downstream(*this) {
     ngx_memzero(&call_timer, sizeof(call_timer));

@@ -302,9 +302,8 @@ void Answer::end_whole() {
     ledger.finish_reason = finish.bytes;
 
     if (&from == request_.client && !request_.is_stream()) {
-        ByteBuffer same;
-        same.append(body);
-        reply(std::move(same));
+        whole_.resize(size);
+        reply(ByteBuffer(std::move(whole_)));
         return;
     }
     ir::Response response;
@@ -327,6 +326,7 @@ void Answer::on_response(const ir::Response &response) {
     ledger.finish_reason = response.choices[0].native_finish.bytes;
     Arena arena;
     ByteBuffer out;
+    out.reserve(whole_.size() + 512);      // about what the other dialect will need
     json::Writer writer(out);
     request_.client->render_response(response, client_view(request_), arena, writer);
     reply(std::move(out));

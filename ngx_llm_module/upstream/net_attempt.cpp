@@ -47,10 +47,14 @@ void NetAttempt::note_state() {
     state->response_time = ngx_msec_t(-1);
     state->connect_time = ngx_msec_t(-1);
     state->header_time = ngx_msec_t(-1);
-    u_char text[NGX_SOCKADDR_STRLEN];
-    size_t size = ngx_sock_ntop(reinterpret_cast<struct sockaddr *>(address_.data()),
-                                socklen_t(address_.size()), text, sizeof(text), 1);
-    peer_name_ = copy_str(r->pool, {reinterpret_cast<char *>(text), size});
+    if (c_ != nullptr && c_->addr_text.len > 0) {
+        peer_name_ = copy_str(r->pool, view(c_->addr_text));     // an idle one knows its name
+    } else {
+        u_char text[NGX_SOCKADDR_STRLEN];
+        size_t size = ngx_sock_ntop(reinterpret_cast<struct sockaddr *>(address_.data()),
+                                    socklen_t(address_.size()), text, sizeof(text), 1);
+        peer_name_ = copy_str(r->pool, {reinterpret_cast<char *>(text), size});
+    }
     auto *name = static_cast<ngx_str_t *>(ngx_palloc(r->pool, sizeof(ngx_str_t)));
     if (name != nullptr) {
         *name = peer_name_;

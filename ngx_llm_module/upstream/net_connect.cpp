@@ -25,10 +25,8 @@ void NetAttempt::start() {
     if (ngx_connection_t *idle = state_.idle.take()) {
         is_reused_ = true;
         is_connected_ = true;
-        auto *address = reinterpret_cast<const char *>(idle->sockaddr);
-        address_.assign(address, idle->socklen);
-        note_state();
         use_connection(idle);
+        note_state();
         enter(Phase::waiting);
         send();
         return;
@@ -78,6 +76,7 @@ void NetAttempt::connect() {
         broken(Broken::connect);
         return;
     }
+    c->addr_text = copy_str(c->pool, view(peer_name_));
     if (rc == NGX_OK) {
         on_connected();
     }

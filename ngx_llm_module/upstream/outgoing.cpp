@@ -182,6 +182,7 @@ Status splice(LlmRequest &request, const Target &target, const Provider &provide
     }
     size_t at = 0;
     size_t made = 0;
+    out.body.reserve(2 * edits.size() + 1);
     for (const Edit &edit : edits) {
         out.body.push_back(body.substr(at, edit.begin - at));
         out.body.emplace_back(out.made.data() + made, edit.text.size());
@@ -212,6 +213,7 @@ Status translate(LlmRequest &request, const Target &target, const Provider &prov
                  OutgoingRequest &out) {
     LLM_TRY(parse_for_translation(request));
     ByteBuffer rendered;
+    rendered.reserve(request.body.view().size() + 512);
     json::Writer writer(rendered);
     LLM_TRY(provider.dialect->render_request(*request.ir, target, request.arena, writer,
                                              request.notes));

@@ -14,7 +14,10 @@ namespace llm {
 
 class Arena {
   public:
-    explicit Arena(size_t block_size = 4096) : block_size_(block_size) {}
+    // Blocks of this size come from malloc's cache of the thread.
+    static constexpr size_t kBlockSize = 1000;
+
+    explicit Arena(size_t block_size = kBlockSize) : block_size_(block_size) {}
     Arena(const Arena &) = delete;
     Arena &operator=(const Arena &) = delete;
 

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "translators/json/text.hpp"
 
@@ -16,6 +17,9 @@ namespace llm {
 // Where encoded bytes go. Contiguous and growing; clear() keeps the memory.
 class ByteBuffer {
   public:
+    ByteBuffer() = default;
+    explicit ByteBuffer(std::string bytes) : bytes_(std::move(bytes)) {}
+
     void append(std::string_view bytes) { bytes_.append(bytes); }
     void append(char byte) { bytes_.push_back(byte); }
     void clear() { bytes_.clear(); }
