@@ -89,9 +89,10 @@ subtest 'what the client is told' => sub {
             $r = $t->post($path, "{$bad{$name}\"max_tokens\":9,\"messages\":[{\"role\":\"user\","
                 . '"content":"hi"}]}');
             is($r->{status}, 400, "$name: 400 on $path") or diag($r->{body});
-            like($r->{json}{error}{message} // '', qr/model/, 'names the member');
-            is($r->{json}{error}{type}, 'invalid_request_error', 'type');
-            is($r->{json}{error}{param}, 'model', 'param') if $path =~ /chat/;
+            my $error = $r->{json}{error};
+            is($error->{type}, 'invalid_request_error', 'type');
+            # Only one of the dialects has a place for the name of the member.
+            like($path =~ /chat/ ? $error->{param} : $error->{message}, qr/model/, 'its name');
         }
     }
 };

@@ -1,0 +1,107 @@
+# Case 61: while bodies of 20 MB come in on many connections, a small request is answered quickly
+# by the same worker, and the memory is given back afterwards.
+
+use strict;
+use warnings;
+use IO::Select;
+use LLM::Test;
+use LLM::Port qw(close_fds slow);
+use LLM::Provider;
+use POSIX ();
+use Time::HiRes qw(time);
+
+my $t = LLM::Test->new;
+my $p = LLM::Provider->new(dir => $t->dir);
+my $writers = 4;
+my $size = 20 * 1024 * 1024;
+
+$t->http_conf(<<"END");
+    llm_provider chat { dialect openai; base_url ${\$p->url}/v1; api_key k; }
+    llm_provider mock { }
+    llm_model large { deployment mock/large; }
+    llm_model small { deployment chat/small; }
+    server { listen 127.0.0.1:%%PORT%%; location / { llm_pass models; } }
+END
+$t->start;
+$p->script(json(200, chat_answer()));
+my ($worker) = $t->worker_pids;
+
+my $small = { model => 'small', messages => [{ role => 'user', content => 'hi' }] };
+my $large = '{"model":"large","max_tokens":9,"messages":[{"role":"user","content":[{"type":"text",'
+    . '"text":"look"},{"type":"image","source":{"type":"base64","media_type":"image/png","data":"'
+    . ('iVBORw0K' x (($size - 200) / 8)) . '"}}]}]}';
+
+# Times of n small requests on one connection, in order of size.
+sub small_requests {
+    my ($enough) = @_;
+    my ($conn, @times);
+
+    until ($enough->(scalar @times)) {
+        my $r = $t->post('/v1/chat/completions', $small, keep => 1, $conn ? (conn => $conn) : ());
+        $conn = $r->{conn};
+        die "small request: $r->{status} $r->{body}\n" if $r->{status} != 200;
+        push @times, $r->{time};
+    }
+    return sort { $a <=> $b } @times;
+}
+
+# Sends the large body again and again until it is told to stop; says how many were answered.
+sub start_writer {
+    my ($port) = @_;
+
+    pipe my $read, my $write or die "pipe: $!";
+    pipe my $stop_read, my $stop_write or die "pipe: $!";
+    my $pid = fork;
+    die "fork: $!" unless defined $pid;
+    if (!$pid) {
+        close_fds(fileno $write, fileno $stop_read);
+        my ($done, $bad) = (0, 0);
+        my $stop = IO::Select->new($stop_read);
+        do {
+            my $s = LLM::Stream->open(port => $port, path => '/v1/messages', body => $large,
+                headers => ['Content-Type' => 'application/json'], timeout => 60);
+            $s->status == 200 ? $done++ : $bad++;
+            $s->close;
+        } until $stop->can_read(0);
+        syswrite $write, "$done $bad\n";
+        POSIX::_exit(0);
+    }
+    close $write;
+    close $stop_read;
+    return { pid => $pid, read => $read, stop => $stop_write };
+}
+
+subtest 'case 61: small requests beside large ones' => sub {
+    is($t->post('/v1/messages', $large)->{status}, 200, 'a large one by itself');
+    my @alone = small_requests(sub { $_[0] >= 200 });
+    my $before = $t->worker_rss($worker);
+
+    my @writers = map { start_writer($t->port) } 1 .. $writers;
+    my $until = time + 3;
+    my @beside = small_requests(sub { $_[0] >= 100 && time > $until });
+    close $_->{stop} for @writers;
+    my ($done, $bad) = (0, 0);
+    for my $w (@writers) {
+        IO::Select->new($w->{read})->can_read(slow(60)) or kill 'KILL', $w->{pid};
+        my $line = readline $w->{read};
+        my ($d, $b) = ($line // '0 1') =~ /(\d+) (\d+)/;
+        $done += $d;
+        $bad += $b;
+        waitpid $w->{pid}, 0;
+    }
+    cmp_ok($done, '>=', $writers, "$done large requests were answered meanwhile");
+    is($bad, 0, 'none failed');
+    my ($p50, $p99, $worst) = map { $beside[$_ * $#beside] } 0.5, 0.99, 1;
+    note(sprintf '%d small requests: p50 %.2f ms, p99 %.2f ms, worst %.2f ms; alone p50 %.2f ms',
+        scalar @beside, map { 1000 * $_ } $p50, $p99, $worst, $alone[$#alone / 2]);
+    # The writers share the processors with what is measured, so this is no benchmark: a worker
+    # that was busy with a whole body at a time would show in the median.
+    cmp_ok($p50, '<', slow(0.050), 'half of the small ones in 50 ms');
+    cmp_ok($p99, '<', slow(0.500), 'and hardly any took half a second');
+
+    $t->wait_for(sub { $t->get('/health')->{json}{in_flight} == 0 }, 10, 'the end of all');
+    my $grown = $t->worker_rss($worker) - $before;
+    cmp_ok($grown, '<', 30_000, "the memory of $writers bodies is given back: $grown kB kept");
+};
+
+$t->done;
