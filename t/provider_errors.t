@@ -1,0 +1,181 @@
+# Errors of providers before the first content: the caller gets them in its own dialect, with the
+# status that its SDK understands, the provider's words without any key, and retry-after.
+
+use strict;
+use warnings;
+use LLM::Test;
+use LLM::Provider;
+use LLM::Pair;
+use LLM::Json qw(ordered);
+
+my $t = LLM::Test->new;
+my $p = LLM::Provider->new(dir => $t->dir);
+
+$t->http_conf(LLM::Pair::conf($p));
+$t->start;
+
+# A provider's status and name of the error, then status, type and code as each client gets them.
+my @table = (
+    # status, type, chat: status type code, messages: status type
+    [400, 'invalid_request_error', 400, 'invalid_request_error', undef,
+        400, 'invalid_request_error'],
+    [401, 'authentication_error', 401, 'invalid_request_error', 'invalid_api_key',
+        401, 'authentication_error'],
+    [403, 'permission_error', 403, 'invalid_request_error', 'permission_denied',
+        403, 'permission_error'],
+    [404, 'not_found_error', 404, 'invalid_request_error', 'model_not_found',
+        404, 'not_found_error'],
+    [408, 'timeout', 504, 'server_error', 'timeout', 504, 'timeout_error'],
+    [413, 'request_too_large', 413, 'invalid_request_error', undef, 413, 'request_too_large'],
+    [422, 'invalid_request_error', 400, 'invalid_request_error', undef,
+        400, 'invalid_request_error'],
+    [429, 'rate_limit_error', 429, 'rate_limit_error', 'rate_limit_exceeded',
+        429, 'rate_limit_error'],
+    [500, 'api_error', 500, 'server_error', undef, 500, 'api_error'],
+    [502, 'api_error', 502, 'server_error', undef, 500, 'api_error'],
+    [503, 'overloaded_error', 503, 'server_error', 'overloaded', 529, 'overloaded_error'],
+    [504, 'timeout_error', 504, 'server_error', 'timeout', 504, 'timeout_error'],
+    [529, 'overloaded_error', 503, 'server_error', 'overloaded', 529, 'overloaded_error'],
+);
+
+for my $pair (LLM::Pair->all) {
+    subtest "statuses, $pair->{name}" => sub {
+        for my $row (@table) {
+            my ($status, $type, @want) = @$row;
+            my ($s, $y, $code) = $pair->{client} eq 'chat' ? @want[0 .. 2] : @want[3, 4];
+            for my $stream (0, 1) {
+                $p->script(json($status, $pair->error_body($type, "the provider says $status")));
+                my $r = $pair->post($t, $stream ? (stream => JSON::PP::true()) : ());
+                my $name = "$status" . ($stream ? ' to a stream' : '');
+                is($r->{status}, $s, "$name: status $s") or diag($r->{body});
+                is($r->{headers}{'content-type'}, 'application/json', 'JSON, not a stream');
+                ok($pair->is_error($r->{json}), 'an error of its dialect') or diag($r->{body});
+                my $error = $r->{json}{error};
+                is($error->{type}, $y, "type $y");
+                is($error->{message}, "the provider says $status", 'in the words of the provider');
+                # A code that the provider gives in the client's own dialect stays.
+                is($error->{code}, $code, 'code') if $pair->{name} eq 'chat to messages' && $code;
+                like($r->{json}{request_id} // '', qr/\Areq_/, 'an id')
+                    if $pair->{client} eq 'messages';
+            }
+        }
+    };
+
+    subtest "retry-after, $pair->{name}" => sub {
+        for my $status (429, 503, 529) {
+            $p->script(json($status, $pair->error_body('rate_limit_error', 'later'),
+                headers => { 'Retry-After' => '17' }));
+            is($pair->post($t)->{headers}{'retry-after'}, 17, "with a $status");
+        }
+        $p->script(json(200, $pair->answer, headers => { 'Retry-After' => '17' }));
+        is($pair->post($t)->{headers}{'retry-after'}, undef, 'not with a good answer');
+        $p->script(json(429, $pair->error_body('rate_limit_error', 'later'), headers => {
+            'Retry-After' => 'Wed, 21 Oct 2026 07:28:00 GMT' }));
+        is($pair->post($t)->{headers}{'retry-after'}, 'Wed, 21 Oct 2026 07:28:00 GMT', 'a date');
+    };
+
+    subtest "keys in error texts are masked, $pair->{name}" => sub {
+        my $key = "sk-of-$pair->{provider}";
+        for my $text ("Incorrect API key provided: $key. Find yours at https://example.test",
+            "key \"$key\" is blocked", "Bearer $key", $key)
+        {
+            $p->script(json(401, $pair->error_body('authentication_error', $text)));
+            my $r = $pair->post($t);
+            is($r->{status}, 401, substr $text, 0, 20);
+            unlike($r->{raw_headers} . $r->{body}, qr/\Q$key\E/, 'no key in the answer');
+        }
+        $p->script(json(401, $pair->error_body('authentication_error',
+            'Incorrect API key provided: sk-proj-abcdefghijklmnopqrstuvwxyz0123456789. Look.')));
+        my $r = $pair->post($t);
+        unlike($r->{body}, qr/abcdefghijklmnop/, 'nor one that is not ours');
+        like($r->{json}{error}{message}, qr/Incorrect API key/, 'the rest of the text stays');
+    };
+
+    subtest "bodies of any shape, $pair->{name}" => sub {
+        my %shape = (
+            'a string' => [{ error => 'in a string' }, qr/in a string/],
+            'FastAPI' => [{ detail => 'in detail' }, qr/in detail/],
+            'FastAPI, a list' => [{ detail => [{ loc => ['body'], msg => 'field required' }] },
+                qr/field required/],
+            'only a message' => [{ message => 'by itself' }, qr/by itself/],
+            'Google' => [[{ error => { code => 429, message => 'quota', status => 'X' } }],
+                qr/quota/],
+            'text' => ['upstream connect error', qr/upstream connect error/],
+            'HTML' => ['<html><h1>502 Bad Gateway</h1></html>', qr/./],
+            'nothing' => ['', qr/./],
+            'an empty object' => [{}, qr/./],
+            'half of JSON' => ['{"error":{"message":"cut', qr/./],
+            'no UTF-8' => ["{\"error\":{\"message\":\"\xff\xfe\"}}", qr/./],
+            'a number as message' => [{ error => { message => 7, type => {} } }, qr/./],
+            'a megabyte' => ['x' x 1_000_000, qr/./],
+            'a depth bomb' => ['[' x 50_000, qr/./],
+            'control characters' => ["a\0b\x1b[31m", qr/./],
+        );
+        for my $name (sort keys %shape) {
+            my ($body, $want) = @{$shape{$name}};
+            $p->script(ref $body ? json(429, $body) : answer(status => 429, body => $body,
+                headers => { 'Content-Type' => 'text/html' }));
+            my $r = $pair->post($t);
+            is($r->{status}, 429, "$name: the status counts") or diag($r->{body});
+            ok($pair->is_error($r->{json}), 'a well-formed error') or diag($r->{body});
+            like($r->{json}{error}{message} // '', $want, 'with what can be told');
+            cmp_ok(length $r->{body}, '<', 10_000, 'of a sensible length');
+        }
+    };
+}
+
+subtest 'what only words tell' => sub {
+    my ($chat) = grep { $_->{name} eq 'messages to chat' } LLM::Pair->all;
+    my ($messages) = grep { $_->{name} eq 'chat to messages' } LLM::Pair->all;
+
+    $p->script(json(400, ordered(type => 'error', error => ordered(type => 'invalid_request_error',
+        message => 'prompt is too long: 212345 tokens > 200000 maximum'))));
+    my $r = $messages->post($t);
+    is("$r->{status} $r->{json}{error}{code}", '400 context_length_exceeded', 'context length');
+    like($r->{json}{error}{message}, qr/\Aprompt is too long/, 'the words that clients look for');
+    $p->script(json(400, chat_error('This model\'s maximum context length is 8192 tokens.',
+        code => 'context_length_exceeded')));
+    $r = $chat->post($t);
+    is("$r->{status} $r->{json}{error}{type}", '400 invalid_request_error', 'the other way');
+    $p->script(json(429, chat_error('You exceeded your quota', type => 'insufficient_quota',
+        code => 'insufficient_quota')));
+    $r = $chat->post($t);
+    is("$r->{status} $r->{json}{error}{type}", '402 billing_error', 'out of credit');
+    $p->script(json(400, messages_error('invalid_request_error',
+        'Your credit balance is too low to access the API.')));
+    $r = $messages->post($t);
+    is("$r->{status} $r->{json}{error}{code}", '429 insufficient_quota', 'the other way');
+    # A good status with an error inside is an error, not an empty answer.
+    for my $pair (LLM::Pair->all) {
+        for my $stream (0, 1) {
+            $p->script(json(200, $pair->error_body('overloaded_error', 'busy')));
+            $r = $pair->post($t, $stream ? (stream => JSON::PP::true()) : ());
+            is($r->{status}, $pair->{client} eq 'chat' ? 503 : 529, "200 with an error inside, "
+                . "$pair->{name}, stream $stream") or diag($r->{body});
+        }
+    }
+};
+
+subtest 'code and param of the same dialect stay' => sub {
+    my ($pair) = LLM::Pair->all;
+    $p->script(json(400, chat_error('Invalid value', type => 'invalid_request_error',
+        param => 'messages[0].content', code => 'string_above_max_length')));
+    is_deeply($pair->post($t)->{json}, { error => { message => 'Invalid value',
+        type => 'invalid_request_error', param => 'messages[0].content',
+        code => 'string_above_max_length' } }, 'the error of the provider');
+};
+
+subtest 'redirects are not followed' => sub {
+    for my $pair (LLM::Pair->all) {
+        $p->script(answer(status => 302, body => 'elsewhere',
+            headers => { Location => $p->url . '/elsewhere' }));
+        my $before = $p->request_count;
+        my $r = $pair->post($t);
+        cmp_ok($r->{status}, '>=', 500, "$pair->{name}: an error") or diag($r->{body});
+        is($p->request_count, $before + 1, 'the key goes nowhere else');
+        is($r->{headers}{location}, undef, 'nor does the client');
+    }
+};
+
+ok(LLM::Pair::wait_idle($t), 'nothing left in flight');
+$t->done;
