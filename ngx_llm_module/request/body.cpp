@@ -122,6 +122,9 @@ bool RequestBody::grow(size_t capacity) {
 }
 
 bool RequestBody::append(std::string_view bytes) {
+    if (bytes.empty()) {
+        return true;
+    }
     if (is_too_large_ || bytes.size() > limit_ - size_) {
         is_too_large_ = true;      // the rest is read and dropped, the answer is a 413
         return false;

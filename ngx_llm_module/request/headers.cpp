@@ -16,7 +16,8 @@ constexpr std::string_view kRequestIdHeaders[] = {
 
 // Of an answer that is forwarded unread, these come through as they are.
 constexpr std::string_view kRawHeaders[] = {
-    "content-disposition", "retry-after", "retry-after-ms", "location", "cache-control",
+    "content-disposition", "content-encoding", "retry-after", "retry-after-ms", "location",
+    "cache-control",
 };
 
 bool is_one_of(std::string_view name, std::span<const std::string_view> list) {
@@ -100,7 +101,7 @@ void note_provider_headers(LlmRequest &request, const wire::HttpHead &head) {
         head.status() >= 400 ? std::string(head.find("retry-after")) : std::string();
 }
 
-bool commit_raw(LlmRequest &request, const wire::HttpHead &head, bool is_inflated) {
+bool commit_raw(LlmRequest &request, const wire::HttpHead &head) {
     for (const wire::HttpHeader &header : head.headers()) {
         if (is_one_of(header.name, kRawHeaders)) {
             ngx_str_t name = copy_str(request.r->pool, header.name);
@@ -108,9 +109,7 @@ bool commit_raw(LlmRequest &request, const wire::HttpHead &head, bool is_inflate
         }
     }
     std::string_view length = head.find("content-length");
-    off_t size = length.empty() || is_inflated
-                     ? -1
-                     : ngx_atoof((u_char *) length.data(), length.size());
+    off_t size = length.empty() ? -1 : ngx_atoof((u_char *) length.data(), length.size());
     request.ledger.first_content = ngx_current_msec;
     return request.downstream.begin_raw(head.status(), head.find("content-type"), size);
 }

@@ -19,7 +19,7 @@ void add_answer_headers(LlmRequest &request);
 void note_provider_headers(LlmRequest &request, const wire::HttpHead &head);
 
 // Status and headers of an answer that is forwarded unread. False: the request is gone.
-bool commit_raw(LlmRequest &request, const wire::HttpHead &head, bool is_inflated);
+bool commit_raw(LlmRequest &request, const wire::HttpHead &head);
 
 // A header of the client, or empty.
 std::string_view client_header(ngx_http_request_t *r, std::string_view name);

@@ -54,16 +54,17 @@ bool Answer::on_head(const wire::HttpHead &head) {
     status_ = head.status();
     request_.ledger.status = status_;
     note_provider_headers(request_, head);
+    if (request_.is_raw) {
+        mode_ = Mode::raw;
+        is_committed_ = true;
+        return commit_raw(request_, head);
+    }
     std::string_view coding = head.find("content-encoding");
     if (wire::same_name(coding, "gzip") || wire::same_name(coding, "deflate")) {
         inflate_ = std::make_unique<Inflate>();
     } else if (!coding.empty() && !wire::same_name(coding, "identity")) {
         fail(ErrorClass::upstream_protocol, "unknown compression of the provider");
         return false;
-    }
-    if (request_.is_raw) {
-        mode_ = Mode::raw;
-        return commit_raw(request_, head, inflate_ != nullptr) && (is_committed_ = true);
     }
     if (status_ < 200 || status_ > 299) {
         mode_ = Mode::error;

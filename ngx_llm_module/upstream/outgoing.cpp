@@ -228,6 +228,20 @@ Status translate(LlmRequest &request, const Target &target, const Provider &prov
     return {};
 }
 
+// The client's query, but for ?key=, which is a credential.
+void append_query(const LlmRequest &request, std::string &target) {
+    std::string_view args = view(request.r->args);
+    char separator = '?';
+    while (!args.empty()) {
+        std::string_view one = args.substr(0, args.find('&'));
+        args.remove_prefix(one.size() == args.size() ? one.size() : one.size() + 1);
+        if (!one.empty() && !one.starts_with("key=")) {
+            target.append(1, separator).append(one);
+            separator = '&';
+        }
+    }
+}
+
 std::string raw_target(const LlmRequest &request, const Endpoint &endpoint) {
     std::string_view path = request.raw_path;
     // Clients append /v1 to what they think is the host; base URLs often end in it already.
@@ -239,9 +253,7 @@ std::string raw_target(const LlmRequest &request, const Endpoint &endpoint) {
                                          NGX_ESCAPE_URI);
     target.resize(path.size() + extra);
     ngx_escape_uri((u_char *) target.data(), (u_char *) path.data(), path.size(), NGX_ESCAPE_URI);
-    if (request.r->args.len > 0) {
-        target.append("?").append(without_key(view(request.r->args)));
-    }
+    append_query(request, target);
     return target;
 }
 
@@ -251,19 +263,6 @@ const Endpoint &choose_endpoint(const Provider &provider) {
 }
 
 }  // namespace
-
-// ?key= is a credential of the client.
-std::string without_key(std::string_view args) {
-    std::string kept;
-    while (!args.empty()) {
-        std::string_view one = args.substr(0, args.find('&'));
-        args.remove_prefix(one.size() == args.size() ? one.size() : one.size() + 1);
-        if (!one.starts_with("key=")) {
-            kept.append(kept.empty() ? "" : "&").append(one);
-        }
-    }
-    return kept;
-}
 
 Status build_request(LlmRequest &request, const Candidate &candidate, OutgoingRequest &out) {
     const Provider &provider = *candidate.deployment->provider;
@@ -288,8 +287,12 @@ Status build_request(LlmRequest &request, const Candidate &candidate, OutgoingRe
     } else {
         LLM_TRY(translate(request, target, provider, out));
     }
-    build_head(request, provider, endpoint, "POST", provider.dialect->chat_path, size_of(out.body),
-               same_dialect, out.head);
+    std::string path(provider.dialect->chat_path);
+    if (same_dialect) {
+        append_query(request, path);         // Claude Code's ?beta=true
+    }
+    build_head(request, provider, endpoint, "POST", path, size_of(out.body), same_dialect,
+               out.head);
     return {};
 }
 

@@ -25,7 +25,4 @@ struct OutgoingRequest {
 Status build_request(LlmRequest &request, const Candidate &candidate, OutgoingRequest &out);
 
 
-// A query string without the client's credential.
-std::string without_key(std::string_view args);
-
 }  // namespace llm

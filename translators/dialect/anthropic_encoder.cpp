@@ -319,12 +319,14 @@ class MessagesEncoder final : public Encoder {
     void put_on_wire(uint32_t block, JsonText id, JsonText name, RawJson raw, ByteBuffer &out) {
         stop_current(out);
         Slot &slot = slots_[block];
+        Arena arena(64);      // empty unless an id has to be rewritten
         json::Writer writer = begin_frame("content_block_start", out);
         writer.key("index").number(next_index_).key("content_block");
         switch (slot.kind) {
             case BlockKind::tool:
                 has_tools_ = true;
-                writer.object().key("type").plain("tool_use").key("id").text(id);
+                writer.object().key("type").plain("tool_use").key("id");
+                writer.text(call_id_for_anthropic(id, arena));
                 writer.key("name").text(tool_name_for_client(name, view_.renamed));
                 writer.key("input").object().end().end();
                 break;

@@ -75,7 +75,8 @@ class ContentWriter {
             return;
         }
         has_tools = true;
-        writer_.object().key("type").plain("tool_use").key("id").text(call.id);
+        writer_.object().key("type").plain("tool_use").key("id");
+        writer_.text(call_id_for_anthropic(call.id, arena_));
         writer_.key("name").text(tool_name_for_client(call.name, view_.renamed)).key("input");
         if (call.custom) {
             writer_.object().key("input").plain(call.arguments).end();

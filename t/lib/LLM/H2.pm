@@ -149,7 +149,7 @@ sub send {
     my $deadline = time + slow($timeout || $self->{timeout});
 
     while (1) {
-        return 0 if defined $stream->{reset} || $self->{gone};
+        return 0 if defined $stream->{reset} || $stream->{ended} || $self->{gone};
         my $n = length $bytes;
         for my $limit ($stream->{send_window}, $self->{send_window}, $self->{peer_frame}) {
             $n = $limit if $limit < $n;
