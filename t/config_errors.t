@@ -104,6 +104,10 @@ subtest 'llm_provider' => sub {
         for '"a b"', 'a:b', '""', '"a@"';
     refused('a header value with a line end', provider_line("header a 'b\nc'; # HERE"),
         qr/control character/);
+    # They belong to the framing of the request: two of them would disagree.
+    refused("header $_", provider_line("header $_ 5;"), qr/header.*"\Q$_\E"/)
+        for 'content-length', 'Transfer-Encoding', 'connection';
+    refused('a param that is no name', provider_line(q(param 'a"b' 1;)), qr/param/);
     refused("param $_", provider_line("param a $_;"), qr/param "a" is not JSON/)
         for 'text', "'{'", "''", "'1 2'", "'[1,]'";
     refused('a param without a value', provider_line('param a;'), qr/arguments in "param"/);
