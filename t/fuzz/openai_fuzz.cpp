@@ -2,7 +2,7 @@
 // the properties of the target, the rest is the input:
 //   requests   what is accepted is written for every dialect as valid JSON, and what is written
 //              for chat is accepted again and written as the same bytes
-//   answers    the same for whole answers
+//   answers    written for every dialect as valid JSON; for chat, read back with as many choices
 //   streams    cut anywhere gives the same events; they end once; every encoder's output is a
 //              valid stream; a chat stream written from them reads back as the same answer
 //   splices    a spliced body is valid JSON with the model it was given
@@ -196,10 +196,9 @@ void fuzz_answer(std::string_view body, uint8_t bits) {
     ir::Response second;
     require(static_cast<bool>(kOpenAi.parse_response(again.root, second_arena, second)));
     Ids second_ids;
-    // Reasons that chat does not know are told apart only once.
-    std::string twice = written(second, kOpenAi, view_of(0, second_ids));
+    // Not the same bytes: a finish reason that chat does not know is told only the first time.
     require(second.choices.size() == response.choices.size());
-    require(!twice.empty());
+    written(second, kOpenAi, view_of(0, second_ids));
 }
 
 // --- streams --------------------------------------------------------------------------------
