@@ -19,7 +19,7 @@ using ir::BlockKind;
 using ir::EventKind;
 using ir::StreamEvent;
 
-constexpr size_t kMaxAnnotations = 256u << 10;  // bytes of one choice
+constexpr size_t kMaxAnnotations = 256u << 10;  // bytes of one choice, and of one block
 
 struct Block {
     uint32_t number;
@@ -30,6 +30,7 @@ struct Block {
     bool is_output = false;       // text that came as the arguments of kJsonTool
     int64_t first_character = 0;  // of a text block in the text of its choice
     std::vector<std::string> cites;
+    size_t cited_bytes = 0;
 };
 
 struct ChoiceState {
@@ -268,8 +269,7 @@ void ChatEncoder::delta(const StreamEvent &event, ByteBuffer &out) {
     block->has_text = true;
     switch (block->kind) {
         case BlockKind::text:
-            // Only citations need the count; there is none without a web search, but a search
-            // may come at any time.
+            // Only citations need the count, and one may come at any time.
             choice(event.choice, out).characters += count_characters(event.text);
             simple(event.choice, "\"content\":\"", event.text, out);
             break;
@@ -326,7 +326,8 @@ void ChatEncoder::sign(const StreamEvent &event, bool is_redacted, ByteBuffer &o
 // A citation belongs to its whole block, and where that ends is known when it is closed.
 void ChatEncoder::cite(const StreamEvent &event) {
     Block *block = find(event.block);
-    if (block != nullptr && block->cites.size() < 256 && event.raw.bytes.size() < (64u << 10)) {
+    if (block != nullptr && block->cited_bytes + event.raw.bytes.size() < kMaxAnnotations) {
+        block->cited_bytes += event.raw.bytes.size();
         block->cites.emplace_back(event.raw.bytes);
     }
 }
