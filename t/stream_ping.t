@@ -90,9 +90,8 @@ subtest 'case 13: never before the status is known' => sub {
         for my $first ('head', 'events') {
             my $what = "$pair->{name}, held before " . ($first eq 'head' ? 'the head' : 'content');
             my @error = $pair->error_frame('overloaded_error', 'Too busy');
-            $p->script($first eq 'head' ? raw_answer('hold',
-                "HTTP/1.1 503 Busy\r\nContent-Length: 2\r\nContent-Type: application/json\r\n\r\n{}",
-                'end') : sse(($pair->events)[0], hold(), @error));
+            $p->script($first eq 'events' ? sse(($pair->events)[0], hold(), @error)
+                : raw_answer('hold', "HTTP/1.1 503 Busy\r\nContent-Length: 2\r\n\r\n{}", 'end'));
             my $s = $pair->stream($t);
             ok($p->wait_held, "$what: the provider was asked");
             ok(!$s->status(0.3) && $s->timed_out, "$what: nothing is sent");

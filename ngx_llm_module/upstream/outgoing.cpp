@@ -83,9 +83,11 @@ void build_head(LlmRequest &request, const Provider &provider, const Endpoint &e
     head.append(method).append(" ").append(endpoint.path).append(path).append(" HTTP/1.1\r\n");
     add_line(head, "host", endpoint.host_header);
     if (request.is_raw) {
-        std::string_view type = client_header(request.r, "content-type");
-        if (!type.empty()) {
-            add_line(head, "content-type", type);
+        for (std::string_view name : {"content-type", "content-encoding"}) {
+            std::string_view value = client_header(request.r, name);
+            if (!value.empty()) {
+                add_line(head, name, value);
+            }
         }
         std::string_view accept = client_header(request.r, "accept");
         add_line(head, "accept", accept.empty() ? "*/*" : accept);
@@ -288,8 +290,8 @@ Status build_request(LlmRequest &request, const Candidate &candidate, OutgoingRe
         LLM_TRY(translate(request, target, provider, out));
     }
     std::string path(provider.dialect->chat_path);
-    if (same_dialect) {
-        append_query(request, path);         // Claude Code's ?beta=true
+    if (same_dialect && request.only_provider != nullptr) {
+        append_query(request, path);         // such a location is the provider's own address
     }
     build_head(request, provider, endpoint, "POST", path, size_of(out.body), same_dialect,
                out.head);
