@@ -15,7 +15,9 @@
 namespace llm {
 namespace {
 
-ngx_int_t before_configuration(ngx_conf_t *cf) { return add_variables(cf) ? NGX_OK : NGX_ERROR; }
+ngx_int_t before_configuration(ngx_conf_t *cf) {
+    return add_variables(cf) ? NGX_OK : NGX_ERROR;
+}
 
 ngx_int_t after_configuration(ngx_conf_t *cf) {
     auto *main = static_cast<ngx_http_llm_main_conf_t *>(
@@ -50,7 +52,7 @@ Config *config_of(ngx_cycle_t *cycle) {
 
 ngx_int_t init_process(ngx_cycle_t *cycle) {
     if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE) {
-        return NGX_OK;               // cache managers serve no requests
+        return NGX_OK;  // cache managers serve no requests
     }
     if (Config *config = config_of(cycle)) {
         claim_row(*config);
@@ -100,12 +102,17 @@ ngx_module_t ngx_http_llm_module = {
 };
 
 static ngx_http_module_t llm_filter_module_context = {
-    nullptr, llm::guard<llm::install_filters, NGX_ERROR>, nullptr, nullptr, nullptr, nullptr,
+    nullptr, llm::guard<llm::install_filters, NGX_ERROR>,
+    nullptr, nullptr,
+    nullptr, nullptr,
     nullptr, nullptr,
 };
 
 ngx_module_t ngx_http_llm_filter_module = {
-    NGX_MODULE_V1, &llm_filter_module_context, nullptr, NGX_HTTP_MODULE, nullptr, nullptr,
-    nullptr,       nullptr,                    nullptr, nullptr,         nullptr,
-    NGX_MODULE_V1_PADDING,
+    NGX_MODULE_V1, &llm_filter_module_context,
+    nullptr,       NGX_HTTP_MODULE,
+    nullptr,       nullptr,
+    nullptr,       nullptr,
+    nullptr,       nullptr,
+    nullptr,       NGX_MODULE_V1_PADDING,
 };

@@ -25,8 +25,12 @@ inline ngx_table_elt_t *push_header(ngx_list_t *headers) {
 }
 
 // NGX_CONF_ERROR is a `void *` in nginx; directive handlers return `char *`.
-inline char *conf_error() { return static_cast<char *>(NGX_CONF_ERROR); }
-inline char *conf_ok() { return NGX_CONF_OK; }
+inline char *conf_error() {
+    return static_cast<char *>(NGX_CONF_ERROR);
+}
+inline char *conf_ok() {
+    return NGX_CONF_OK;
+}
 
 inline std::string_view view(const ngx_str_t &text) {
     return {reinterpret_cast<const char *>(text.data), text.len};

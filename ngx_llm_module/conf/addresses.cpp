@@ -38,10 +38,10 @@ std::string_view next_word(std::string_view &text) {
 bool is_in_hosts_file(const std::string &host) {
     bool found = false;
     for_each_line("/etc/hosts", [&](std::string_view line) {
-        next_word(line);   // the address
+        next_word(line);  // the address
         for (std::string_view name = next_word(line); !name.empty(); name = next_word(line)) {
             found = found || (name.size() == host.size() &&
-                              ngx_strncasecmp((u_char *) name.data(), (u_char *) host.data(),
+                              ngx_strncasecmp((u_char *)name.data(), (u_char *)host.data(),
                                               host.size()) == 0);
         }
     });
@@ -50,7 +50,7 @@ bool is_in_hosts_file(const std::string &host) {
 
 bool is_ip_literal(const std::string &host) {
     return host.find(':') != std::string::npos ||
-           ngx_inet_addr((u_char *) host.data(), host.size()) != INADDR_NONE;
+           ngx_inet_addr((u_char *)host.data(), host.size()) != INADDR_NONE;
 }
 
 }  // namespace
@@ -96,8 +96,8 @@ const char *parse_base_url(std::string_view url, Endpoint &endpoint) {
     }
     endpoint.port = endpoint.tls ? 443 : 80;
     if (!port.empty()) {
-        ngx_int_t number = port[0] != ':' ? NGX_ERROR
-                                          : ngx_atoi((u_char *) port.data() + 1, port.size() - 1);
+        ngx_int_t number =
+            port[0] != ':' ? NGX_ERROR : ngx_atoi((u_char *)port.data() + 1, port.size() - 1);
         if (number < 1 || number > 65535) {
             return "invalid port";
         }
@@ -126,8 +126,8 @@ void find_fixed_addresses(ngx_conf_t *cf, Endpoint &endpoint) {
         return;
     }
     for (ngx_uint_t i = 0; i < url.naddrs; i++) {
-        endpoint.fixed_addresses.emplace_back(
-            reinterpret_cast<const char *>(url.addrs[i].sockaddr), url.addrs[i].socklen);
+        endpoint.fixed_addresses.emplace_back(reinterpret_cast<const char *>(url.addrs[i].sockaddr),
+                                              url.addrs[i].socklen);
     }
 }
 

@@ -120,15 +120,16 @@ bool read_timeout(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Object &object) {
 }
 
 // Both spellings: the ones of the enclosing levels, and without their prefix.
-#define LLM_TIMEOUT_LINES(Object)                                                   \
-    {"connect_timeout", 1, 1, read_timeout<Object, &Timeouts::connect>},            \
-        {"first_token_timeout", 1, 1, read_timeout<Object, &Timeouts::first_token>}, \
-        {"idle_timeout", 1, 1, read_timeout<Object, &Timeouts::idle>},              \
-        {"timeout", 1, 1, read_timeout<Object, &Timeouts::total>},                  \
-        {"llm_connect_timeout", 1, 1, read_timeout<Object, &Timeouts::connect>},    \
+#define LLM_TIMEOUT_LINES(Object)                                                        \
+    {"connect_timeout", 1, 1, read_timeout<Object, &Timeouts::connect>},                 \
+        {"first_token_timeout", 1, 1, read_timeout<Object, &Timeouts::first_token>},     \
+        {"idle_timeout", 1, 1, read_timeout<Object, &Timeouts::idle>},                   \
+        {"timeout", 1, 1, read_timeout<Object, &Timeouts::total>},                       \
+        {"llm_connect_timeout", 1, 1, read_timeout<Object, &Timeouts::connect>},         \
         {"llm_first_token_timeout", 1, 1, read_timeout<Object, &Timeouts::first_token>}, \
-        {"llm_idle_timeout", 1, 1, read_timeout<Object, &Timeouts::idle>},          \
-        {"llm_timeout", 1, 1, read_timeout<Object, &Timeouts::total>}
+        {"llm_idle_timeout", 1, 1, read_timeout<Object, &Timeouts::idle>}, {             \
+        "llm_timeout", 1, 1, read_timeout<Object, &Timeouts::total>                      \
+    }
 
 // --- llm_provider ---------------------------------------------------------------------------
 
@@ -215,16 +216,11 @@ bool read_keepalive(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Provider &provi
 }
 
 constexpr Line<Provider> kProviderLines[] = {
-    {"preset", 1, 1, read_preset},
-    {"dialect", 1, 1, read_dialect},
-    {"base_url", 1, 1, read_base_url},
-    {"api_key", 1, 1, read_api_key},
-    {"header", 2, 2, read_header},
-    {"param", 2, 2, read_param},
-    {"ssl_verify", 1, 1, read_ssl_verify},
-    {"ssl_trusted_certificate", 1, 1, read_ssl_certificate},
-    {"ssl_name", 1, 1, read_ssl_name},
-    {"keepalive", 1, 1, read_keepalive},
+    {"preset", 1, 1, read_preset},         {"dialect", 1, 1, read_dialect},
+    {"base_url", 1, 1, read_base_url},     {"api_key", 1, 1, read_api_key},
+    {"header", 2, 2, read_header},         {"param", 2, 2, read_param},
+    {"ssl_verify", 1, 1, read_ssl_verify}, {"ssl_trusted_certificate", 1, 1, read_ssl_certificate},
+    {"ssl_name", 1, 1, read_ssl_name},     {"keepalive", 1, 1, read_keepalive},
     LLM_TIMEOUT_LINES(Provider),
 };
 

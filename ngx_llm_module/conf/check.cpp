@@ -183,8 +183,9 @@ bool index_models(ngx_conf_t *cf, Config &config) {
             }
         }
     }
-    std::stable_sort(config.wildcards.begin(), config.wildcards.end(),
-                     [](const Model *a, const Model *b) { return a->name.size() > b->name.size(); });
+    std::stable_sort(
+        config.wildcards.begin(), config.wildcards.end(),
+        [](const Model *a, const Model *b) { return a->name.size() > b->name.size(); });
     return true;
 }
 

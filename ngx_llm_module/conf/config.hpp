@@ -68,14 +68,14 @@ struct Provider;
 // One base URL of a provider.
 struct Endpoint {
     const Provider *provider = nullptr;
-    uint32_t index = 0;             // into the worker's table of connections and addresses
+    uint32_t index = 0;  // into the worker's table of connections and addresses
     bool tls = false;
-    std::string host;               // as in the URL, without brackets
-    std::string host_header;        // with the port where it is not the default one
-    std::string path;               // prefix of every request path, no slash at the end
-    std::string ssl_name;           // SNI and the name in the certificate
+    std::string host;         // as in the URL, without brackets
+    std::string host_header;  // with the port where it is not the default one
+    std::string path;         // prefix of every request path, no slash at the end
+    std::string ssl_name;     // SNI and the name in the certificate
     in_port_t port = 0;
-    std::vector<std::string> fixed_addresses;   // known without DNS: sockaddr bytes
+    std::vector<std::string> fixed_addresses;  // known without DNS: sockaddr bytes
 };
 
 struct ProviderHeader {
@@ -111,23 +111,23 @@ struct Provider {
 // What the mock preset plays, per deployment.
 struct MockScript {
     std::string reply;
-    ngx_uint_t chunks = 0;          // 0: one for each word
+    ngx_uint_t chunks = 0;  // 0: one for each word
     ngx_msec_t interval = 0;
     ngx_msec_t delay = 0;
     ngx_uint_t status = 200;
-    ngx_int_t cut_after = -1;       // -1: never
+    ngx_int_t cut_after = -1;  // -1: never
 };
 
 struct Deployment {
     const Provider *provider = nullptr;
-    std::string provider_name;      // as written, until check.cpp finds it
-    std::string model;              // the provider's own name; may end in *
-    std::string id;                 // shown in logs and headers; unique
+    std::string provider_name;  // as written, until check.cpp finds it
+    std::string model;          // the provider's own name; may end in *
+    std::string id;             // shown in logs and headers; unique
     ConfPlace place;
     ngx_uint_t order = 1;
     ngx_uint_t weight = 1;
     Timeouts timeouts;
-    uint32_t slot = 0;              // row of the shared in-flight table
+    uint32_t slot = 0;  // row of the shared in-flight table
     MockScript mock;
 
     bool is_wildcard() const { return !model.empty() && model.back() == '*'; }
@@ -147,16 +147,16 @@ struct Model {
 
 struct Config {
     std::vector<std::unique_ptr<Provider>> providers;
-    std::vector<std::unique_ptr<Model>> models;            // in the order of the file
-    std::vector<std::unique_ptr<Model>> direct;            // PROVIDER/MODEL, one per provider
-    std::unordered_map<std::string_view, const Model *> by_name;   // names and aliases
-    std::vector<const Model *> wildcards;                  // longest prefix first
+    std::vector<std::unique_ptr<Model>> models;  // in the order of the file
+    std::vector<std::unique_ptr<Model>> direct;  // PROVIDER/MODEL, one per provider
+    std::unordered_map<std::string_view, const Model *> by_name;  // names and aliases
+    std::vector<const Model *> wildcards;                         // longest prefix first
     uint32_t endpoint_count = 0;
 
-    size_t zone_size = 0;                                  // 0: no llm_zone directive
+    size_t zone_size = 0;  // 0: no llm_zone directive
     ngx_shm_zone_t *zone = nullptr;
-    ngx_resolver_t *resolver = nullptr;                    // ours, from resolv.conf
-    bool in_use = false;                                   // some location has llm_pass
+    ngx_resolver_t *resolver = nullptr;  // ours, from resolv.conf
+    bool in_use = false;                 // some location has llm_pass
 
     Provider *find_provider(std::string_view name) const;
 };
@@ -173,12 +173,12 @@ typedef struct {
 
 typedef struct {
     llm::PassKind pass;
-    llm::Provider *provider;                 // PassKind::provider
+    llm::Provider *provider;  // PassKind::provider
     ngx_str_t provider_name;
-    ngx_http_complex_value_t *pass_value;    // PassKind::variable
-    ngx_str_t location;                      // the location's own prefix, stripped from the path
-    ngx_http_handler_pt handler;             // of llm_pass, for `if` blocks that inherit it
-    const char *place_file;                  // where llm_pass stands
+    ngx_http_complex_value_t *pass_value;  // PassKind::variable
+    ngx_str_t location;                    // the location's own prefix, stripped from the path
+    ngx_http_handler_pt handler;           // of llm_pass, for `if` blocks that inherit it
+    const char *place_file;                // where llm_pass stands
     ngx_uint_t place_line;
 
     ngx_msec_t connect_timeout;

@@ -117,7 +117,7 @@ constexpr Setter guarded() {
 
 }  // namespace
 
-#define LLM_DIRECTIVE(name, flags, setter, offset, ...)                                  \
+#define LLM_DIRECTIVE(name, flags, setter, offset, ...) \
     {ngx_string(name), (flags), guarded<setter>(), NGX_HTTP_LOC_CONF_OFFSET, (offset), nullptr},
 
 ngx_command_t directives[] = {

@@ -69,7 +69,8 @@ char *merge_location(ngx_conf_t *cf, void *parent, void *child) {
             ngx_http_conf_get_module_main_conf(cf, ngx_http_llm_module));
         conf->provider = main->config->find_provider(view(conf->provider_name));
         if (conf->provider == nullptr) {
-            ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "llm: unknown provider \"%V\" in llm_pass in %s:%ui",
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "llm: unknown provider \"%V\" in llm_pass in %s:%ui",
                           &conf->provider_name, conf->place_file, conf->place_line);
             return conf_error();
         }

@@ -57,8 +57,9 @@ ngx_ssl_t *tls_context(ngx_conf_t *cf, const Provider &provider, std::string &wr
             path = system_certificates();
         }
         if (path.empty()) {
-            wrong = "the system has no certificates to verify TLS with (install ca-certificates, "
-                    "or set ssl_trusted_certificate)";
+            wrong =
+                "the system has no certificates to verify TLS with (install ca-certificates, "
+                "or set ssl_trusted_certificate)";
             return nullptr;
         }
         ngx_str_t certificate = copy_str(cf->pool, path);

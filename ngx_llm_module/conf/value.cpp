@@ -10,7 +10,9 @@ namespace {
 
 constexpr size_t kMaxSecretFile = 64 * 1024;
 
-bool is_line_end(char c) { return c == '\n' || c == '\r'; }
+bool is_line_end(char c) {
+    return c == '\n' || c == '\r';
+}
 
 bool read_secret_file(ngx_conf_t *cf, std::string_view path, std::string &secret) {
     ngx_str_t name = copy_str(cf->pool, path);

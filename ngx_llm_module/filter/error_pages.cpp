@@ -26,7 +26,7 @@ const Dialect &caller_dialect(ngx_http_request_t *r, const ngx_http_llm_loc_conf
         return *request->client;
     }
     // Rejected before the content phase: the path tells, or the headers.
-    (void) loc;
+    (void)loc;
     std::string_view path = view(r->uri);
     if (path.ends_with("/messages") || path.find("/messages/") != std::string_view::npos) {
         return kAnthropic;
@@ -69,8 +69,8 @@ ngx_int_t filter_header(ngx_http_request_t *r) {
 }
 
 ngx_int_t filter_body(ngx_http_request_t *r, ngx_chain_t *in) {
-    auto *replacement = static_cast<Replacement *>(
-        ngx_http_get_module_ctx(r, ngx_http_llm_filter_module));
+    auto *replacement =
+        static_cast<Replacement *>(ngx_http_get_module_ctx(r, ngx_http_llm_filter_module));
     if (replacement == nullptr || in == nullptr) {
         return next_body_filter(r, in);
     }

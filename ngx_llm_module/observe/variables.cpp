@@ -12,7 +12,7 @@ using Getter = Text (*)(LlmRequest &request);
 
 Text seconds(uint64_t ms) {
     char text[32];
-    int size = snprintf(text, sizeof(text), "%llu.%03u", (unsigned long long) (ms / 1000),
+    int size = snprintf(text, sizeof(text), "%llu.%03u", (unsigned long long)(ms / 1000),
                         unsigned(ms % 1000));
     return Text(text, size_t(size));
 }
@@ -21,7 +21,9 @@ const Deployment *deployment_of(const LlmRequest &request) {
     return request.next_candidate > 0 ? request.candidate().deployment : nullptr;
 }
 
-Text get_model(LlmRequest &request) { return request.model; }
+Text get_model(LlmRequest &request) {
+    return request.model;
+}
 
 Text get_upstream_model(LlmRequest &request) {
     if (!request.ledger.upstream_model.empty()) {
@@ -40,11 +42,19 @@ Text get_deployment(LlmRequest &request) {
     return deployment != nullptr ? deployment->id : Text();
 }
 
-Text get_dialect(LlmRequest &request) { return Text(request.client->name); }
-Text get_stream(LlmRequest &request) { return request.is_stream() ? "1" : "0"; }
+Text get_dialect(LlmRequest &request) {
+    return Text(request.client->name);
+}
+Text get_stream(LlmRequest &request) {
+    return request.is_stream() ? "1" : "0";
+}
 
-Text get_input_tokens(LlmRequest &request) { return std::to_string(request.ledger.usage.input); }
-Text get_output_tokens(LlmRequest &request) { return std::to_string(request.ledger.usage.output); }
+Text get_input_tokens(LlmRequest &request) {
+    return std::to_string(request.ledger.usage.input);
+}
+Text get_output_tokens(LlmRequest &request) {
+    return std::to_string(request.ledger.usage.output);
+}
 
 Text get_cached_tokens(LlmRequest &request) {
     return std::to_string(request.ledger.usage.cache_read);
@@ -63,13 +73,27 @@ Text get_first_token_time(LlmRequest &request) {
     return seconds(ledger.first_content != 0 ? ledger.first_content - ledger.began : 0);
 }
 
-Text get_upstream_time(LlmRequest &request) { return seconds(request.ledger.upstream_time); }
-Text get_overhead_time(LlmRequest &request) { return seconds(overhead_ms(request)); }
-Text get_attempts(LlmRequest &request) { return std::to_string(request.ledger.attempts); }
-Text get_finish_reason(LlmRequest &request) { return request.ledger.finish_reason; }
-Text get_outcome(LlmRequest &request) { return Text(name(request.ledger.outcome)); }
-Text get_error(LlmRequest &request) { return Text(request.ledger.error); }
-Text get_request_id(LlmRequest &request) { return request.id; }
+Text get_upstream_time(LlmRequest &request) {
+    return seconds(request.ledger.upstream_time);
+}
+Text get_overhead_time(LlmRequest &request) {
+    return seconds(overhead_ms(request));
+}
+Text get_attempts(LlmRequest &request) {
+    return std::to_string(request.ledger.attempts);
+}
+Text get_finish_reason(LlmRequest &request) {
+    return request.ledger.finish_reason;
+}
+Text get_outcome(LlmRequest &request) {
+    return Text(name(request.ledger.outcome));
+}
+Text get_error(LlmRequest &request) {
+    return Text(request.ledger.error);
+}
+Text get_request_id(LlmRequest &request) {
+    return request.id;
+}
 
 Text get_dropped_params(LlmRequest &request) {
     Text names;

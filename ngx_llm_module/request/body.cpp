@@ -26,7 +26,8 @@ ngx_int_t filter_body(ngx_http_request_t *r, ngx_chain_t *in) {
     for (ngx_chain_t *link = in; link != nullptr; link = link->next) {
         ngx_buf_t *buf = link->buf;
         if (buf->last > buf->pos) {
-            request->body.append({reinterpret_cast<char *>(buf->pos), size_t(buf->last - buf->pos)});
+            request->body.append(
+                {reinterpret_cast<char *>(buf->pos), size_t(buf->last - buf->pos)});
             buf->pos = buf->last;
         }
         if (buf->last_buf) {
@@ -100,7 +101,8 @@ bool RequestBody::expect(off_t content_length, size_t limit) {
     }
     // Memory comes with the bytes, not with the promise of them.
     constexpr off_t kTrusted = 1 << 20;
-    return content_length <= 0 || grow(size_t(content_length < kTrusted ? content_length : kTrusted));
+    return content_length <= 0 ||
+           grow(size_t(content_length < kTrusted ? content_length : kTrusted));
 }
 
 bool RequestBody::grow(size_t capacity) {
@@ -126,7 +128,7 @@ bool RequestBody::append(std::string_view bytes) {
         return true;
     }
     if (is_too_large_ || bytes.size() > limit_ - size_) {
-        is_too_large_ = true;      // the rest is read and dropped, the answer is a 413
+        is_too_large_ = true;  // the rest is read and dropped, the answer is a 413
         return false;
     }
     if (bytes.size() > capacity_ - size_) {
@@ -152,7 +154,7 @@ const char *RequestBody::decompress() {
 
     z_stream z;
     memset(&z, 0, sizeof(z));
-    if (inflateInit2(&z, MAX_WBITS + 32) != Z_OK) {   // +32: gzip or zlib by its header
+    if (inflateInit2(&z, MAX_WBITS + 32) != Z_OK) {  // +32: gzip or zlib by its header
         return "the body cannot be decompressed";
     }
     z.next_in = reinterpret_cast<Bytef *>(packed.data_);

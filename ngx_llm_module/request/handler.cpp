@@ -35,14 +35,15 @@ std::string_view path_below(const ngx_http_request_t *r, const ngx_http_llm_loc_
     while (!prefix.empty() && prefix.back() == '/') {
         prefix.remove_suffix(1);
     }
-    if (path.starts_with(prefix) &&
-        (path.size() == prefix.size() || path[prefix.size()] == '/')) {
+    if (path.starts_with(prefix) && (path.size() == prefix.size() || path[prefix.size()] == '/')) {
         path.remove_prefix(prefix.size());
     }
     return path;
 }
 
-bool loc_has_prefix(const ngx_http_llm_loc_conf_t &loc) { return loc.location.len > 0; }
+bool loc_has_prefix(const ngx_http_llm_loc_conf_t &loc) {
+    return loc.location.len > 0;
+}
 
 // An exact location, or one of a regular expression, does not say where the API begins.
 ClientEndpoint find_at_end(std::string_view path) {
@@ -91,7 +92,7 @@ void on_body_read(ngx_http_request_t *r) {
 ngx_int_t read_body(LlmRequest &request) {
     ngx_http_request_t *r = request.r;
     if (!request.body.expect(r->headers_in.content_length_n, request.loc.max_body)) {
-        (void) ngx_http_discard_request_body(r);
+        (void)ngx_http_discard_request_body(r);
         r->main->count++;
         reply_error(request, ErrorClass::too_large, "the request body is too large");
         return NGX_DONE;
@@ -102,7 +103,7 @@ ngx_int_t read_body(LlmRequest &request) {
 
 ngx_int_t refuse(LlmRequest &request, ErrorClass error_class, ngx_uint_t status,
                  std::string_view what, std::string_view code = {}) {
-    (void) ngx_http_discard_request_body(request.r);
+    (void)ngx_http_discard_request_body(request.r);
     request.r->main->count++;
     Arena arena;
     ApiError error;
@@ -128,8 +129,8 @@ ngx_int_t handle_request(ngx_http_request_t *r) {
     LlmRequest &request = *made;
     std::string_view path = path_below(r, request.loc);
     request.endpoint = loc_has_prefix(request.loc) ? find_endpoint(path) : find_at_end(path);
-    request.client = request.endpoint.dialect != nullptr ? request.endpoint.dialect
-                                                         : &dialect_by_headers(r);
+    request.client =
+        request.endpoint.dialect != nullptr ? request.endpoint.dialect : &dialect_by_headers(r);
     if (!find_target(request)) {
         return refuse(request, ErrorClass::not_found, NGX_HTTP_NOT_FOUND, "unknown provider");
     }

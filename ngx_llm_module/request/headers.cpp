@@ -10,14 +10,15 @@ namespace llm {
 namespace {
 
 constexpr std::string_view kRequestIdHeaders[] = {
-    "x-request-id", "request-id", "apim-request-id", "x-amzn-requestid", "x-goog-request-id",
-    "mistral-correlation-id", "x-debug-trace-id",
+    "x-request-id",     "request-id",        "apim-request-id",
+    "x-amzn-requestid", "x-goog-request-id", "mistral-correlation-id",
+    "x-debug-trace-id",
 };
 
 // Of an answer that is forwarded unread, these come through as they are.
 constexpr std::string_view kRawHeaders[] = {
-    "content-disposition", "content-encoding", "retry-after", "retry-after-ms", "location",
-    "cache-control",
+    "content-disposition", "content-encoding", "retry-after",
+    "retry-after-ms",      "location",         "cache-control",
 };
 
 bool is_one_of(std::string_view name, std::span<const std::string_view> list) {
@@ -40,7 +41,7 @@ void add_number(ngx_http_request_t *r, std::string_view name, uint64_t number) {
 bool add_header(ngx_http_request_t *r, std::string_view name, std::string_view value) {
     for (unsigned char c : value) {
         if (c < 0x20 || c == 0x7f) {
-            return true;      // would be another header line: left out
+            return true;  // would be another header line: left out
         }
     }
     ngx_table_elt_t *header = push_header(&r->headers_out.headers);
@@ -109,7 +110,7 @@ bool commit_raw(LlmRequest &request, const wire::HttpHead &head) {
         }
     }
     std::string_view length = head.find("content-length");
-    off_t size = length.empty() ? -1 : ngx_atoof((u_char *) length.data(), length.size());
+    off_t size = length.empty() ? -1 : ngx_atoof((u_char *)length.data(), length.size());
     request.ledger.first_content = ngx_current_msec;
     return request.downstream.begin_raw(head.status(), head.find("content-type"), size);
 }

@@ -17,12 +17,12 @@ std::string_view name(Outcome outcome);
 
 struct Ledger {
     Outcome outcome = Outcome::none;
-    std::string_view error;              // class name, static; empty: none
+    std::string_view error;  // class name, static; empty: none
     Usage usage;
     std::string upstream_model;
-    std::string finish_reason;           // as the provider called it
+    std::string finish_reason;  // as the provider called it
     ngx_uint_t attempts = 0;
-    ngx_uint_t status = 0;               // of the provider
+    ngx_uint_t status = 0;  // of the provider
     uint64_t request_bytes = 0;
     // Of the provider's headers, what the client may see.
     std::vector<std::pair<std::string, std::string>> provider_headers;
@@ -30,10 +30,10 @@ struct Ledger {
 
     // On the clock of ngx_current_msec; 0: did not happen.
     ngx_msec_t began = 0;
-    ngx_msec_t attempt_began = 0;        // the current or last one
+    ngx_msec_t attempt_began = 0;  // the current or last one
     ngx_msec_t first_content = 0;
     ngx_msec_t ended = 0;
-    ngx_msec_t upstream_time = 0;        // of finished attempts
+    ngx_msec_t upstream_time = 0;  // of finished attempts
 };
 
 class LlmRequest;

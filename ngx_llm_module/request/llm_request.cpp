@@ -59,20 +59,20 @@ uint64_t overhead_ms(const LlmRequest &request) {
 
 std::string_view name(Outcome outcome) {
     switch (outcome) {
-    case Outcome::none:
-        return "";
-    case Outcome::ok:
-        return "ok";
-    case Outcome::client_closed:
-        return "client_closed";
-    case Outcome::refused:
-        return "refused";
-    case Outcome::upstream_error:
-        return "upstream_error";
-    case Outcome::cut:
-        return "cut";
-    case Outcome::timeout:
-        return "timeout";
+        case Outcome::none:
+            return "";
+        case Outcome::ok:
+            return "ok";
+        case Outcome::client_closed:
+            return "client_closed";
+        case Outcome::refused:
+            return "refused";
+        case Outcome::upstream_error:
+            return "upstream_error";
+        case Outcome::cut:
+            return "cut";
+        case Outcome::timeout:
+            return "timeout";
     }
     return "";
 }

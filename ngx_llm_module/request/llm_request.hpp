@@ -41,31 +41,31 @@ class LlmRequest {
     std::string_view raw_path;                // what follows the location's prefix
     RequestBody body;
     Envelope envelope;
-    std::string model;                        // as asked for, plain
-    Arena arena;                              // of everything below that is parsed or rewritten
-    std::optional<ir::Request> ir;            // parsed when the first translation needs it
+    std::string model;              // as asked for, plain
+    Arena arena;                    // of everything below that is parsed or rewritten
+    std::optional<ir::Request> ir;  // parsed when the first translation needs it
 
     // --- routed and attempted ---
     std::vector<Candidate> candidates;
     size_t next_candidate = 0;
     std::unique_ptr<Attempt> attempt;
-    ngx_msec_t deadline = 0;                  // of the whole call, on the clock of ngx_current_msec
+    ngx_msec_t deadline = 0;  // of the whole call, on the clock of ngx_current_msec
     ngx_event_t call_timer;
-    Notes notes;                              // of the attempt that is rendered last
+    Notes notes;  // of the attempt that is rendered last
     Lease lease;
 
     // --- answered ---
     Answer answer;
     Downstream downstream;
     Ledger ledger;
-    std::string id;                           // x-llm-request-id
-    bool has_replied = false;                 // a whole reply went out: filters leave it alone
+    std::string id;            // x-llm-request-id
+    bool has_replied = false;  // a whole reply went out: filters leave it alone
     bool is_settled = false;
 
     size_t next_stage = 0;
 
     const Candidate &candidate() const { return candidates[next_candidate - 1]; }
-    Timeouts timeouts() const;                // of the current candidate
+    Timeouts timeouts() const;  // of the current candidate
     bool drop_params() const;
     bool is_stream() const { return envelope.stream; }
 };

@@ -103,28 +103,28 @@ void answer_locally(LlmRequest &request) {
     json::Writer w(out);
     ngx_uint_t status = NGX_HTTP_OK;
     switch (request.endpoint.operation) {
-    case Operation::list_models:
-        write_model_list(request, w);
-        break;
-    case Operation::show_model:
-        if (!write_model(request, w)) {
-            reply_error(request, ErrorClass::not_found, "the model does not exist",
-                        "model_not_found");
-            return;
-        }
-        break;
-    case Operation::liveness:
-        w.object().key("status").plain("alive").end();
-        break;
-    case Operation::readiness:
-        write_readiness(request, w);
-        status = ngx_exiting ? NGX_HTTP_SERVICE_UNAVAILABLE : NGX_HTTP_OK;
-        break;
-    case Operation::root:
-    case Operation::chat:
-    case Operation::unknown:
-        w.object().key("status").plain("ok").end();
-        break;
+        case Operation::list_models:
+            write_model_list(request, w);
+            break;
+        case Operation::show_model:
+            if (!write_model(request, w)) {
+                reply_error(request, ErrorClass::not_found, "the model does not exist",
+                            "model_not_found");
+                return;
+            }
+            break;
+        case Operation::liveness:
+            w.object().key("status").plain("alive").end();
+            break;
+        case Operation::readiness:
+            write_readiness(request, w);
+            status = ngx_exiting ? NGX_HTTP_SERVICE_UNAVAILABLE : NGX_HTTP_OK;
+            break;
+        case Operation::root:
+        case Operation::chat:
+        case Operation::unknown:
+            w.object().key("status").plain("ok").end();
+            break;
     }
     request.ledger.outcome = Outcome::ok;
     request.downstream.send_whole(status, "application/json", std::move(out));

@@ -17,32 +17,32 @@ WorkerIds worker_ids;
 
 std::string_view reason_of(ngx_uint_t status) {
     switch (status) {
-    case 400:
-        return "bad request";
-    case 401:
-        return "authentication is required";
-    case 403:
-        return "access is denied";
-    case 404:
-        return "not found";
-    case 405:
-        return "method not allowed";
-    case 408:
-        return "the request was too slow";
-    case 413:
-        return "the request is too large";
-    case 414:
-        return "the address is too long";
-    case 429:
-        return "too many requests";
-    case 502:
-        return "the provider could not be reached";
-    case 503:
-        return "the service is not available";
-    case 504:
-        return "the provider was too slow";
-    default:
-        return status < 500 ? "the request was refused" : "internal error of the gateway";
+        case 400:
+            return "bad request";
+        case 401:
+            return "authentication is required";
+        case 403:
+            return "access is denied";
+        case 404:
+            return "not found";
+        case 405:
+            return "method not allowed";
+        case 408:
+            return "the request was too slow";
+        case 413:
+            return "the request is too large";
+        case 414:
+            return "the address is too long";
+        case 429:
+            return "too many requests";
+        case 502:
+            return "the provider could not be reached";
+        case 503:
+            return "the service is not available";
+        case 504:
+            return "the provider was too slow";
+        default:
+            return status < 500 ? "the request was refused" : "internal error of the gateway";
     }
 }
 
@@ -80,12 +80,12 @@ void reply_error(LlmRequest &request, const ApiError &error) {
     json::Writer writer(out);
     uint16_t status = request.client->render_error(shown, request.id, writer);
     if (shown.status == NGX_HTTP_NOT_ALLOWED && ledger.attempts == 0) {
-        status = shown.status;      // a finer status of our own than the class has
+        status = shown.status;  // a finer status of our own than the class has
     }
     if (ledger.outcome == Outcome::none) {
-        ledger.outcome = ledger.attempts == 0                             ? Outcome::refused
-                         : error.error_class == ErrorClass::timeout       ? Outcome::timeout
-                                                                          : Outcome::upstream_error;
+        ledger.outcome = ledger.attempts == 0                       ? Outcome::refused
+                         : error.error_class == ErrorClass::timeout ? Outcome::timeout
+                                                                    : Outcome::upstream_error;
     }
     ngx_http_request_t *r = request.r;
     // The message may quote the prompt: the class is all that is logged.
@@ -115,7 +115,7 @@ void reply_error(LlmRequest &request, ErrorClass error_class, std::string_view w
     error.error_class = error_class;
     std::string text;
     if (!param.empty() && request.client->id == DialectId::anthropic) {
-        text.append(param).append(": ");       // this dialect has no member for it
+        text.append(param).append(": ");  // this dialect has no member for it
     }
     error.message = json::escape(text.append(what), arena);
     error.code = json::escape(code, arena);
@@ -130,12 +130,11 @@ void render_status(const Dialect &dialect, ngx_uint_t status, std::string_view r
     error.status = uint16_t(status);
     error.message.bytes = reason_of(status);
     json::Writer writer(out);
-    (void) dialect.render_error(error, request_id, writer);
+    (void)dialect.render_error(error, request_id, writer);
 }
 
 const Dialect &dialect_by_headers(ngx_http_request_t *r) {
-    return client_header(r, "anthropic-version").empty() &&
-                   client_header(r, "x-api-key").empty()
+    return client_header(r, "anthropic-version").empty() && client_header(r, "x-api-key").empty()
                ? kOpenAi
                : kAnthropic;
 }

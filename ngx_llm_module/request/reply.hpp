@@ -1,8 +1,8 @@
 // What the gateway says by itself: refusals and errors in the caller's dialect.
 #pragma once
 
-#include "translators/dialect/dialect.hpp"
 #include "ngx_llm_module/base/ngx_cxx.hpp"
+#include "translators/dialect/dialect.hpp"
 
 namespace llm {
 

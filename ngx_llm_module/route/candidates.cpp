@@ -93,8 +93,7 @@ std::vector<Candidate> rank(const Model &model, std::string_view suffix) {
     return list;
 }
 
-Candidate direct_candidate(const Config &config, const Provider &provider,
-                           std::string_view model) {
+Candidate direct_candidate(const Config &config, const Provider &provider, std::string_view model) {
     const Model *direct = direct_model(config, provider.name);
     return {direct, &direct->deployments[0], std::string(model)};
 }

@@ -11,7 +11,7 @@ namespace llm {
 struct Candidate {
     const Model *model = nullptr;
     const Deployment *deployment = nullptr;
-    std::string upstream_model;          // wildcards substituted
+    std::string upstream_model;  // wildcards substituted
 };
 
 // Attempts of one request, at most.

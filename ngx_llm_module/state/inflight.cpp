@@ -11,7 +11,9 @@ namespace {
 // counted, and nothing else breaks.
 SharedRow *own_row = nullptr;
 
-bool is_alive(uint32_t pid) { return kill(pid_t(pid), 0) == 0 || ngx_errno != NGX_ESRCH; }
+bool is_alive(uint32_t pid) {
+    return kill(pid_t(pid), 0) == 0 || ngx_errno != NGX_ESRCH;
+}
 
 void clear(SharedRow &row) {
     row.total.store(0);

@@ -11,16 +11,16 @@
 
 namespace llm {
 
-constexpr uint32_t kRows = 128;            // processes at a time: workers, and old ones that drain
-constexpr uint32_t kMaxSlots = 1024;       // deployments
+constexpr uint32_t kRows = 128;       // processes at a time: workers, and old ones that drain
+constexpr uint32_t kMaxSlots = 1024;  // deployments
 constexpr size_t kSlotName = 96;
 
 struct SharedSlotName {
-    char text[kSlotName];                  // the deployment's id, cut to fit
+    char text[kSlotName];  // the deployment's id, cut to fit
 };
 
 struct SharedRow {
-    std::atomic<uint32_t> pid;             // 0: free
+    std::atomic<uint32_t> pid;  // 0: free
     std::atomic<uint32_t> total;
     std::atomic<uint32_t> by_slot[kMaxSlots];
 };
@@ -28,9 +28,9 @@ struct SharedRow {
 struct SharedZone {
     uint32_t magic;
     uint32_t version;
-    uint32_t size;                         // of this struct: a mismatch is refused at reload
+    uint32_t size;  // of this struct: a mismatch is refused at reload
     uint32_t slot_count;
-    SharedSlotName slots[kMaxSlots];       // written while the configuration loads, append-only
+    SharedSlotName slots[kMaxSlots];  // written while the configuration loads, append-only
     SharedRow rows[kRows];
 };
 

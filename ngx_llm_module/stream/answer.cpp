@@ -76,7 +76,7 @@ bool Answer::on_head(const wire::HttpHead &head) {
     }
     mode_ = Mode::whole;
     std::string_view length = head.find("content-length");
-    off_t expected = ngx_atoof((u_char *) length.data(), length.size());
+    off_t expected = ngx_atoof((u_char *)length.data(), length.size());
     if (expected > 0 && expected <= kMaxExpected) {
         whole_.reserve(size_t(expected) + json::kPadding);
     }
@@ -105,28 +105,28 @@ bool Answer::on_body(std::string_view bytes) {
 
 bool Answer::take(std::string_view bytes) {
     switch (mode_) {
-    case Mode::stream:
-        relay_->feed(bytes);
-        return true;
-    case Mode::raw:
-        raw_.append(bytes);
-        return true;
-    case Mode::error:
-        whole_.append(bytes.substr(0, kMaxErrorBody - whole_.size()));
-        if (whole_.size() == kMaxErrorBody) {
-            end_error();
-            return false;
-        }
-        return true;
-    case Mode::whole:
-        if (bytes.size() > request_.loc.max_body - whole_.size()) {
-            fail(ErrorClass::upstream_protocol, "the provider's answer is too large");
-            return false;
-        }
-        whole_.append(bytes);
-        return true;
-    case Mode::head:
-        break;
+        case Mode::stream:
+            relay_->feed(bytes);
+            return true;
+        case Mode::raw:
+            raw_.append(bytes);
+            return true;
+        case Mode::error:
+            whole_.append(bytes.substr(0, kMaxErrorBody - whole_.size()));
+            if (whole_.size() == kMaxErrorBody) {
+                end_error();
+                return false;
+            }
+            return true;
+        case Mode::whole:
+            if (bytes.size() > request_.loc.max_body - whole_.size()) {
+                fail(ErrorClass::upstream_protocol, "the provider's answer is too large");
+                return false;
+            }
+            whole_.append(bytes);
+            return true;
+        case Mode::head:
+            break;
     }
     return true;
 }
@@ -191,36 +191,36 @@ bool Answer::wants_more() const {
 void Answer::on_end() {
     is_ended_ = true;
     switch (mode_) {
-    case Mode::stream:
-        relay_->finish();
-        (void) deliver();
-        return;
-    case Mode::raw:
-        record();
-        request_.attempt->finish();
-        (void) request_.downstream.write(raw_, true);
-        return;
-    case Mode::error:
-        end_error();
-        return;
-    case Mode::whole:
-        end_whole();
-        return;
-    case Mode::head:
-        fail(ErrorClass::upstream, "the provider closed the connection without an answer");
-        return;
+        case Mode::stream:
+            relay_->finish();
+            (void)deliver();
+            return;
+        case Mode::raw:
+            record();
+            request_.attempt->finish();
+            (void)request_.downstream.write(raw_, true);
+            return;
+        case Mode::error:
+            end_error();
+            return;
+        case Mode::whole:
+            end_whole();
+            return;
+        case Mode::head:
+            fail(ErrorClass::upstream, "the provider closed the connection without an answer");
+            return;
     }
 }
 
 void Answer::on_broken(Broken why) {
     is_ended_ = true;
     if (mode_ == Mode::error) {
-        end_error();            // its status says enough
+        end_error();  // its status says enough
         return;
     }
     if (mode_ == Mode::stream && (why == Broken::closed || why == Broken::cut)) {
-        relay_->finish();       // all that matters may have come before
-        (void) deliver();
+        relay_->finish();  // all that matters may have come before
+        (void)deliver();
         return;
     }
     fail(class_of(why), describe(why));
@@ -254,14 +254,14 @@ void Answer::fail(const ApiError &error) {
         error.error_class == ErrorClass::timeout ? Outcome::timeout : Outcome::cut;
     request_.attempt.reset();
     if (mode_ == Mode::raw) {
-        finish_request(request_, NGX_ERROR);   // cut for the client as it was cut for us
+        finish_request(request_, NGX_ERROR);  // cut for the client as it was cut for us
         return;
     }
-    ngx_log_error(NGX_LOG_ERR, request_.r->connection->log, 0,
-                  "llm: stream of %s broke, %*s", request_.candidate().deployment->id.c_str(),
-                  request_.ledger.error.size(), request_.ledger.error.data());
+    ngx_log_error(NGX_LOG_ERR, request_.r->connection->log, 0, "llm: stream of %s broke, %*s",
+                  request_.candidate().deployment->id.c_str(), request_.ledger.error.size(),
+                  request_.ledger.error.data());
     relay_->append_error(error);
-    (void) request_.downstream.write(relay_->out(), true);
+    (void)request_.downstream.write(relay_->out(), true);
 }
 
 void Answer::end_error() {
@@ -327,7 +327,7 @@ void Answer::on_response(const ir::Response &response) {
     ledger.finish_reason = response.choices[0].native_finish.bytes;
     Arena arena;
     ByteBuffer out;
-    out.reserve(whole_.size() + 512);      // about what the other dialect will need
+    out.reserve(whole_.size() + 512);  // about what the other dialect will need
     json::Writer writer(out);
     request_.client->render_response(response, client_view(request_), arena, writer);
     reply(std::move(out));
@@ -353,7 +353,7 @@ void Answer::replay_as_stream(const ir::Response &response) {
     Events events(*relay_);
     ir::replay(response, events);
     relay_->finish();
-    (void) deliver();
+    (void)deliver();
 }
 
 void Answer::on_drained(bool has_ended) {
@@ -374,7 +374,7 @@ void Answer::send_ping() {
         return;
     }
     relay_->append_ping();
-    (void) request_.downstream.write(relay_->out(), false);
+    (void)request_.downstream.write(relay_->out(), false);
 }
 
 void Answer::record() {

@@ -30,13 +30,13 @@ class Answer final : public AnswerSink {
     void on_error(const ApiError &error) override { fail(error); }
     bool wants_more() const override;
 
-    void on_drained(bool has_ended);    // the client took everything
+    void on_drained(bool has_ended);  // the client took everything
     void send_ping();
     // The call's own time is over.
     void on_deadline();
     bool is_committed() const { return is_committed_; }
     bool is_complete() const { return relay_ != nullptr && relay_->is_complete(); }
-    void record();                      // usage and names into the ledger
+    void record();  // usage and names into the ledger
 
   private:
     enum class Mode : uint8_t { head, error, whole, stream, raw };
@@ -55,12 +55,12 @@ class Answer final : public AnswerSink {
     LlmRequest &request_;
     std::unique_ptr<Relay> relay_;
     std::unique_ptr<Inflate> inflate_;
-    std::string whole_;                 // an error or whole body, padded for the JSON reader
+    std::string whole_;  // an error or whole body, padded for the JSON reader
     ByteBuffer raw_;
     uint16_t status_ = 0;
     Mode mode_ = Mode::head;
     bool is_committed_ = false;
-    bool is_ended_ = false;             // the provider said all it will say
+    bool is_ended_ = false;  // the provider said all it will say
 };
 
 }  // namespace llm

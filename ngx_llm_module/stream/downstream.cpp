@@ -44,7 +44,7 @@ bool Downstream::send_header() {
 
     ngx_connection_t *c = r->connection;
     if (core_conf(r)->tcp_nodelay && r->stream == nullptr) {
-        (void) ngx_tcp_nodelay(c);
+        (void)ngx_tcp_nodelay(c);
     }
     ngx_int_t rc = ngx_http_send_header(r);
     if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
@@ -63,8 +63,7 @@ bool Downstream::begin_stream() {
     r->headers_out.content_type_len = r->headers_out.content_type.len;
     ngx_str_set(&r->headers_out.charset, "utf-8");
     r->headers_out.content_type_lowcase = nullptr;
-    if (!add_header(r, "Cache-Control", "no-cache") ||
-        !add_header(r, "X-Accel-Buffering", "no")) {
+    if (!add_header(r, "Cache-Control", "no-cache") || !add_header(r, "X-Accel-Buffering", "no")) {
         finish_request(request_, NGX_ERROR);
         return false;
     }
@@ -87,7 +86,7 @@ bool Downstream::begin_raw(ngx_uint_t status, std::string_view content_type, off
 bool Downstream::write(ByteBuffer &out, bool is_last) {
     if (is_blocked_) {
         ends_after_ = ends_after_ || is_last;
-        return true;       // taken when the buffer under way has left
+        return true;  // taken when the buffer under way has left
     }
     if (out.size() == 0 && !is_last) {
         return true;
@@ -163,7 +162,7 @@ void Downstream::on_writable(ngx_http_request_t *r) {
         return;
     }
     if (size_t(ngx_buf_size(&self.buf_)) < before && c->write->timer_set) {
-        ngx_del_timer(c->write);     // progress: the client has its time anew
+        ngx_del_timer(c->write);  // progress: the client has its time anew
     }
     if (!self.flush() || self.is_blocked_) {
         return;
@@ -218,7 +217,7 @@ void Downstream::send_whole(ngx_uint_t status, std::string_view content_type, By
         finish_request(request_, rc);
         return;
     }
-    (void) write(body, true);
+    (void)write(body, true);
 }
 
 }  // namespace llm

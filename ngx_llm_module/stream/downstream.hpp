@@ -62,7 +62,7 @@ class Downstream {
     ngx_uint_t error_status_ = 0;
     bool is_blocked_ = false;
     bool has_begun_ = false;
-    bool ends_after_ = false;        // last_buf is in sending_
+    bool ends_after_ = false;  // last_buf is in sending_
 };
 
 }  // namespace llm

@@ -71,33 +71,33 @@ class TranslatingRelay final : public Relay, private ir::EventSink {
     // What the ledger and the commit point need to know.
     void tap(const ir::StreamEvent &event) {
         switch (event.kind) {
-        case ir::EventKind::start:
-            model_ = event.name.bytes;
-            break;
-        case ir::EventKind::delta:
-        case ir::EventKind::signature:
-            has_content_ = has_content_ || !event.text.empty();
-            break;
-        case ir::EventKind::open:
-            has_content_ = has_content_ || event.block_kind == ir::BlockKind::tool ||
-                           event.block_kind == ir::BlockKind::opaque;
-            break;
-        case ir::EventKind::redacted:
-            has_content_ = true;
-            break;
-        case ir::EventKind::finish:
-            finish_reason_ = event.native.bytes;
-            break;
-        case ir::EventKind::end:
-            is_complete_ = true;
-            break;
-        case ir::EventKind::usage:
-        case ir::EventKind::cite:
-        case ir::EventKind::close:
-        case ir::EventKind::logprobs:
-        case ir::EventKind::error:
-        case ir::EventKind::ping:
-            break;
+            case ir::EventKind::start:
+                model_ = event.name.bytes;
+                break;
+            case ir::EventKind::delta:
+            case ir::EventKind::signature:
+                has_content_ = has_content_ || !event.text.empty();
+                break;
+            case ir::EventKind::open:
+                has_content_ = has_content_ || event.block_kind == ir::BlockKind::tool ||
+                               event.block_kind == ir::BlockKind::opaque;
+                break;
+            case ir::EventKind::redacted:
+                has_content_ = true;
+                break;
+            case ir::EventKind::finish:
+                finish_reason_ = event.native.bytes;
+                break;
+            case ir::EventKind::end:
+                is_complete_ = true;
+                break;
+            case ir::EventKind::usage:
+            case ir::EventKind::cite:
+            case ir::EventKind::close:
+            case ir::EventKind::logprobs:
+            case ir::EventKind::error:
+            case ir::EventKind::ping:
+                break;
         }
         if (event.usage != nullptr) {
             usage_ = *event.usage;
@@ -130,7 +130,7 @@ class PassRelay final : public Relay, private wire::SseHandler {
             return;
         }
         is_at_end_ = true;
-        (void) splitter_.finish(*this);
+        (void)splitter_.finish(*this);
         if (is_complete() || failure() != nullptr) {
             return;
         }
@@ -183,8 +183,8 @@ class PassRelay final : public Relay, private wire::SseHandler {
 
     // The last event has no blank line behind it: half an event, or only a careless server?
     static bool is_whole(const wire::SseEvent &event) {
-        return event.has_data && (event.data.starts_with("[DONE]") ||
-                                  worker().parse_unpadded(event.data));
+        return event.has_data &&
+               (event.data.starts_with("[DONE]") || worker().parse_unpadded(event.data));
     }
 
     const Dialect &dialect_;

@@ -16,9 +16,9 @@ class Relay {
   public:
     virtual ~Relay() = default;
 
-    virtual void feed(std::string_view bytes) = 0;            // the provider's bytes
-    virtual void event(const ir::StreamEvent &) {}            // an answer made here
-    virtual void finish() = 0;                                // the provider's last byte was fed
+    virtual void feed(std::string_view bytes) = 0;  // the provider's bytes
+    virtual void event(const ir::StreamEvent &) {}  // an answer made here
+    virtual void finish() = 0;                      // the provider's last byte was fed
     // Appends the error frame that ends the client's stream.
     virtual void append_error(const ApiError &error) = 0;
     virtual void append_ping() = 0;

@@ -16,8 +16,17 @@ class LlmRequest;
 
 // Why an attempt has no answer, or lost it half way.
 enum class Broken : uint8_t {
-    no_address, connect, tls, reset, closed, malformed, connect_timeout, first_token_timeout,
-    idle_timeout, call_timeout, cut,
+    no_address,
+    connect,
+    tls,
+    reset,
+    closed,
+    malformed,
+    connect_timeout,
+    first_token_timeout,
+    idle_timeout,
+    call_timeout,
+    cut,
 };
 
 // The class that a caller sees, and static text for the log and the error body.
@@ -29,10 +38,10 @@ std::string_view describe(Broken why);
 class AnswerSink {
   public:
     virtual bool on_head(const wire::HttpHead &head) = 0;
-    virtual bool on_body(std::string_view bytes) = 0;     // readable json::kPadding past its end
+    virtual bool on_body(std::string_view bytes) = 0;  // readable json::kPadding past its end
     // All that one read brought was told: what it became leaves in one write.
     virtual bool on_pause() = 0;
-    virtual void on_end() = 0;                            // the body is complete
+    virtual void on_end() = 0;  // the body is complete
     virtual void on_broken(Broken why) = 0;
     // A connection that was kept idle died under the request before a byte of the answer came:
     // not the deployment's fault, a new connection is tried.

@@ -20,7 +20,7 @@ void close_provider_connection(ngx_connection_t *c) {
     if (c->ssl != nullptr) {
         c->ssl->no_wait_shutdown = 1;
         c->ssl->no_send_shutdown = c->error || c->close;
-        (void) ngx_ssl_shutdown(c);
+        (void)ngx_ssl_shutdown(c);
     }
     ngx_pool_t *pool = c->pool;
     ngx_close_connection(c);
@@ -68,13 +68,13 @@ void IdleConnections::put(ngx_connection_t *c, const wire::HttpBody &body) {
 
     c->data = &idle;
     c->idle = 1;
-    c->log_error = NGX_ERROR_INFO;   // a provider may hang up: nothing to report
+    c->log_error = NGX_ERROR_INFO;  // a provider may hang up: nothing to report
     c->log = ngx_cycle->log;
     c->read->log = ngx_cycle->log;
     c->write->log = ngx_cycle->log;
     c->pool->log = ngx_cycle->log;
     c->read->handler = guard<on_read>;
-    c->write->handler = ignore_event;
+    c->write->handler = guard<ignore_event>;
     if (c->write->timer_set) {
         ngx_del_timer(c->write);
     }

@@ -29,7 +29,7 @@ class IdleConnections {
     struct Idle {
         IdleConnections *owner;
         ngx_connection_t *c;
-        wire::HttpBody body;        // complete: idle; else the rest of the last answer
+        wire::HttpBody body;  // complete: idle; else the rest of the last answer
         std::list<Idle>::iterator self;
     };
 
@@ -38,7 +38,7 @@ class IdleConnections {
     bool still_usable(Idle &idle);
 
     const Endpoint &endpoint_;
-    std::list<Idle> idle_;          // the latest first
+    std::list<Idle> idle_;  // the latest first
 };
 
 // Shuts TLS down without waiting and closes.

@@ -169,7 +169,7 @@ void MockAttempt::play() {
     send(ir::EventKind::usage);
     send(ir::EventKind::finish);
     send(ir::EventKind::end);
-    (void) sink_.on_pause();
+    (void)sink_.on_pause();
 }
 
 void MockAttempt::answer_whole() {

@@ -16,7 +16,7 @@ class MockAttempt final : public Attempt {
     void finish() override;
 
   private:
-    void play();                      // as far as time and the client allow
+    void play();  // as far as time and the client allow
     void wait(ngx_msec_t time, ngx_msec_t limit, Broken when_over);
     void answer_whole();
     void send(ir::EventKind kind, JsonText text = {});
@@ -32,11 +32,11 @@ class MockAttempt final : public Attempt {
     Usage usage_;
     JsonText id_;
     JsonText model_;
-    std::vector<JsonText> words_;     // each with the space in front of it
+    std::vector<JsonText> words_;  // each with the space in front of it
     size_t pieces_ = 0;
     size_t sent_ = 0;
     ngx_event_t timer_ = {};
-    Broken broken_ = Broken::cut;     // what the timer means, when is_last_wait_
+    Broken broken_ = Broken::cut;  // what the timer means, when is_last_wait_
     bool is_last_wait_ = false;
     bool has_begun_ = false;
     bool has_content_ = false;

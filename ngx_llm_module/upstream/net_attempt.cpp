@@ -48,7 +48,7 @@ void NetAttempt::note_state() {
     state->connect_time = ngx_msec_t(-1);
     state->header_time = ngx_msec_t(-1);
     if (c_ != nullptr && c_->addr_text.len > 0) {
-        peer_name_ = copy_str(r->pool, view(c_->addr_text));     // an idle one knows its name
+        peer_name_ = copy_str(r->pool, view(c_->addr_text));  // an idle one knows its name
     } else {
         u_char text[NGX_SOCKADDR_STRLEN];
         size_t size = ngx_sock_ntop(reinterpret_cast<struct sockaddr *>(address_.data()),
@@ -86,7 +86,7 @@ void NetAttempt::enter(Phase phase) {
                        : phase == Phase::waiting  ? timeouts_.first_token
                                                   : timeouts_.idle;
     if (timer_.timer_set) {
-        ngx_del_timer(&timer_);       // exact: nginx would leave a timer that moves only a little
+        ngx_del_timer(&timer_);  // exact: nginx would leave a timer that moves only a little
     }
     ngx_add_timer(&timer_, limit);
 }
@@ -97,7 +97,7 @@ void NetAttempt::on_first_content() {
     std::string().swap(outgoing_.head);
     std::vector<ngx_buf_t>().swap(bufs_);
     std::vector<ngx_chain_t>().swap(links_);
-    unsent_ = nullptr;               // an answer that comes before the request is out ends it
+    unsent_ = nullptr;  // an answer that comes before the request is out ends it
 }
 
 // The streaming phase does not move its timer at every read: it looks when the timer fires.
@@ -108,7 +108,7 @@ void NetAttempt::on_timer(ngx_event_t *ev) {
     if (self.phase_ == Phase::streaming) {
         ngx_msec_t silence = ngx_current_msec - self.phase_began_;
         if (!self.sink_.wants_more()) {
-            ngx_add_timer(ev, self.timeouts_.idle);      // it is the client that is slow
+            ngx_add_timer(ev, self.timeouts_.idle);  // it is the client that is slow
             return;
         }
         if (silence < self.timeouts_.idle) {
@@ -128,7 +128,7 @@ void NetAttempt::on_event(ngx_event_t *ev) {
     ngx_connection_t *client = self.request_.r->connection;
     ngx_http_set_log_request(client->log, self.request_.r);
     if (c->close) {
-        self.broken(Broken::reset);      // the worker's shutdown time is over
+        self.broken(Broken::reset);  // the worker's shutdown time is over
     } else if (!self.is_connected_) {
         self.on_connected();
     } else if (ev->write) {
@@ -218,7 +218,7 @@ void NetAttempt::read() {
         }
     }
     if (c->write->error || ngx_handle_read_event(c->read, 0) != NGX_OK) {
-        broken(Broken::reset);       // write error: it hung up before it had the whole request
+        broken(Broken::reset);  // write error: it hung up before it had the whole request
     }
 }
 
@@ -235,7 +235,7 @@ bool NetAttempt::consume(std::string_view bytes) {
             if (!head_.complete()) {
                 return true;
             }
-            if (head_.status() < 200) {      // 100-continue, early hints
+            if (head_.status() < 200) {  // 100-continue, early hints
                 head_.reset();
                 continue;
             }
@@ -263,7 +263,7 @@ bool NetAttempt::consume(std::string_view bytes) {
             continue;
         }
         if (body_.complete()) {
-            may_keep_ = false;               // bytes behind the answer
+            may_keep_ = false;  // bytes behind the answer
             return true;
         }
         Result<std::string_view> run = body_.next(bytes);
@@ -274,7 +274,7 @@ bool NetAttempt::consume(std::string_view bytes) {
         if (!bytes.empty() && body_.complete()) {
             may_keep_ = false;
         }
-        rest_of_read_ = bytes;               // for finish(), should the sink have enough now
+        rest_of_read_ = bytes;  // for finish(), should the sink have enough now
         if (!run->empty()) {
             body_bytes_ += off_t(run->size());
             if (!sink_.on_body(*run)) {
@@ -305,7 +305,8 @@ void NetAttempt::broken(Broken why) {
     if (timer_.timer_set) {
         ngx_del_timer(&timer_);
     }
-    if (ngx_http_upstream_state_t *state = upstream_state(); state != nullptr && state->status == 0) {
+    if (ngx_http_upstream_state_t *state = upstream_state();
+        state != nullptr && state->status == 0) {
         state->status = NGX_HTTP_BAD_GATEWAY;
     }
     close_state();
@@ -324,7 +325,7 @@ void NetAttempt::resume() {
     if (c_ == nullptr) {
         return;
     }
-    phase_began_ = ngx_current_msec;         // the silence was ours
+    phase_began_ = ngx_current_msec;  // the silence was ours
     read();
 }
 

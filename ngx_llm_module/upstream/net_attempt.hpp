@@ -49,16 +49,16 @@ class NetAttempt final : public Attempt, private AddressWaiter {
     LlmRequest &request_;
     AnswerSink &sink_;
     ngx_connection_t *c_ = nullptr;
-    ngx_msec_t phase_began_ = 0;           // for `streaming`: the last bytes of the provider
+    ngx_msec_t phase_began_ = 0;  // for `streaming`: the last bytes of the provider
     off_t bytes_received_ = 0;
     off_t body_bytes_ = 0;
-    std::string_view rest_of_read_;        // valid during a call to the sink only
+    std::string_view rest_of_read_;  // valid during a call to the sink only
     ngx_chain_t *unsent_ = nullptr;
     wire::HttpBody body_;
     Phase phase_ = Phase::connecting;
     bool is_reused_ = false;
     bool is_connected_ = false;
-    bool has_answer_ = false;              // a byte of the answer came
+    bool has_answer_ = false;  // a byte of the answer came
     bool may_keep_ = true;
     wire::HttpHead head_;
 
@@ -68,10 +68,10 @@ class NetAttempt final : public Attempt, private AddressWaiter {
     ngx_event_t timer_ = {};
 
     ngx_peer_connection_t peer_ = {};
-    std::string address_;                  // sockaddr bytes of the current peer
-    ngx_str_t peer_name_ = {};             // for $upstream_addr
+    std::string address_;       // sockaddr bytes of the current peer
+    ngx_str_t peer_name_ = {};  // for $upstream_addr
     size_t addresses_left_ = 0;
-    size_t upstream_state_ = 0;            // index in r->upstream_states
+    size_t upstream_state_ = 0;  // index in r->upstream_states
     std::vector<ngx_buf_t> bufs_;
     std::vector<ngx_chain_t> links_;
 };

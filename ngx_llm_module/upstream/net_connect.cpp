@@ -7,7 +7,7 @@ namespace llm {
 namespace {
 
 ngx_int_t keep_peer(ngx_peer_connection_t *, void *) {
-    return NGX_OK;       // sockaddr and name are set already
+    return NGX_OK;  // sockaddr and name are set already
 }
 
 ngx_resolver_t *resolver_of(ngx_http_request_t *r, const Config &config) {
@@ -61,7 +61,7 @@ void NetAttempt::connect() {
     peer_.start_time = ngx_current_msec;
     ngx_int_t rc = ngx_event_connect_peer(&peer_);
     if (rc == NGX_ERROR || rc == NGX_BUSY || rc == NGX_DECLINED) {
-        if (peer_.connection != nullptr) {     // some failures leave the socket to us
+        if (peer_.connection != nullptr) {  // some failures leave the socket to us
             ngx_close_connection(peer_.connection);
             peer_.connection = nullptr;
         }
@@ -124,7 +124,7 @@ void NetAttempt::on_connected() {
         return;
     }
     is_connected_ = true;
-    (void) ngx_tcp_nodelay(c_);          // small requests must not wait for an acknowledgement
+    (void)ngx_tcp_nodelay(c_);  // small requests must not wait for an acknowledgement
     if (ngx_http_upstream_state_t *state = upstream_state()) {
         state->connect_time = ngx_current_msec - phase_began_;
     }
@@ -144,7 +144,7 @@ void NetAttempt::start_tls() {
         return;
     }
     // An address has no server name (RFC 6066).
-    if (ngx_inet_addr((u_char *) endpoint.ssl_name.data(), endpoint.ssl_name.size()) ==
+    if (ngx_inet_addr((u_char *)endpoint.ssl_name.data(), endpoint.ssl_name.size()) ==
             INADDR_NONE &&
         endpoint.ssl_name.find(':') == std::string::npos &&
         SSL_set_tlsext_host_name(c_->ssl->connection, endpoint.ssl_name.c_str()) == 0) {
@@ -153,7 +153,7 @@ void NetAttempt::start_tls() {
     }
     c_->ssl->save_session = guard<on_tls_session>;
     if (state_.session != nullptr) {
-        (void) ngx_ssl_set_session(c_, state_.session);
+        (void)ngx_ssl_set_session(c_, state_.session);
     }
     c_->log->action = const_cast<char *>("SSL handshaking to provider");
     if (ngx_ssl_handshake(c_) == NGX_AGAIN) {
@@ -174,7 +174,7 @@ void NetAttempt::on_tls_handshake(ngx_connection_t *c) {
 // OpenSSL gives a session when it likes to (TLS 1.3: some time after the handshake).
 void NetAttempt::on_tls_session(ngx_connection_t *c) {
     if (c->idle) {
-        return;                          // the attempt is gone, the next handshake brings another
+        return;  // the attempt is gone, the next handshake brings another
     }
     auto &self = *static_cast<NetAttempt *>(c->data);
     ngx_ssl_session_t *session = ngx_ssl_get_session(c);
@@ -213,7 +213,7 @@ void NetAttempt::on_tls_done() {
         return;
     }
     if (!is_peer_trusted()) {
-        broken(Broken::tls);             // another address would have the same certificate
+        broken(Broken::tls);  // another address would have the same certificate
         return;
     }
     c_->read->handler = guard<on_event>;

@@ -13,14 +13,14 @@ namespace {
 
 // The client's headers that go on to a provider of its own dialect.
 constexpr std::string_view kForwarded[] = {
-    "anthropic-version", "anthropic-beta", "openai-beta", "idempotency-key", "traceparent",
-    "tracestate",
+    "anthropic-version", "anthropic-beta", "openai-beta",
+    "idempotency-key",   "traceparent",    "tracestate",
 };
 
 void add_line(std::string &head, std::string_view name, std::string_view value) {
     for (unsigned char c : value) {
         if (c < 0x20 || c == 0x7f) {
-            return;      // would be another header line
+            return;  // would be another header line
         }
     }
     head.append(name).append(": ").append(value).append("\r\n");
@@ -37,9 +37,8 @@ void add_credentials(LlmRequest &request, const Provider &provider, std::string 
     if (provider.api_keys.empty()) {
         return;
     }
-    size_t turn = provider.api_keys.size() == 1
-                      ? 0
-                      : size_t(worker().next_id() % provider.api_keys.size());
+    size_t turn =
+        provider.api_keys.size() == 1 ? 0 : size_t(worker().next_id() % provider.api_keys.size());
     std::string_view key = provider.api_keys[turn].get(request.r);
     if (key.empty()) {
         return;
@@ -251,10 +250,10 @@ std::string raw_target(const LlmRequest &request, const Endpoint &endpoint) {
         path.remove_prefix(3);
     }
     std::string target;
-    uintptr_t extra = 2 * ngx_escape_uri(nullptr, (u_char *) path.data(), path.size(),
-                                         NGX_ESCAPE_URI);
+    uintptr_t extra =
+        2 * ngx_escape_uri(nullptr, (u_char *)path.data(), path.size(), NGX_ESCAPE_URI);
     target.resize(path.size() + extra);
-    ngx_escape_uri((u_char *) target.data(), (u_char *) path.data(), path.size(), NGX_ESCAPE_URI);
+    ngx_escape_uri((u_char *)target.data(), (u_char *)path.data(), path.size(), NGX_ESCAPE_URI);
     append_query(request, target);
     return target;
 }
@@ -291,7 +290,7 @@ Status build_request(LlmRequest &request, const Candidate &candidate, OutgoingRe
     }
     std::string path(provider.dialect->chat_path);
     if (same_dialect && request.only_provider != nullptr) {
-        append_query(request, path);         // such a location is the provider's own address
+        append_query(request, path);  // such a location is the provider's own address
     }
     build_head(request, provider, endpoint, "POST", path, size_of(out.body), same_dialect,
                out.head);

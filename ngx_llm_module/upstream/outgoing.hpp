@@ -14,15 +14,14 @@ namespace llm {
 class LlmRequest;
 
 struct OutgoingRequest {
-    const Endpoint *endpoint = nullptr;      // nullptr: the mock
-    std::string head;                        // request line and headers
-    std::vector<char> made;                  // what of the body was made here; its bytes stay
-                                             // where they are when the object is moved
-    std::vector<std::string_view> body;      // pieces of `made` and of the client's own bytes
-    bool is_head = false;                    // a HEAD request: the answer has no body
+    const Endpoint *endpoint = nullptr;  // nullptr: the mock
+    std::string head;                    // request line and headers
+    std::vector<char> made;              // what of the body was made here; its bytes stay
+                                         // where they are when the object is moved
+    std::vector<std::string_view> body;  // pieces of `made` and of the client's own bytes
+    bool is_head = false;                // a HEAD request: the answer has no body
 };
 
 Status build_request(LlmRequest &request, const Candidate &candidate, OutgoingRequest &out);
-
 
 }  // namespace llm

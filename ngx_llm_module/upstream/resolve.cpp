@@ -41,7 +41,7 @@ bool Addresses::ready(ngx_resolver_t *resolver, AddressWaiter &waiter) {
     if (lookup_ == nullptr) {
         start_lookup(resolver);
     }
-    if (lookup_ == nullptr || !can_wait) {   // answered from the cache, failed, or good enough
+    if (lookup_ == nullptr || !can_wait) {  // answered from the cache, failed, or good enough
         return true;
     }
     waiters_.push_back(&waiter);
@@ -74,7 +74,7 @@ void Addresses::start_lookup(ngx_resolver_t *resolver) {
     ctx->timeout = kLookupTimeout;
     ctx->cancelable = 1;
     lookup_ = ctx;
-    if (ngx_resolve_name(ctx) != NGX_OK) {   // frees ctx by itself
+    if (ngx_resolve_name(ctx) != NGX_OK) {  // frees ctx by itself
         lookup_ = nullptr;
         failure_ = "the name server cannot be asked";
     }
@@ -98,9 +98,9 @@ void Addresses::finish_lookup(ngx_resolver_ctx_t *ctx) {
         expires_ = std::max(ctx->valid, ngx_time() + 1);
     } else {
         failure_ = ngx_resolver_strerror(ctx->state);
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "llm: host \"%s\" could not be resolved: %s%s",
-                      endpoint_.host.c_str(), failure_,
-                      known_.empty() ? "" : ", the old addresses stay in use");
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "llm: host \"%s\" could not be resolved: %s%s", endpoint_.host.c_str(),
+                      failure_, known_.empty() ? "" : ", the old addresses stay in use");
         expires_ = ngx_time() + kRetryAfterFailure;
     }
     ngx_resolve_name_done(ctx);

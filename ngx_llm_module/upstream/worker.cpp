@@ -55,7 +55,9 @@ uint64_t Worker::next_id() {
     return z ^ (z >> 31);
 }
 
-Worker &worker() { return *current; }
+Worker &worker() {
+    return *current;
+}
 
 bool start_worker(const Config &config) {
     current = new Worker(config);

@@ -21,7 +21,7 @@ struct EndpointState {
 
     Addresses addresses;
     IdleConnections idle;
-    ngx_ssl_session_t *session = nullptr;      // the latest that the provider gave
+    ngx_ssl_session_t *session = nullptr;  // the latest that the provider gave
 };
 
 class Worker {
@@ -29,7 +29,7 @@ class Worker {
     explicit Worker(const Config &config);
 
     EndpointState &state(const Endpoint &endpoint) { return *endpoints_[endpoint.index]; }
-    uint64_t next_id();                        // unpredictable, not secret
+    uint64_t next_id();  // unpredictable, not secret
 
     // One document at a time: a Value lives until the next parse.
     Result<json::Value> parse(std::string_view bytes, const json::Limits &limits = {});

@@ -15,13 +15,13 @@ using ir::ErrorClass;
 // One row of error_map.def.
 struct ErrorSpelling {
     ErrorClass error_class;
-    std::string_view name;               // for logs and $llm_error
+    std::string_view name;  // for logs and $llm_error
     uint16_t openai_status;
     std::string_view openai_type;
-    std::string_view openai_code;        // empty: null
+    std::string_view openai_code;  // empty: null
     uint16_t anthropic_status;
     std::string_view anthropic_type;
-    bool elsewhere;                      // another deployment may do better
+    bool elsewhere;  // another deployment may do better
 };
 
 const ErrorSpelling &spelling(ErrorClass error_class);
@@ -29,9 +29,9 @@ const ErrorSpelling &spelling(ErrorClass error_class);
 // An error on its way to the client. The views live as long as the body they were read from.
 struct ApiError {
     ErrorClass error_class = ErrorClass::upstream;
-    uint16_t status = 0;           // what the provider said; 0: the class decides
-    JsonText message;              // at most 4 KiB, credentials removed
-    JsonText code;                 // the provider's own code, where it has one
+    uint16_t status = 0;  // what the provider said; 0: the class decides
+    JsonText message;     // at most 4 KiB, credentials removed
+    JsonText code;        // the provider's own code, where it has one
     JsonText param;
 };
 

@@ -26,17 +26,17 @@ namespace ir {
 
 struct Text {
     JsonText text;
-    RawJson cache;        // the whole cache_control object, where there is one
-    RawJson citations;    // in answers: the citations array of the block
+    RawJson cache;      // the whole cache_control object, where there is one
+    RawJson citations;  // in answers: the citations array of the block
 };
 
 enum class SourceKind : uint8_t { base64, url, file_id, text, blocks };
 
 struct Source {
     SourceKind kind = SourceKind::base64;
-    JsonText mime;        // may be empty: unknown
-    JsonText data;        // base64, address, id or plain text
-    RawJson blocks;       // SourceKind::blocks: raw content array
+    JsonText mime;   // may be empty: unknown
+    JsonText data;   // base64, address, id or plain text
+    RawJson blocks;  // SourceKind::blocks: raw content array
 };
 
 struct Image {
@@ -66,7 +66,7 @@ struct ToolCall {
     JsonText name;
     std::string_view arguments;
     RawJson cache;
-    bool custom = false;      // free text tool: `arguments` is the text
+    bool custom = false;  // free text tool: `arguments` is the text
 };
 
 struct Part;
@@ -83,7 +83,7 @@ struct ToolResult {
 struct Reasoning {
     JsonText text;
     JsonText signature;
-    JsonText redacted;        // redacted_thinking: only this is set
+    JsonText redacted;  // redacted_thinking: only this is set
     bool is_redacted = false;
     DialectId origin = DialectId::openai;
 };
@@ -100,8 +100,7 @@ struct Opaque {
 };
 
 struct Part {
-    std::variant<Text, Image, Document, Audio, ToolCall, ToolResult, Reasoning, Refusal, Opaque>
-        is;
+    std::variant<Text, Image, Document, Audio, ToolCall, ToolResult, Reasoning, Refusal, Opaque> is;
 };
 
 enum class Role : uint8_t { user, assistant, system };
@@ -121,19 +120,19 @@ struct Tool {
     ToolKind kind = ToolKind::function;
     JsonText name;
     JsonText description;
-    RawJson schema;               // absent: a tool without parameters
+    RawJson schema;  // absent: a tool without parameters
     std::optional<bool> strict;
     RawJson cache;
     DialectId dialect = DialectId::openai;
-    RawJson raw;                  // the whole tool as it came
+    RawJson raw;  // the whole tool as it came
 };
 
 enum class ToolChoiceKind : uint8_t { unset, automatic, none, required, named, allowed };
 
 struct ToolChoice {
     ToolChoiceKind kind = ToolChoiceKind::unset;
-    JsonText name;                       // named
-    std::vector<JsonText> allowed;       // allowed
+    JsonText name;                  // named
+    std::vector<JsonText> allowed;  // allowed
     bool allowed_required = false;
 };
 
@@ -144,9 +143,9 @@ enum class ThinkingKind : uint8_t { unset, off, effort, budget, adaptive };
 // budgets are not inverses of one another).
 struct Thinking {
     ThinkingKind kind = ThinkingKind::unset;
-    std::optional<Effort> effort;        // with `effort` always, with `adaptive` and others perhaps
+    std::optional<Effort> effort;  // with `effort` always, with `adaptive` and others perhaps
     int64_t budget = 0;
-    JsonText display;                    // summarized, omitted; empty: not said
+    JsonText display;  // summarized, omitted; empty: not said
 };
 
 enum class OutputKind : uint8_t { text, json_object, json_schema };
@@ -166,8 +165,8 @@ struct Extra {
 };
 
 struct Request {
-    DialectId dialect = DialectId::openai;     // of the client
-    JsonText model;                            // as asked for
+    DialectId dialect = DialectId::openai;  // of the client
+    JsonText model;                         // as asked for
     std::vector<Text> system;
     std::vector<Turn> turns;
     std::vector<Tool> tools;
@@ -192,25 +191,34 @@ struct Request {
     OutputFormat output;
     JsonText verbosity;
     JsonText service_tier;
-    JsonText user;                             // end user id
+    JsonText user;  // end user id
     RawJson metadata;
-    RawJson cache;                             // top-level cache_control
+    RawJson cache;  // top-level cache_control
 
     bool stream = false;
-    bool usage_wanted = false;                 // the client asked for usage in the stream
-    bool legacy_functions = false;             // chat: `functions` instead of `tools`
+    bool usage_wanted = false;      // the client asked for usage in the stream
+    bool legacy_functions = false;  // chat: `functions` instead of `tools`
     std::vector<Extra> extra;
 };
 
 // --- answer ---------------------------------------------------------------------------------
 
 enum class Finish : uint8_t {
-    stop, stop_sequence, length, context_length, tool_calls, content_filter, refusal, pause,
-    malformed, error, other,
+    stop,
+    stop_sequence,
+    length,
+    context_length,
+    tool_calls,
+    content_filter,
+    refusal,
+    pause,
+    malformed,
+    error,
+    other,
 };
 
 struct Choice {
-    std::vector<Part> parts;                   // reasoning, text, tool calls, ... in order
+    std::vector<Part> parts;  // reasoning, text, tool calls, ... in order
     Finish finish = Finish::stop;
     JsonText native_finish;
     JsonText stop_sequence;
@@ -220,8 +228,8 @@ struct Choice {
 struct Response {
     JsonText id;
     JsonText model;
-    int64_t created = 0;                       // 0: unknown
-    std::vector<Choice> choices;               // at least one
+    int64_t created = 0;          // 0: unknown
+    std::vector<Choice> choices;  // at least one
     Usage usage;
 };
 
@@ -230,25 +238,38 @@ struct Response {
 enum class BlockKind : uint8_t { text, reasoning, tool, refusal, opaque };
 
 enum class EventKind : uint8_t {
-    start,        // id, model, created; usage as far as known. Once, first
-    open,         // block, block_kind; tool: id and name
-    delta,        // block, text: a fragment (for a tool: of the argument JSON, escaped)
-    signature,    // block (reasoning), text
-    redacted,     // block (reasoning), text: the block is opened, carries this alone, is closed
-    cite,         // block (text), raw: one citation of `origin`
-    close,        // block
-    logprobs,     // raw: chat logprobs object of this choice
-    usage,        // absolute; a later one replaces an earlier one
-    finish,       // once for each choice: finish, native, stop_sequence
-    end,          // once, last: the answer is complete
-    error,        // terminal instead of finish and end
-    ping,         // the provider is alive
+    start,      // id, model, created; usage as far as known. Once, first
+    open,       // block, block_kind; tool: id and name
+    delta,      // block, text: a fragment (for a tool: of the argument JSON, escaped)
+    signature,  // block (reasoning), text
+    redacted,   // block (reasoning), text: the block is opened, carries this alone, is closed
+    cite,       // block (text), raw: one citation of `origin`
+    close,      // block
+    logprobs,   // raw: chat logprobs object of this choice
+    usage,      // absolute; a later one replaces an earlier one
+    finish,     // once for each choice: finish, native, stop_sequence
+    end,        // once, last: the answer is complete
+    error,      // terminal instead of finish and end
+    ping,       // the provider is alive
 };
 
 enum class ErrorClass : uint8_t {
-    invalid_request, unsupported, context_length, content_policy, authentication, billing,
-    permission, not_found, too_large, rate_limit, timeout, overloaded, upstream,
-    upstream_protocol, stream_truncated, cancelled,
+    invalid_request,
+    unsupported,
+    context_length,
+    content_policy,
+    authentication,
+    billing,
+    permission,
+    not_found,
+    too_large,
+    rate_limit,
+    timeout,
+    overloaded,
+    upstream,
+    upstream_protocol,
+    stream_truncated,
+    cancelled,
 };
 
 struct StreamEvent {
@@ -257,14 +278,14 @@ struct StreamEvent {
     Finish finish = Finish::stop;
     ErrorClass error_class = ErrorClass::upstream;
     uint32_t choice = 0;
-    uint32_t block = 0;           // numbered from 0 in order of opening, over all choices
-    JsonText text;                // delta, signature, redacted; error: the provider's message
-    JsonText id;                  // start: of the answer; open: of the call
-    JsonText name;                // start: the model; open: the tool; error: the provider's code
+    uint32_t block = 0;  // numbered from 0 in order of opening, over all choices
+    JsonText text;       // delta, signature, redacted; error: the provider's message
+    JsonText id;         // start: of the answer; open: of the call
+    JsonText name;       // start: the model; open: the tool; error: the provider's code
     JsonText stop_sequence;
-    JsonText native;              // finish: as the provider called it
-    RawJson raw;                  // cite, logprobs, open of an opaque block
-    DialectId origin = DialectId::anthropic;   // signature, redacted, cite: whose it is
+    JsonText native;                          // finish: as the provider called it
+    RawJson raw;                              // cite, logprobs, open of an opaque block
+    DialectId origin = DialectId::anthropic;  // signature, redacted, cite: whose it is
     int64_t created = 0;
     const Usage *usage = nullptr;
 };

@@ -12,22 +12,22 @@ namespace llm {
 
 enum class Errc : uint8_t {
     // the caller's mistake
-    invalid_json,         // not JSON, or JSON that no provider would take
-    invalid_request,      // JSON, but not a request of the dialect
-    unsupported,          // the target cannot express this; `param` names it
-    too_large,            // over one of our own limits
+    invalid_json,     // not JSON, or JSON that no provider would take
+    invalid_request,  // JSON, but not a request of the dialect
+    unsupported,      // the target cannot express this; `param` names it
+    too_large,        // over one of our own limits
     // the provider's mistake
-    upstream_protocol,    // an answer or event that cannot be understood
-    stream_truncated,     // the stream ended before its terminal event
+    upstream_protocol,  // an answer or event that cannot be understood
+    stream_truncated,   // the stream ended before its terminal event
     // ours
     internal,
 };
 
 struct Error {
     Errc code = Errc::internal;
-    std::string_view what;    // static text
-    std::string_view param;   // the member at fault; static text or a view into the request body
-    uint32_t offset = 0;      // byte offset in the input, where that is known
+    std::string_view what;   // static text
+    std::string_view param;  // the member at fault; static text or a view into the request body
+    uint32_t offset = 0;     // byte offset in the input, where that is known
 };
 
 template <class T>

@@ -9,15 +9,15 @@ namespace llm {
 struct Usage {
     int64_t input = 0;
     int64_t cache_read = 0;
-    int64_t cache_write = 0;      // all of it; the two below are parts of it where known
+    int64_t cache_write = 0;  // all of it; the two below are parts of it where known
     int64_t cache_write_5m = 0;
     int64_t cache_write_1h = 0;
     int64_t output = 0;
     int64_t reasoning = 0;
     int64_t audio_in = 0;
     int64_t audio_out = 0;
-    bool known = false;           // the provider said something
-    bool estimated = false;       // the numbers are ours
+    bool known = false;      // the provider said something
+    bool estimated = false;  // the numbers are ours
 
     int64_t total() const { return input + output; }
 

@@ -319,7 +319,7 @@ class MessagesEncoder final : public Encoder {
     void put_on_wire(uint32_t block, JsonText id, JsonText name, RawJson raw, ByteBuffer &out) {
         stop_current(out);
         Slot &slot = slots_[block];
-        Arena arena(64);      // empty unless an id has to be rewritten
+        Arena arena(64);  // empty unless an id has to be rewritten
         json::Writer writer = begin_frame("content_block_start", out);
         writer.key("index").number(next_index_).key("content_block");
         switch (slot.kind) {

@@ -1,8 +1,7 @@
 // ir::Request -> the body of POST /messages. Members are written in one fixed order, prompt parts
 // in the order in which the API caches them (tools, system, messages), so that equal histories give
 // equal bytes. What cannot be said is left out and named when it is a hint, and refused when it
-// would change the answer (unless the target drops parameters). splice_request() is the other way:
-// the client's own bytes with another model.
+// would change the answer (unless the target drops parameters).
 #include <algorithm>
 #include <charconv>
 
@@ -497,25 +496,6 @@ class Renderer {
 Status render_request(const ir::Request &request, const Target &target, Arena &arena,
                       json::Writer &writer, Notes &notes) {
     return Renderer(request, target, arena, writer, notes).render();
-}
-
-Status splice_request(json::Value root, const Envelope &, const Target &target,
-                      std::vector<Edit> &edits) {
-    json::Value model = root.find("model");
-    if (!model.is_string()) {
-        return invalid("must be a string", "model");
-    }
-    if (model.equals(target.model)) {
-        return {};
-    }
-    ByteBuffer name;
-    json::Writer(name).plain(target.model);
-    Edit edit;
-    edit.begin = model.offset();
-    edit.end = model.offset() + static_cast<uint32_t>(model.raw().bytes.size());
-    edit.text = name.view();
-    edits.push_back(std::move(edit));
-    return {};
 }
 
 }  // namespace llm::anthropic

@@ -29,46 +29,46 @@ namespace llm {
 struct Envelope {
     JsonText model;
     bool stream = false;
-    bool usage_wanted = false;      // chat: stream_options.include_usage
-    bool is_structured = false;     // response_format / output_config.format in play
+    bool usage_wanted = false;   // chat: stream_options.include_usage
+    bool is_structured = false;  // response_format / output_config.format in play
     bool has_tools = false;
-    int64_t max_tokens = 0;         // 0: not said
+    int64_t max_tokens = 0;  // 0: not said
 };
 
 // Properties of the model behind a deployment that change how a request is written; from
 // provider/model_traits (patterns on the name) and the provider's quirks.
 struct ModelTraits {
-    bool max_completion_tokens = false;   // chat: that name instead of max_tokens
-    bool is_reasoning = false;            // chat: o-series, gpt-5: developer role
+    bool max_completion_tokens = false;  // chat: that name instead of max_tokens
+    bool is_reasoning = false;           // chat: o-series, gpt-5: developer role
     bool developer_role = false;
-    bool strict_members = true;           // refuses members it does not know
+    bool strict_members = true;  // refuses members it does not know
     bool no_stream_options = false;
-    bool wants_reasoning_content = false; // chat: history needs reasoning_content
-    bool thinking = false;                // messages: knows `thinking` at all
-    bool adaptive_thinking = false;       // messages: thinking{adaptive} + output_config.effort
+    bool wants_reasoning_content = false;  // chat: history needs reasoning_content
+    bool thinking = false;                 // messages: knows `thinking` at all
+    bool adaptive_thinking = false;        // messages: thinking{adaptive} + output_config.effort
     bool effort_xhigh = false;
-    bool rejects_sampling = false;        // messages: no temperature, top_p, top_k
+    bool rejects_sampling = false;  // messages: no temperature, top_p, top_k
     bool temperature_xor_top_p = false;
-    bool structured_output = false;       // messages: output_config.format
-    bool prefill = true;                  // a trailing assistant turn is continued
-    bool system_in_messages = false;      // messages: role system among the turns
-    int64_t max_output = 4096;            // for max_tokens, where the target requires it
+    bool structured_output = false;   // messages: output_config.format
+    bool prefill = true;              // a trailing assistant turn is continued
+    bool system_in_messages = false;  // messages: role system among the turns
+    int64_t max_output = 4096;        // for max_tokens, where the target requires it
 };
 
 // The side that a request is rendered for.
 struct Target {
-    std::string_view model;          // the provider's own name
+    std::string_view model;  // the provider's own name
     ModelTraits traits;
-    bool drop_params = false;        // on: what cannot be said is left out and named
+    bool drop_params = false;  // on: what cannot be said is left out and named
 };
 
 // Parameters left out of a translated request, for x-llm-dropped-params. Hints (user, metadata,
 // cache keys ...) are always droppable; what changes the answer's meaning only with drop_params,
 // otherwise render_request fails with Errc::unsupported naming it.
 struct Notes {
-    std::vector<std::string_view> dropped;     // plain names, no duplicates
-    std::vector<Renamed> renamed;              // tools under another name; see ClientView
-    bool json_tool = false;                    // structured output by a forced tool; see ClientView
+    std::vector<std::string_view> dropped;  // plain names, no duplicates
+    std::vector<Renamed> renamed;           // tools under another name; see ClientView
+    bool json_tool = false;                 // structured output by a forced tool; see ClientView
 
     void drop(std::string_view name) {
         for (std::string_view known : dropped) {
@@ -97,14 +97,14 @@ struct IdSource {
 
 // The client's side of an answer.
 struct ClientView {
-    bool usage_wanted = false;       // chat stream: send the usage chunk
-    bool show_reasoning = true;      // messages: only when the request enabled thinking
+    bool usage_wanted = false;   // chat stream: send the usage chunk
+    bool show_reasoning = true;  // messages: only when the request enabled thinking
     bool legacy_functions = false;
-    int64_t now = 0;                 // seconds, for `created` when the provider gave none
+    int64_t now = 0;  // seconds, for `created` when the provider gave none
     IdSource *ids = nullptr;
-    std::string_view model;          // shown when the provider named none
-    uint64_t request_bytes = 0;      // for an estimate of input tokens
-    const std::vector<Renamed> *renamed = nullptr;   // from Notes of the request
+    std::string_view model;                         // shown when the provider named none
+    uint64_t request_bytes = 0;                     // for an estimate of input tokens
+    const std::vector<Renamed> *renamed = nullptr;  // from Notes of the request
     // From Notes: the call of the tool kJsonTool is the text of the answer, its arguments are that
     // text, and it does not count as a tool call for the finish reason.
     bool json_tool = false;
@@ -121,8 +121,8 @@ class Decoder {
     virtual void feed(std::string_view bytes, ir::EventSink &sink) = 0;
     // End of input: emits what is due (finish, end) or error stream_truncated.
     virtual void finish(ir::EventSink &sink) = 0;
-    virtual bool ended() const = 0;            // `end` or `error` was emitted
-    virtual size_t memory() const = 0;         // bytes held, for the bound
+    virtual bool ended() const = 0;     // `end` or `error` was emitted
+    virtual size_t memory() const = 0;  // bytes held, for the bound
 };
 
 class Encoder {
@@ -137,12 +137,12 @@ class Encoder {
 
 // What an observer saw in one frame of a pass-through stream.
 struct Observation {
-    bool is_content = false;       // first content: the commit point (text, tool, reasoning)
-    bool is_end = false;           // terminal frame ([DONE], message_stop)
-    bool is_finish = false;        // finish_reason / message_delta stop_reason seen
-    bool is_error = false;         // an error frame; `error` says which
-    bool has_usage = false;        // `usage` was updated
-    bool hide = false;             // the client did not ask for this frame (our usage chunk)
+    bool is_content = false;  // first content: the commit point (text, tool, reasoning)
+    bool is_end = false;      // terminal frame ([DONE], message_stop)
+    bool is_finish = false;   // finish_reason / message_delta stop_reason seen
+    bool is_error = false;    // an error frame; `error` says which
+    bool has_usage = false;   // `usage` was updated
+    bool hide = false;        // the client did not ask for this frame (our usage chunk)
 };
 
 // Reads a pass-through stream frame by frame, cheaply: only what the ledger and the commit point
@@ -152,8 +152,8 @@ class Observer {
     virtual ~Observer() = default;
     virtual Observation on_frame(const wire::SseEvent &frame) = 0;
     virtual const Usage &usage() const = 0;
-    virtual const ApiError &error() const = 0;       // valid until the next frame
-    virtual std::string_view model() const = 0;      // as the provider named it; owned
+    virtual const ApiError &error() const = 0;   // valid until the next frame
+    virtual std::string_view model() const = 0;  // as the provider named it; owned
     virtual std::string_view finish_reason() const = 0;
     // End of input: true when the stream is complete (terminal frame seen, or all that the
     // dialect demands of a clean end). `tail` gets what a client must still see (a missing
@@ -162,14 +162,14 @@ class Observer {
 };
 
 struct ObserverOptions {
-    bool hide_usage = false;       // drop the usage chunk that we asked for ourselves
+    bool hide_usage = false;  // drop the usage chunk that we asked for ourselves
 };
 
 // One dialect: a table of functions.
 struct Dialect {
     DialectId id;
-    std::string_view name;            // `dialect` directive and $llm_dialect
-    std::string_view chat_path;       // below base_url: /chat/completions, /messages
+    std::string_view name;       // `dialect` directive and $llm_dialect
+    std::string_view chat_path;  // below base_url: /chat/completions, /messages
 
     Result<Envelope> (*read_envelope)(json::Value root);
     Status (*parse_request)(json::Value root, Arena &arena, ir::Request &request);

@@ -10,8 +10,8 @@
 namespace llm {
 
 struct DataUrl {
-    JsonText mime;      // lower case, image/jpg corrected; may be empty
-    JsonText data;      // base64 in the standard alphabet with padding, no white space
+    JsonText mime;  // lower case, image/jpg corrected; may be empty
+    JsonText data;  // base64 in the standard alphabet with padding, no white space
 };
 
 // Strict `data:` mime (;param)* ;base64, data. Nothing when it is not one.

@@ -27,7 +27,7 @@ enum class Kind : uint8_t { absent, null, boolean, number, string, array, object
 
 struct Limits {
     uint32_t max_depth = 512;
-    uint32_t max_nodes = 8u << 20;   // values and member names; each costs 20 bytes
+    uint32_t max_nodes = 8u << 20;  // values and member names; each costs 20 bytes
     // Unpaired surrogates: refused in requests; passed on in answers, where an escape pair may
     // be cut in half between two events.
     bool allow_lone_surrogates = false;
@@ -38,10 +38,10 @@ struct Limits {
 // One value, or one member name, of the document. Children follow their parent at once; `next`
 // is the index of the node behind the whole value. Members are (name, value) pairs of nodes.
 struct Node {
-    uint32_t begin;   // first byte of the raw value (a string's opening quote)
-    uint32_t end;     // one past its last byte
+    uint32_t begin;  // first byte of the raw value (a string's opening quote)
+    uint32_t end;    // one past its last byte
     uint32_t next;
-    uint32_t count;   // elements of an array, members of an object
+    uint32_t count;  // elements of an array, members of an object
     Kind kind;
 };
 
@@ -55,7 +55,7 @@ class Value {
     Kind kind() const { return node_ == nullptr ? Kind::absent : node_->kind; }
     bool absent() const { return kind() == Kind::absent; }
     bool is_null() const { return kind() == Kind::null; }
-    bool is_unset() const { return kind() <= Kind::null; }   // absent or null
+    bool is_unset() const { return kind() <= Kind::null; }  // absent or null
     bool is_string() const { return kind() == Kind::string; }
     bool is_number() const { return kind() == Kind::number; }
     bool is_bool() const { return kind() == Kind::boolean; }
@@ -69,15 +69,15 @@ class Value {
     bool equals(std::string_view plain) const { return is_string() && json::equals(text(), plain); }
     bool is_true() const;
     std::optional<bool> as_bool() const;
-    std::optional<int64_t> as_int() const;       // whole numbers only; "1e3" and "3.0" count
+    std::optional<int64_t> as_int() const;  // whole numbers only; "1e3" and "3.0" count
     std::optional<double> as_double() const;
 
-    uint32_t size() const;                       // elements or members
-    uint32_t offset() const;                     // of the value in the document
-    Value find(std::string_view key) const;      // the last member of that name
+    uint32_t size() const;                   // elements or members
+    uint32_t offset() const;                 // of the value in the document
+    Value find(std::string_view key) const;  // the last member of that name
     Value operator[](std::string_view key) const { return find(key); }
-    Items items() const;                         // empty for everything but an array
-    Members members() const;                     // empty for everything but an object
+    Items items() const;      // empty for everything but an array
+    Members members() const;  // empty for everything but an object
 
   private:
     friend class Reader;

@@ -24,7 +24,7 @@ struct JsonText {
 struct RawJson {
     std::string_view bytes;
 
-    bool empty() const { return bytes.empty(); }   // the member was absent
+    bool empty() const { return bytes.empty(); }  // the member was absent
 };
 
 namespace json {

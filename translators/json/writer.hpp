@@ -38,14 +38,14 @@ class Writer {
   public:
     explicit Writer(ByteBuffer &out) : out_(out) {}
 
-    Writer &object();                          // {
-    Writer &array();                           // [
-    Writer &end();                             // the matching bracket
-    Writer &key(std::string_view plain);       // ASCII name that needs no escaping
+    Writer &object();                     // {
+    Writer &array();                      // [
+    Writer &end();                        // the matching bracket
+    Writer &key(std::string_view plain);  // ASCII name that needs no escaping
     Writer &key(JsonText name);
-    Writer &text(JsonText text);               // "..." from escaped bytes
-    Writer &plain(std::string_view utf8);      // "..." with escaping
-    Writer &raw(RawJson value);                // one whole value, trusted to be valid
+    Writer &text(JsonText text);           // "..." from escaped bytes
+    Writer &plain(std::string_view utf8);  // "..." with escaping
+    Writer &raw(RawJson value);            // one whole value, trusted to be valid
     Writer &number(int64_t value);
     Writer &boolean(bool value);
     Writer &null();
@@ -62,7 +62,7 @@ class Writer {
     void before_value();
 
     ByteBuffer &out_;
-    uint64_t open_objects_ = 0;    // one bit a level, 1 = object; deeper levels are raw slices
+    uint64_t open_objects_ = 0;  // one bit a level, 1 = object; deeper levels are raw slices
     uint64_t has_elements_ = 0;
     uint8_t depth_ = 0;
     bool after_key_ = false;

@@ -7,7 +7,9 @@ namespace {
 
 constexpr uint32_t kMaxOverhead = 16 * 1024;
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? char(c + 32) : c; }
+char lower(char c) {
+    return c >= 'A' && c <= 'Z' ? char(c + 32) : c;
+}
 
 std::string_view trim(std::string_view text) {
     while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) {
@@ -41,7 +43,9 @@ bool parse_length(std::string_view text, uint64_t &length) {
     return true;
 }
 
-Error protocol(std::string_view what) { return Error{Errc::upstream_protocol, what, {}, 0}; }
+Error protocol(std::string_view what) {
+    return Error{Errc::upstream_protocol, what, {}, 0};
+}
 
 }  // namespace
 
@@ -70,7 +74,8 @@ Result<size_t> HttpHead::feed(std::string_view bytes) {
     size_t from = before < 3 ? 0 : before - 3;
     size_t room = max_head_ - before;
     bytes_.append(bytes.substr(0, room));
-    for (size_t at = bytes_.find('\n', from); at != std::string::npos; at = bytes_.find('\n', at + 1)) {
+    for (size_t at = bytes_.find('\n', from); at != std::string::npos;
+         at = bytes_.find('\n', at + 1)) {
         size_t end = 0;
         if (bytes_.compare(at + 1, 1, "\n") == 0) {
             end = at + 2;
@@ -200,69 +205,69 @@ Result<std::string_view> HttpBody::next(std::string_view &input) {
         char c = input.front();
         input.remove_prefix(1);
         switch (state_) {
-        case State::chunk_size:
-            if (int digit = hex_digit(c); digit >= 0) {
-                if (++digits_ > 15) {
-                    return protocol("a chunk of the provider is too large");
+            case State::chunk_size:
+                if (int digit = hex_digit(c); digit >= 0) {
+                    if (++digits_ > 15) {
+                        return protocol("a chunk of the provider is too large");
+                    }
+                    left_ = left_ * 16 + uint64_t(digit);
+                } else if (digits_ == 0) {
+                    return protocol("a chunk of the provider is malformed");
+                } else if (c == '\r') {
+                    state_ = State::chunk_size_lf;
+                } else if (c == ';' || c == ' ' || c == '\t') {
+                    state_ = State::chunk_extension;
+                } else {
+                    return protocol("a chunk of the provider is malformed");
                 }
-                left_ = left_ * 16 + uint64_t(digit);
-            } else if (digits_ == 0) {
-                return protocol("a chunk of the provider is malformed");
-            } else if (c == '\r') {
-                state_ = State::chunk_size_lf;
-            } else if (c == ';' || c == ' ' || c == '\t') {
-                state_ = State::chunk_extension;
-            } else {
-                return protocol("a chunk of the provider is malformed");
-            }
-            break;
-        case State::chunk_extension:
-            if (c == '\r') {
-                state_ = State::chunk_size_lf;
-            } else if (++overhead_ > kMaxOverhead) {
-                return protocol("chunk extensions of the provider are too large");
-            }
-            break;
-        case State::chunk_size_lf:
-            if (c != '\n') {
-                return protocol("a chunk of the provider is malformed");
-            }
-            digits_ = 0;
-            state_ = left_ == 0 ? State::trailer_start : State::chunk_data;
-            break;
-        case State::chunk_end_cr:
-            if (c != '\r') {
-                return protocol("a chunk of the provider is malformed");
-            }
-            state_ = State::chunk_end_lf;
-            break;
-        case State::chunk_end_lf:
-            if (c != '\n') {
-                return protocol("a chunk of the provider is malformed");
-            }
-            state_ = State::chunk_size;
-            break;
-        case State::trailer_start:
-            state_ = c == '\r' ? State::trailer_lf : State::trailer_line;
-            break;
-        case State::trailer_line:
-            if (c == '\n') {
-                state_ = State::trailer_start;
-            } else if (++overhead_ > kMaxOverhead) {
-                return protocol("trailers of the provider are too large");
-            }
-            break;
-        case State::trailer_lf:
-            if (c != '\n') {
-                return protocol("a trailer of the provider is malformed");
-            }
-            state_ = State::done;
-            break;
-        case State::length:
-        case State::until_close:
-        case State::chunk_data:
-        case State::done:
-            break;
+                break;
+            case State::chunk_extension:
+                if (c == '\r') {
+                    state_ = State::chunk_size_lf;
+                } else if (++overhead_ > kMaxOverhead) {
+                    return protocol("chunk extensions of the provider are too large");
+                }
+                break;
+            case State::chunk_size_lf:
+                if (c != '\n') {
+                    return protocol("a chunk of the provider is malformed");
+                }
+                digits_ = 0;
+                state_ = left_ == 0 ? State::trailer_start : State::chunk_data;
+                break;
+            case State::chunk_end_cr:
+                if (c != '\r') {
+                    return protocol("a chunk of the provider is malformed");
+                }
+                state_ = State::chunk_end_lf;
+                break;
+            case State::chunk_end_lf:
+                if (c != '\n') {
+                    return protocol("a chunk of the provider is malformed");
+                }
+                state_ = State::chunk_size;
+                break;
+            case State::trailer_start:
+                state_ = c == '\r' ? State::trailer_lf : State::trailer_line;
+                break;
+            case State::trailer_line:
+                if (c == '\n') {
+                    state_ = State::trailer_start;
+                } else if (++overhead_ > kMaxOverhead) {
+                    return protocol("trailers of the provider are too large");
+                }
+                break;
+            case State::trailer_lf:
+                if (c != '\n') {
+                    return protocol("a trailer of the provider is malformed");
+                }
+                state_ = State::done;
+                break;
+            case State::length:
+            case State::until_close:
+            case State::chunk_data:
+            case State::done:
+                break;
         }
     }
     return std::string_view();

@@ -12,11 +12,11 @@
 namespace llm::wire {
 
 struct HttpHeader {
-    std::string_view name;      // as sent; compare with same_name
-    std::string_view value;     // trimmed
+    std::string_view name;   // as sent; compare with same_name
+    std::string_view value;  // trimmed
 };
 
-bool same_name(std::string_view a, std::string_view b);    // ASCII, ignoring case
+bool same_name(std::string_view a, std::string_view b);  // ASCII, ignoring case
 
 // Collects the status line and the headers of one answer. Limited by max_head.
 class HttpHead {
@@ -32,7 +32,7 @@ class HttpHead {
     uint16_t status() const { return status_; }
     bool is_http10() const { return is_http10_; }
     const std::vector<HttpHeader> &headers() const { return headers_; }
-    std::string_view find(std::string_view name) const;     // first of that name, or empty
+    std::string_view find(std::string_view name) const;  // first of that name, or empty
 
   private:
     Status parse();
@@ -61,14 +61,24 @@ class HttpBody {
 
   private:
     enum class State : uint8_t {
-        length, until_close, chunk_size, chunk_extension, chunk_size_lf, chunk_data, chunk_end_cr,
-        chunk_end_lf, trailer_start, trailer_line, trailer_lf, done,
+        length,
+        until_close,
+        chunk_size,
+        chunk_extension,
+        chunk_size_lf,
+        chunk_data,
+        chunk_end_cr,
+        chunk_end_lf,
+        trailer_start,
+        trailer_line,
+        trailer_lf,
+        done,
     };
 
     State state_ = State::done;
-    uint64_t left_ = 0;            // of the length, or of the current chunk
-    uint32_t digits_ = 0;          // of the chunk size read so far
-    uint32_t overhead_ = 0;        // bytes of extensions and trailers, limited
+    uint64_t left_ = 0;      // of the length, or of the current chunk
+    uint32_t digits_ = 0;    // of the chunk size read so far
+    uint32_t overhead_ = 0;  // bytes of extensions and trailers, limited
 };
 
 }  // namespace llm::wire

@@ -20,15 +20,15 @@
 namespace llm::wire {
 
 struct SseEvent {
-    std::string_view name;    // empty when there was no `event:` line
-    std::string_view data;    // joined with \n; readable json::kPadding past its end
-    std::string_view raw;     // the event's own bytes, its blank line included
-    bool has_data = false;    // false: only comments (a keep-alive) or nothing
+    std::string_view name;  // empty when there was no `event:` line
+    std::string_view data;  // joined with \n; readable json::kPadding past its end
+    std::string_view raw;   // the event's own bytes, its blank line included
+    bool has_data = false;  // false: only comments (a keep-alive) or nothing
 };
 
 class SseHandler {
   public:
-    virtual Status on_sse(const SseEvent &event) = 0;   // an error stops the feed
+    virtual Status on_sse(const SseEvent &event) = 0;  // an error stops the feed
 
   protected:
     ~SseHandler() = default;
@@ -51,11 +51,11 @@ class SseSplitter {
     Status dispatch_pending(SseHandler &handler);
     Status dispatch(std::string_view raw, SseHandler &handler);
 
-    std::string pending_;      // bytes of the unfinished event
-    size_t scanned_ = 0;       // how much of pending_ was searched for its end
-    std::string joined_;       // several data lines as one
+    std::string pending_;  // bytes of the unfinished event
+    size_t scanned_ = 0;   // how much of pending_ was searched for its end
+    std::string joined_;   // several data lines as one
     size_t max_event_;
-    bool at_start_ = true;     // a byte order mark may follow
+    bool at_start_ = true;  // a byte order mark may follow
 };
 
 }  // namespace llm::wire
