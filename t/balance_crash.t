@@ -138,7 +138,6 @@ subtest 'a client does not notice another worker\'s death' => sub {
 # SIGTERM to all of nginx, in the middle of streams: no crash, the provider is left at once.
 my %by_worker = open_streams(20);
 $t->wait_for(sub { $t->worker_pids == 2 }, 5, 'both workers');
-my $pid = $t->{pid};
 $t->signal('TERM');
 ok($t->wait_for(sub { !grep { LLM::Port::alive($_) } keys %by_worker }, 5, 'the workers\' end'),
     'TERM ends the workers');
