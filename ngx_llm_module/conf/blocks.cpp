@@ -6,6 +6,7 @@
 #include "ngx_llm_module/base/guard.hpp"
 #include "ngx_llm_module/conf/value.hpp"
 #include "translators/json/reader.hpp"
+#include "translators/wire/http1.hpp"
 
 namespace llm {
 namespace {
@@ -180,12 +181,23 @@ bool read_header(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Provider &provider
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "llm: invalid header name \"%V\"", &args[0]);
         return false;
     }
+    // These frame the request.
+    for (std::string_view own : {"content-length", "transfer-encoding", "connection"}) {
+        if (wire::same_name(view(args[0]), own)) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "llm: header \"%V\" cannot be set", &args[0]);
+            return false;
+        }
+    }
     ProviderHeader &header = provider.headers.emplace_back();
     header.name = view(args[0]);
     return read_secret(cf, args[1], header.value);
 }
 
 bool read_param(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Provider &provider) {
+    if (has_bad_character(view(args[0]), false)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "llm: invalid param name \"%V\"", &args[0]);
+        return false;
+    }
     json::Reader reader;
     if (!reader.parse_unpadded(view(args[1]))) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,

@@ -105,6 +105,10 @@ bool Downstream::write(ByteBuffer &out, bool is_last) {
     link_ = {&buf_, nullptr};
     last_write_ = ngx_current_msec;
 
+    if (is_last) {
+        // Whoever has read the whole answer finds nothing in flight any more.
+        request_.lease.release();
+    }
     ngx_http_request_t *r = request_.r;
     ngx_int_t rc = ngx_http_output_filter(r, &link_);
     if (is_last || rc == NGX_ERROR) {
@@ -212,6 +216,7 @@ void Downstream::send_whole(ngx_uint_t status, std::string_view content_type, By
     add_answer_headers(request_);
     has_begun_ = true;
     request_.has_replied = true;
+    request_.lease.release();
     ngx_int_t rc = ngx_http_send_header(r);
     if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
         finish_request(request_, rc);

@@ -173,7 +173,7 @@ class PassRelay final : public Relay, private wire::SseHandler {
         has_content_ = has_content_ || seen.is_content;
         if (!seen.hide) {
             out_.append(event.raw);
-            if (is_at_end_) {
+            if (is_at_end_ && !event.raw.ends_with("\r\r")) {
                 out_.append("\n\n");
             }
         }

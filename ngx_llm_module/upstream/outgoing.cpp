@@ -3,6 +3,8 @@
 // ever looked at here, so nothing of them can travel on.
 #include "ngx_llm_module/upstream/outgoing.hpp"
 
+#include <optional>
+
 #include "ngx_llm_module/request/headers.hpp"
 #include "ngx_llm_module/request/llm_request.hpp"
 #include "ngx_llm_module/upstream/worker.hpp"
@@ -12,9 +14,19 @@ namespace llm {
 namespace {
 
 // The client's headers that go on to a provider of its own dialect.
-constexpr std::string_view kForwarded[] = {
-    "anthropic-version", "anthropic-beta", "openai-beta",
-    "idempotency-key",   "traceparent",    "tracestate",
+// Those with a dialect go to providers of that dialect only.
+struct Forwarded {
+    std::string_view name;
+    std::optional<DialectId> only;
+};
+
+constexpr Forwarded kForwarded[] = {
+    {"anthropic-version", DialectId::anthropic},
+    {"anthropic-beta", DialectId::anthropic},
+    {"openai-beta", DialectId::openai},
+    {"idempotency-key", {}},
+    {"traceparent", {}},
+    {"tracestate", {}},
 };
 
 void add_line(std::string &head, std::string_view name, std::string_view value) {
@@ -80,37 +92,40 @@ void build_head(LlmRequest &request, const Provider &provider, const Endpoint &e
                 std::string &head) {
     head.reserve(512);
     head.append(method).append(" ").append(endpoint.path).append(path).append(" HTTP/1.1\r\n");
-    add_line(head, "host", endpoint.host_header);
-    if (request.is_raw) {
-        for (std::string_view name : {"content-type", "content-encoding"}) {
-            std::string_view value = client_header(request.r, name);
-            if (!value.empty()) {
-                add_line(head, name, value);
-            }
-        }
-        std::string_view accept = client_header(request.r, "accept");
-        add_line(head, "accept", accept.empty() ? "*/*" : accept);
-    } else {
-        add_line(head, "content-type", "application/json");
-        add_line(head, "accept", request.is_stream() ? "text/event-stream" : "application/json");
-    }
-    add_line(head, "accept-encoding", "identity");
-    add_line(head, "user-agent", "ngx_http_llm_module");
-    if (body_size > 0 || method != "GET") {
-        head.append("content-length: ").append(std::to_string(body_size)).append("\r\n");
-    }
+    // What the operator set comes first, and nothing of ours beside it.
     for (const ProviderHeader &header : provider.headers) {
         std::string_view value = header.value.get(request.r);
         if (!value.empty()) {
             add_line(head, header.name, value);
         }
     }
+    auto add_own = [&head](std::string_view name, std::string_view value) {
+        if (!value.empty() && !has_line(head, name)) {
+            add_line(head, name, value);
+        }
+    };
+    add_own("host", endpoint.host_header);
+    if (request.is_raw) {
+        std::string_view accept = client_header(request.r, "accept");
+        add_own("content-type", client_header(request.r, "content-type"));
+        add_own("content-encoding", client_header(request.r, "content-encoding"));
+        add_own("accept", accept.empty() ? "*/*" : accept);
+    } else {
+        add_own("content-type", "application/json");
+        add_own("accept", request.is_stream() ? "text/event-stream" : "application/json");
+    }
+    add_own("accept-encoding", "identity");
+    add_own("user-agent", "ngx_http_llm_module");
+    if (body_size > 0 || method != "GET") {
+        head.append("content-length: ").append(std::to_string(body_size)).append("\r\n");
+    }
     if (!has_line(head, "authorization") && !has_line(head, "x-api-key")) {
         add_credentials(request, provider, head);
     }
     if (same_dialect) {
-        for (std::string_view name : kForwarded) {
-            if (!has_line(head, name)) {
+        for (const auto &[name, only] : kForwarded) {
+            if (only.value_or(provider.dialect->id) == provider.dialect->id &&
+                !has_line(head, name)) {
                 forward(request, name, head);
             }
         }

@@ -9,8 +9,8 @@ namespace llm::check {
 namespace {
 
 constexpr std::string_view kFinishNames[] = {
-    "stop", "stop_sequence", "length", "context_length", "tool_calls", "content_filter",
-    "refusal", "pause", "malformed", "error", "other",
+    "stop",    "stop_sequence", "length",    "context_length", "tool_calls", "content_filter",
+    "refusal", "pause",         "malformed", "error",          "other",
 };
 
 void expect_equal(std::string_view what, std::string_view expected, std::string_view got,
@@ -52,7 +52,7 @@ void compare_calls(const Message &expected, const Message &got, bool as_messages
             Arena arena;
             id = plain(call_id_for_anthropic(json::escape(from.id, arena), arena));
             if (id != to.id && to.id == from.id) {
-                id = from.id;      // reported by the grammar, with the id itself
+                id = from.id;  // reported by the grammar, with the id itself
             }
         }
         expect_equal(name + " id", id, to.id, problems);

@@ -18,20 +18,20 @@ namespace llm::check {
 struct Call {
     std::string id;
     std::string name;
-    std::string arguments;      // the JSON text; "{}" where there was none
+    std::string arguments;  // the JSON text; "{}" where there was none
 };
 
 // One choice of an answer.
 struct Message {
     std::string text;
     std::string refusal;
-    std::string spoken;         // both, in their order: what a messages client reads as text
+    std::string spoken;  // both, in their order: what a messages client reads as text
     std::string reasoning;
     std::vector<Call> calls;
     std::vector<std::string> signatures;
     std::vector<std::string> redacted;
-    size_t server_blocks = 0;   // what one dialect alone has; spoken answers (audio) apart
-    std::string finish;         // a canonical name from IR, else the dialect's own word
+    size_t server_blocks = 0;  // what one dialect alone has; spoken answers (audio) apart
+    std::string finish;        // a canonical name from IR, else the dialect's own word
     std::string native;
     std::string stop_sequence;
 };
@@ -41,11 +41,11 @@ struct Answer {
     std::string model;
     std::map<uint32_t, Message> choices;
     Usage usage;
-    bool is_complete = false;   // the terminal event or frame came
+    bool is_complete = false;  // the terminal event or frame came
     bool has_error = false;
-    std::string error_class;    // from IR: the class; from bytes: the type
+    std::string error_class;  // from IR: the class; from bytes: the type
     std::string error_message;
-    DialectId origin = DialectId::openai;   // of signatures
+    DialectId origin = DialectId::openai;  // of signatures
 
     const Message &first() const;
 };

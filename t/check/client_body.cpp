@@ -67,8 +67,8 @@ void messages_block(json::Value block, Message &message, Problems &problems) {
         if (!block["input"].is_object()) {
             problems.push_back("input of a call is no object");
         }
-        message.calls.push_back({id, plain(block["name"].text()),
-                                 std::string(block["input"].raw().bytes)});
+        message.calls.push_back(
+            {id, plain(block["name"].text()), std::string(block["input"].raw().bytes)});
     } else {
         message.server_blocks++;
     }

@@ -9,7 +9,7 @@
 namespace llm::check {
 
 struct StreamExpectation {
-    bool usage_chunk = true;     // chat: the client asked for usage
+    bool usage_chunk = true;  // chat: the client asked for usage
 };
 
 Answer read_chat_stream(std::string_view bytes, const StreamExpectation &expected,

@@ -12,8 +12,8 @@ constexpr json::Limits kLimits = {.allow_lone_surrogates = true};
 struct ChatChoice {
     bool has_role = false;
     bool is_finished = false;
-    std::string text, refusal, spoken, reasoning;      // escaped
-    std::vector<Call> calls;                           // arguments escaped
+    std::string text, refusal, spoken, reasoning;  // escaped
+    std::vector<Call> calls;                       // arguments escaped
     std::vector<std::string> signatures, redacted;
     std::string finish, native;
 };
@@ -173,8 +173,8 @@ class ChatStream {
 
     void tool_call(ChatChoice &choice, json::Value call) {
         int64_t index = call["index"].as_int().value_or(-1);
-        for (json::Value member : {call["id"], call["type"], call["function"]["name"],
-                                   call["function"]["arguments"]}) {
+        for (json::Value member :
+             {call["id"], call["type"], call["function"]["name"], call["function"]["arguments"]}) {
             if (member.is_null()) {
                 problems_.push_back("null in a tool call's delta");
             }
@@ -209,7 +209,7 @@ class ChatStream {
 
 struct MessagesBlock {
     std::string type, id, name;
-    std::string text, signature;          // escaped
+    std::string text, signature;  // escaped
     size_t deltas = 0;
 };
 
@@ -346,14 +346,13 @@ class MessagesStream {
         block.id = plain(value[block.type == "redacted_thinking" ? "data" : "id"].text());
         block.name = plain(value["name"].text());
         bool is_empty = (block.type != "text" || value["text"].equals("")) &&
-                        (block.type != "thinking" || (value["thinking"].equals("") &&
-                                                      value["signature"].equals("")));
+                        (block.type != "thinking" ||
+                         (value["thinking"].equals("") && value["signature"].equals("")));
         if (!value.is_object() || !is_empty) {
             problems_.push_back("content_block_start is malformed: " + shown(value.raw().bytes));
         }
         if (block.type == "tool_use") {
-            if (block.name.empty() || value["input"].size() != 0 ||
-                !value["input"].is_object()) {
+            if (block.name.empty() || value["input"].size() != 0 || !value["input"].is_object()) {
                 problems_.push_back("a tool_use that starts without name or with input");
             }
             check_messages_call_id(block.id, problems_);

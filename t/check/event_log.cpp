@@ -10,8 +10,8 @@ using ir::BlockKind;
 using ir::EventKind;
 
 constexpr std::string_view kKinds[] = {
-    "start", "open", "delta", "signature", "redacted", "cite", "close", "logprobs", "usage",
-    "finish", "end", "error", "ping",
+    "start",    "open",  "delta",  "signature", "redacted", "cite", "close",
+    "logprobs", "usage", "finish", "end",       "error",    "ping",
 };
 
 }  // namespace
@@ -26,8 +26,7 @@ void EventLog::write(const ir::StreamEvent &event) {
     transcript_ += kKinds[static_cast<size_t>(event.kind)];
     transcript_ += ' ' + std::to_string(event.choice) + '.' + std::to_string(event.block);
     for (std::string_view part : {event.text.bytes, event.id.bytes, event.name.bytes,
-                                  event.stop_sequence.bytes, event.native.bytes,
-                                  event.raw.bytes}) {
+                                  event.stop_sequence.bytes, event.native.bytes, event.raw.bytes}) {
         transcript_ += '|';
         transcript_ += part;
     }
@@ -119,7 +118,7 @@ void EventLog::on_event(const ir::StreamEvent &event) {
             }
             break;
         case EventKind::cite:
-            (void) open_block(event);
+            (void)open_block(event);
             break;
         case EventKind::close:
             if (Block *block = open_block(event)) {

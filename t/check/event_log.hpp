@@ -29,7 +29,7 @@ class EventLog final : public ir::EventSink {
         ir::BlockKind kind;
         uint32_t choice;
         std::string id, name;
-        std::string text, signature, redacted;     // escaped, as the fragments came
+        std::string text, signature, redacted;  // escaped, as the fragments came
         bool is_open = true;
     };
 

@@ -127,8 +127,8 @@ void expect_texts(std::string_view what, const std::vector<std::string> &from,
         std::string wanted = without_space(text);
         size_t found = to.find(wanted, at);
         if (found == std::string::npos) {
-            problems.push_back(std::string(what) + " is lost, changed or out of order: " +
-                               shown(text));
+            problems.push_back(std::string(what) +
+                               " is lost, changed or out of order: " + shown(text));
             return;
         }
         at = found + wanted.size();
@@ -170,8 +170,7 @@ void expect_calls(const Said &from, const Said &to, const Notes &notes, Problems
             bool is_found = false;
             for (const Said::Result &result : to.results) {
                 is_found |= result.id == to.calls[i].id &&
-                            without_space(result.text)
-                                    .find(without_space(from.results[r].text)) !=
+                            without_space(result.text).find(without_space(from.results[r].text)) !=
                                 std::string::npos;
             }
             if (!is_found) {
@@ -322,8 +321,8 @@ bool check_request(DialectId client, std::string_view bytes, RequestReport &repo
             std::string body = render(to, request, target, arena, notes, error);
             if (body.empty()) {
                 if (error.code != Errc::unsupported || error.param.empty()) {
-                    problems.push_back(where + "refused without a name: " +
-                                       std::string(error.what));
+                    problems.push_back(where +
+                                       "refused without a name: " + std::string(error.what));
                 }
                 report.refused.push_back(where + std::string(error.param));
                 continue;

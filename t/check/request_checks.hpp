@@ -13,7 +13,7 @@ namespace llm::check {
 
 // What a body says, without regard to the dialect's shape.
 struct Said {
-    std::vector<std::string> system, user, assistant;      // texts
+    std::vector<std::string> system, user, assistant;  // texts
     struct Use {
         std::string id, name, arguments;
     };
@@ -22,7 +22,7 @@ struct Said {
         std::string id, text;
     };
     std::vector<Result> results;
-    std::vector<std::string> images;      // base64 data or address
+    std::vector<std::string> images;  // base64 data or address
     size_t documents = 0;
 };
 Said read_request(DialectId dialect, json::Value root);
@@ -42,7 +42,7 @@ const std::vector<Aim> &aims();
 
 struct RequestReport {
     size_t rendered = 0;
-    std::vector<std::string> refused;      // "target: member"
+    std::vector<std::string> refused;  // "target: member"
 };
 
 // Parses a client's request and renders it for every target, with and without drop_params.

@@ -58,11 +58,15 @@ class MessagesRules : Rules {
     using Rules::Rules;
 
     void check() {
-        only(root_, {"model", "messages", "max_tokens", "system", "temperature", "top_p", "top_k",
-                     "stop_sequences", "tools", "tool_choice", "thinking", "output_config",
-                     "metadata", "service_tier", "stream", "cache_control", "container",
-                     "context_management", "mcp_servers", "inference_geo", "output_format",
-                     "speed"}, "the request");
+        only(root_, {"model",         "messages",       "max_tokens",
+                     "system",        "temperature",    "top_p",
+                     "top_k",         "stop_sequences", "tools",
+                     "tool_choice",   "thinking",       "output_config",
+                     "metadata",      "service_tier",   "stream",
+                     "cache_control", "container",      "context_management",
+                     "mcp_servers",   "inference_geo",  "output_format",
+                     "speed"},
+             "the request");
         if (!root_["model"].is_string() || root_["max_tokens"].as_int().value_or(-1) < 0) {
             refuse("model or max_tokens is missing");
         }
@@ -96,9 +100,10 @@ class MessagesRules : Rules {
             if (!is_custom) {
                 continue;
             }
-            only(tool, {"name", "description", "input_schema", "cache_control", "strict", "type",
-                        "eager_input_streaming", "allowed_callers", "defer_loading",
-                        "input_examples"}, "a tool");
+            only(tool,
+                 {"name", "description", "input_schema", "cache_control", "strict", "type",
+                  "eager_input_streaming", "allowed_callers", "defer_loading", "input_examples"},
+                 "a tool");
             if (!is_name(name, 128)) {
                 refuse("the name of a tool: " + shown(name));
             }
@@ -151,9 +156,9 @@ class MessagesRules : Rules {
                 refuse("budget_tokens out of range");
             }
         }
-        if (is_thinking_ && (root_["temperature"].as_double().value_or(1) != 1 ||
-                             !root_["top_k"].is_unset() ||
-                             root_["top_p"].as_double().value_or(1) < 0.95)) {
+        if (is_thinking_ &&
+            (root_["temperature"].as_double().value_or(1) != 1 || !root_["top_k"].is_unset() ||
+             root_["top_p"].as_double().value_or(1) < 0.95)) {
             refuse("sampling parameters beside thinking");
         }
         if (is_thinking_ && is_forced_) {
@@ -226,8 +231,8 @@ class MessagesRules : Rules {
                 final = block["type"].equals("text") ? block["text"] : Value();
             }
             std::string text = plain(final.text());
-            if (!text.empty() && std::string_view(" \t\r\n").find(text.back()) !=
-                                     std::string_view::npos) {
+            if (!text.empty() &&
+                std::string_view(" \t\r\n").find(text.back()) != std::string_view::npos) {
                 refuse("final assistant content ends with white space");
             }
         }
@@ -317,15 +322,44 @@ class ChatRules : Rules {
     void check(bool is_official) {
         is_official_ = is_official;
         if (is_official) {
-            only(root_, {"model", "messages", "max_tokens", "max_completion_tokens",
-                         "temperature", "top_p", "n", "stream", "stream_options", "stop",
-                         "presence_penalty", "frequency_penalty", "logit_bias", "logprobs",
-                         "top_logprobs", "user", "seed", "tools", "tool_choice",
-                         "parallel_tool_calls", "response_format", "reasoning_effort",
-                         "verbosity", "metadata", "store", "service_tier", "prompt_cache_key",
-                         "prompt_cache_retention", "safety_identifier", "modalities", "audio",
-                         "prediction", "web_search_options", "functions", "function_call",
-                         "prompt_cache_options", "moderation"},
+            only(root_,
+                 {"model",
+                  "messages",
+                  "max_tokens",
+                  "max_completion_tokens",
+                  "temperature",
+                  "top_p",
+                  "n",
+                  "stream",
+                  "stream_options",
+                  "stop",
+                  "presence_penalty",
+                  "frequency_penalty",
+                  "logit_bias",
+                  "logprobs",
+                  "top_logprobs",
+                  "user",
+                  "seed",
+                  "tools",
+                  "tool_choice",
+                  "parallel_tool_calls",
+                  "response_format",
+                  "reasoning_effort",
+                  "verbosity",
+                  "metadata",
+                  "store",
+                  "service_tier",
+                  "prompt_cache_key",
+                  "prompt_cache_retention",
+                  "safety_identifier",
+                  "modalities",
+                  "audio",
+                  "prediction",
+                  "web_search_options",
+                  "functions",
+                  "function_call",
+                  "prompt_cache_options",
+                  "moderation"},
                  "the request");
         }
         if (!root_["model"].is_string()) {
@@ -419,8 +453,9 @@ class ChatRules : Rules {
 
     void assistant(Value message, std::vector<std::string> &open_calls) {
         if (is_official_) {
-            only(message, {"role", "content", "refusal", "tool_calls", "name", "audio",
-                           "function_call"}, "an assistant message");
+            only(message,
+                 {"role", "content", "refusal", "tool_calls", "name", "audio", "function_call"},
+                 "an assistant message");
         }
         Value calls = message["tool_calls"];
         if (!calls.absent() && calls.size() == 0) {
@@ -440,9 +475,8 @@ class ChatRules : Rules {
             }
             open_calls.push_back(id);
             Value function = call["function"];
-            if (call["type"].equals("function") &&
-                (!is_name(plain(function["name"].text()), 64) ||
-                 !function["arguments"].is_string())) {
+            if (call["type"].equals("function") && (!is_name(plain(function["name"].text()), 64) ||
+                                                    !function["arguments"].is_string())) {
                 refuse("a call that is malformed");
             }
         }
@@ -458,8 +492,8 @@ class ChatRules : Rules {
                 (part["image_url"]["url"].text().empty() || role == "assistant")) {
                 refuse("an image without address, or from the assistant");
             }
-            if (type != "text" && type != "image_url" && type != "input_audio" &&
-                type != "file" && type != "refusal" && is_official_) {
+            if (type != "text" && type != "image_url" && type != "input_audio" && type != "file" &&
+                type != "refusal" && is_official_) {
                 refuse("a part of type " + shown(type));
             }
         }

@@ -96,8 +96,8 @@ void check_cuts(DialectId provider, std::string_view bytes, size_t budget, Probl
         }
         EventLog log = decode(provider, bytes, cuts);
         if (log.transcript() != whole) {
-            problems.push_back("pieces of " + std::to_string(size) + " bytes: " +
-                               difference(whole, log.transcript()));
+            problems.push_back("pieces of " + std::to_string(size) +
+                               " bytes: " + difference(whole, log.transcript()));
             return;
         }
     }
@@ -114,8 +114,8 @@ void check_framings(DialectId provider, std::string_view bytes, Problems &proble
         {"line feeds", lf},
         {"CRLF", replaced(lf, "\n", "\r\n")},
         {"carriage returns", replaced(lf, "\n", "\r")},
-        {"no space behind the colon", replaced(replaced(lf, "\ndata: ", "\ndata:"),
-                                               "event: ", "event:")},
+        {"no space behind the colon",
+         replaced(replaced(lf, "\ndata: ", "\ndata:"), "event: ", "event:")},
         {"comments between events", replaced(lf, "\n\n", "\n\n: a comment\n\n")},
         {"comments inside events", replaced(lf, "\ndata:", "\n: a comment\ndata:")},
         {"ids and retry times", replaced(lf, "\ndata:", "\nid: 7\nretry: 10\ndata:")},
@@ -138,7 +138,7 @@ void check_truncations(DialectId provider, std::string_view bytes, size_t most,
     size_t step = ends.size() / std::max<size_t>(most, 1) + 1;
     bool was_complete = false;
     for (size_t i = 0; i < ends.size(); i += step) {
-        for (size_t back : {0, 1, 9}) {         // between frames, and inside one
+        for (size_t back : {0, 1, 9}) {  // between frames, and inside one
             size_t end = ends[i] - std::min<size_t>(ends[i], back);
             std::string where = "ended at byte " + std::to_string(end);
             EventLog log = decode(provider, bytes.substr(0, end));
@@ -207,8 +207,8 @@ void check_observer(DialectId provider, std::string_view bytes, const Answer &an
     wire::SseSplitter splitter;
     std::string padded(bytes);
     padded.append(json::kPadding, ' ');
-    (void) splitter.feed(std::string_view(padded.data(), bytes.size()), check);
-    (void) splitter.finish(check);
+    (void)splitter.feed(std::string_view(padded.data(), bytes.size()), check);
+    (void)splitter.finish(check);
     ByteBuffer tail;
     bool is_complete = observer->finish(tail);
     if (answer.has_error) {
@@ -323,8 +323,8 @@ bool check_whole(DialectId provider, std::string_view bytes, Answer &answer, Pro
 std::string check_error_body(uint16_t status, std::string_view body, Problems &problems) {
     Document document(body, {.allow_lone_surrogates = true});
     Arena arena;
-    ApiError error = read_error(status, document ? document.root() : json::Value(),
-                                document.bytes(), arena);
+    ApiError error =
+        read_error(status, document ? document.root() : json::Value(), document.bytes(), arena);
     for (DialectId client : kDialects) {
         ByteBuffer out;
         json::Writer writer(out);

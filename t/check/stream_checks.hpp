@@ -10,7 +10,7 @@
 namespace llm::check {
 
 struct Effort {
-    size_t cut_bytes = 8u << 20;      // bytes decoded altogether to try cuts
+    size_t cut_bytes = 8u << 20;  // bytes decoded altogether to try cuts
     size_t truncations = 400;
 };
 
@@ -21,8 +21,7 @@ Answer check_stream(DialectId provider, std::string_view bytes, const Effort &ef
 // The parts of check_stream, for tests that want one of them.
 void check_cuts(DialectId provider, std::string_view bytes, size_t budget, Problems &problems);
 void check_framings(DialectId provider, std::string_view bytes, Problems &problems);
-void check_truncations(DialectId provider, std::string_view bytes, size_t most,
-                       Problems &problems);
+void check_truncations(DialectId provider, std::string_view bytes, size_t most, Problems &problems);
 void check_clients(DialectId provider, std::string_view bytes, const Answer &answer,
                    Problems &problems);
 void check_observer(DialectId provider, std::string_view bytes, const Answer &answer,

@@ -79,8 +79,8 @@ void expect_bytes(const char *what, Value expected, const std::string &got, Prob
 void expect_all(const char *what, Value expected, const std::vector<std::string> &got,
                 Problems &problems) {
     if (expected.size() != got.size()) {
-        problems.push_back(std::string(what) + ": " + std::to_string(got.size()) +
-                           " instead of " + std::to_string(expected.size()));
+        problems.push_back(std::string(what) + ": " + std::to_string(got.size()) + " instead of " +
+                           std::to_string(expected.size()));
         return;
     }
     size_t i = 0;
@@ -110,8 +110,8 @@ void expect_calls(Value expected, const std::vector<Call> &got, Problems &proble
                            ? arguments && is_same_json(call["arguments"], arguments.root())
                            : call["arguments_text"].equals(made.arguments);
         if (!call["name"].equals(made.name) || !call["id"].equals(made.id) || !is_same) {
-            problems.push_back("call " + std::to_string(i) + " is not what the table says: " +
-                               shown(made.name + made.arguments));
+            problems.push_back("call " + std::to_string(i) +
+                               " is not what the table says: " + shown(made.name + made.arguments));
         }
     }
 }
@@ -145,7 +145,7 @@ void compare_with_table(Value expected, const Answer &answer, Problems &problems
     }
     const Usage &u = answer.usage;
     const std::pair<const char *, int64_t> counts[] = {
-        {"input", u.input}, {"cache_read", u.cache_read}, {"cache_write", u.cache_write},
+        {"input", u.input},   {"cache_read", u.cache_read}, {"cache_write", u.cache_write},
         {"output", u.output}, {"reasoning", u.reasoning},
     };
     for (auto [name, count] : counts) {
@@ -237,10 +237,10 @@ class Recording {
         RequestReport report;
         std::string why;
         // Some services (Azure, Vertex AI) have the model in the path.
-        if (Document body(bytes); body && body.root().is_object() &&
-                                  body.root()["model"].absent()) {
-            bytes.insert(bytes.find('{') + 1, body.root().size() > 0 ? "\"model\":\"m\","
-                                                                     : "\"model\":\"m\"");
+        if (Document body(bytes);
+            body && body.root().is_object() && body.root()["model"].absent()) {
+            bytes.insert(bytes.find('{') + 1,
+                         body.root().size() > 0 ? "\"model\":\"m\"," : "\"model\":\"m\"");
         }
         if (!check_request(dialect_, bytes, report, why, problems_)) {
             // What the provider itself refused may be refused here as well.
@@ -284,8 +284,7 @@ int run(const std::string &shared, const std::string &filter) {
     std::string corpus = shared + "/corpus";
     std::string table;
     if (!read_file(shared + "/spec/tables/expected.json", table)) {
-        fprintf(stderr, "no table of expectations: %s/spec/tables/expected.json\n",
-                shared.c_str());
+        fprintf(stderr, "no table of expectations: %s/spec/tables/expected.json\n", shared.c_str());
         return 2;
     }
     Document expected(table);
@@ -312,10 +311,11 @@ int run(const std::string &shared, const std::string &filter) {
         fprintf(stderr, "no recordings in %s\n", corpus.c_str());
         return 2;
     }
-    printf("%zu recordings: %zu streams, %zu whole answers, %zu errors, %zu requests rendered "
-           "%zu times (%zu refused by name); %zu not in the table\n",
-           tally.recordings, tally.streams, tally.answers, tally.errors, tally.requests,
-           tally.renderings, tally.refused, tally.unlisted);
+    printf(
+        "%zu recordings: %zu streams, %zu whole answers, %zu errors, %zu requests rendered "
+        "%zu times (%zu refused by name); %zu not in the table\n",
+        tally.recordings, tally.streams, tally.answers, tally.errors, tally.requests,
+        tally.renderings, tally.refused, tally.unlisted);
     for (const std::string &failure : tally.failures) {
         printf("FAILED %s\n", failure.c_str());
     }

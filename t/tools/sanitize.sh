@@ -103,14 +103,9 @@ build() {
 
 # --- running ----------------------------------------------------------------------------------
 
-# nginx and the module both define ngx_module_names, and a worker that ends leaks on purpose what
-# ngx_event_process_init made; both would be reported.
 run() {
     export NGINX_BINARY=$root/t/tools/asan_nginx.sh
     export LLM_MODULE=$objs/ngx_http_llm_module.so
-    export ASAN_OPTIONS=detect_odr_violation=0:quarantine_size_mb=16:allocator_release_to_os_interval_ms=200
-    export UBSAN_OPTIONS=print_stacktrace=1
-    export LSAN_OPTIONS=suppressions=$root/t/tools/lsan.supp:print_suppressions=0
     export LLM_SLOW=${LLM_SLOW:-4}
     exec "$@"
 }

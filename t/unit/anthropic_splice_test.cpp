@@ -35,19 +35,17 @@ TEST(MessagesSplice, Case38_SignedThinkingStaysByteForByte) {
 }
 
 TEST(MessagesSplice, Case38_UnsignedThinkingIsDroppedWhole) {
-    EXPECT_EQ(
-        spliced(R"({"messages":[{"role":"assistant","content":[{"type":"thinking","thinking":"hm",)"
-                R"("signature":""},{"type":"text","text":"hi"}]}],"model":"a"})",
-                "b"),
-        R"({"messages":[{"role":"assistant","content":[{"type":"text","text":"hi"}]}],"model":"b"})");
+    EXPECT_EQ(spliced(R"({"messages":[{"role":"assistant","content":[)"
+                      R"({"type":"thinking","thinking":"hm","signature":""},)"
+                      R"({"type":"text","text":"hi"}]}],"model":"a"})",
+                      "b"),
+              R"({"messages":[{"role":"assistant","content":[)"
+              R"({"type":"text","text":"hi"}]}],"model":"b"})");
     EXPECT_EQ(spliced(R"({"model":"a","messages":[{"role":"assistant","content":[)"
                       R"({"type":"thinking","thinking":"hm"}]}]})",
                       "a"),
-              R"({"model":"a","messages":[{"role":"assistant","content":[)"
-              R"({"type":"text","text":"(empty)"
-}]
-}]
-})");
+              R"x({"model":"a","messages":[{"role":"assistant","content":[)x"
+              R"x({"type":"text","text":"(empty)"}]}]})x");
 }
 
 }  // namespace

@@ -23,10 +23,9 @@ std::string without_unsigned(json::Value content) {
         }
     }
     if (kept.size() == 1) {
-        kept.append(R"({"type":"text","text":"(empty)"
-    })");
-}
-return kept.append("]");
+        kept.append(R"x({"type":"text","text":"(empty)"})x");
+    }
+    return kept.append("]");
 }
 
 void drop_unsigned_thinking(json::Value messages, std::vector<Edit> &edits) {

@@ -11,6 +11,7 @@ package LLM::Stream::Grammar;
 
 use strict;
 use warnings;
+use Encode qw(encode_utf8);
 use LLM::Json qw(try_json);
 
 sub check_chat {
@@ -282,7 +283,7 @@ sub _on_content_block_stop {
         return;
     }
     _bad($s, "block $index: arguments are not a JSON object: $s->{args}")
-        if $s->{args} ne '' && ref try_json($s->{args}) ne 'HASH';
+        if $s->{args} ne '' && ref try_json(encode_utf8($s->{args})) ne 'HASH';
     delete $s->{open};
     return;
 }
