@@ -22,8 +22,9 @@ $t->http_conf(LLM::Pair::conf($p,
         llm_model cut { deployment mock/x cut_after=2 id=cut; }",
     server => 'location = /count { default_type text/plain; return 200 $llm_in_flight; }
         location /small/ { llm_max_body 1k; llm_pass models; }
-        location /raw/ { llm_pass chat; }',
-    location => 'llm_first_token_timeout 60ms; llm_idle_timeout 60ms; lingering_time 30s;'));
+        location /raw/ { llm_pass chat; }
+        location /quick/ { llm_pass models; llm_first_token_timeout 60ms; llm_idle_timeout 60ms; }
+        lingering_time 30s;'));
 $t->start;
 
 # The numbers in flight, as every page tells them: in all, and of the deployments together.
@@ -89,7 +90,8 @@ subtest 'answers and errors' => sub {
         for my $answer (@answers) {
             for my $stream (0, 1) {
                 $p->script($answer);
-                my $s = $pair->stream($t, $stream ? () : (stream => JSON::PP::false()));
+                my $s = $t->stream('/quick' . $pair->path, $pair->question($stream
+                    ? (stream => $yes) : ()));
                 $s->read_body;
                 back_at_once("$pair->{name}, stream $stream, status " . $s->status);
                 $s->close;
@@ -104,7 +106,7 @@ subtest 'requests that never reach a provider' => sub {
             '{"model":"gone","max_tokens":5,"messages":[{"role":"user","content":"hi"}]}',
             '{"model":"cut","max_tokens":5,"messages":[{"role":"user","content":"hi"}]}')
         {
-            $t->post($path, $body) for 1 .. 10;
+            $t->post("/quick$path", $body) for 1 .. 10;
             $t->post("/small$path", $body) for 1 .. 10;
         }
         $t->get($path) for 1 .. 10;

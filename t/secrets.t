@@ -46,7 +46,7 @@ my $conf = <<"END";
 END
 $t->http_conf($conf);
 $t->start;
-$p->on('/v1/messages' => json(200, messages_answer()));
+$p->on(qr{^POST /v1/messages} => json(200, messages_answer()));
 $p->on('/second/messages' => json(200, messages_answer()));
 $p->on('/first/chat/completions' => json(503, chat_error('busy')));
 $p->script(json(200, chat_answer()));
