@@ -40,6 +40,25 @@ bool read_secret_file(ngx_conf_t *cf, std::string_view path, std::string &secret
     return true;
 }
 
+// nginx hands only the variables that its `env` directive names to the new binary of an upgrade,
+// whose configuration needs this one as well.
+bool keep_variable(ngx_conf_t *cf, std::string_view name) {
+    auto *core =
+        reinterpret_cast<ngx_core_conf_t *>(ngx_get_conf(cf->cycle->conf_ctx, ngx_core_module));
+    auto *kept = static_cast<ngx_str_t *>(core->env.elts);
+    for (ngx_uint_t i = 0; i < core->env.nelts; i++) {
+        if (view(kept[i]) == name) {
+            return true;
+        }
+    }
+    auto *added = static_cast<ngx_str_t *>(ngx_array_push(&core->env));
+    if (added == nullptr) {
+        return false;
+    }
+    *added = copy_str(cf->pool, name);
+    return added->data != nullptr;
+}
+
 // A secret becomes part of a header line.
 bool check_secret(ngx_conf_t *cf, const std::string &secret) {
     for (unsigned char c : secret) {
@@ -90,7 +109,7 @@ bool read_secret(ngx_conf_t *cf, ngx_str_t text, Value &value) {
             return false;
         }
         value.fixed = found;
-        return check_secret(cf, value.fixed);
+        return check_secret(cf, value.fixed) && keep_variable(cf, name);
     }
     if (source.starts_with("file:")) {
         return read_secret_file(cf, source.substr(5), value.fixed) && check_secret(cf, value.fixed);

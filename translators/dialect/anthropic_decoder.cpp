@@ -63,7 +63,7 @@ class MessagesDecoder final : public Decoder, private wire::SseHandler {
         if (ended_) {
             return {};
         }
-        if (!event.has_data) {
+        if (event.data.find_first_not_of(" \t\n") == std::string_view::npos) {
             emit(EventKind::ping);
             return {};
         }
