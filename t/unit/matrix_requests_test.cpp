@@ -212,18 +212,19 @@ TEST_P(MatrixRequests, SpliceChangesOnlyWhatItMust) {
 }
 
 TEST(MatrixSplice, OddBodies) {
-    const char *bodies[] = {
-        R"({"model":"m","messages":[],"stream":true})",
-        " {\"messages\" : [ ] ,\n \"model\"\t:\r\n \"\\u006d\\\"\" , \"stream\" : true } ",
-        R"({"stream":true,"stream_options":null,"model":"m","messages":[]})",
-        R"({"stream":true,"stream_options":{},"model":"m","messages":[]})",
-        R"({"stream":true,"stream_options":{"include_usage":false,"x":1},"model":"m"})",
-        R"({"stream":true,"stream_options":{"include_usage":true},"model":"m"})",
-        R"({"stream":false,"model":"m","x":{"model":"inner","stream":true}})",
+    const std::string hi = R"("messages":[{"role":"user","content":"hi"}],"max_tokens":9)";
+    const std::string bodies[] = {
+        R"({"model":"m",)" + hi + R"(,"stream":true})",
+        " {" + hi + ",\n \"model\"\t:\r\n \"\\u006d\\\"\" , \"stream\" : true } ",
+        R"({"stream":true,"stream_options":null,"model":"m",)" + hi + "}",
+        R"({"stream":true,"stream_options":{},"model":"m",)" + hi + "}",
+        R"({"stream":true,"stream_options":{"include_usage":false,"x":1},"model":"m",)" + hi + "}",
+        R"({"stream":true,"stream_options":{"include_usage":true},"model":"m",)" + hi + "}",
+        R"({"stream":false,"model":"m","x":{"model":"inner","stream":true},)" + hi + "}",
         R"({"messages":[{"role":"user","content":"\"model\":\"no\""}],"model":"m"})",
     };
     for (DialectId id : {DialectId::openai, DialectId::anthropic}) {
-        for (std::string_view body : bodies) {
+        for (const std::string &body : bodies) {
             Problems problems;
             check_splice(id, body, problems);
             EXPECT_TRUE(problems.empty()) << report(problems) << body;
