@@ -124,7 +124,6 @@ bool complete_deployment(ngx_conf_t *cf, const Config &config, Deployment &deplo
                             deployment.provider_name.c_str(), deployment.model.c_str());
         }
     }
-    deployment.timeouts = deployment.timeouts.over(deployment.provider->timeouts);
     return true;
 }
 

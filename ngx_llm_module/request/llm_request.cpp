@@ -30,7 +30,9 @@ Timeouts LlmRequest::timeouts() const {
     level.idle = loc.idle_timeout;
     level.total = loc.timeout;
     const Candidate &now = candidate();
-    return now.deployment->timeouts.over(now.model->timeouts).over(level);
+    return now.deployment->timeouts.over(now.model->timeouts)
+        .over(now.deployment->provider->timeouts)
+        .over(level);
 }
 
 bool LlmRequest::drop_params() const {
