@@ -22,7 +22,7 @@ my %upstream = (chat => 'gpt-4o', messages => 'claude-sonnet-4-5');
 
 # A body as no serialiser writes it. %s: the model, and what else is to be said.
 my %template = (
-    chat => qq(\r\n{ "messages" : [\n\t{"content":"caf\\u00e9 \xc3\xa9 \\/ \\ud83d\\ude00 <\\u007f>")
+    chat => qq(\r\n{"messages" : [\n\t{"content":"caf\\u00e9 \xc3\xa9 \\/ \\ud83d\\ude00 <\\u007f>")
         . qq(,"role":"user", "name":null}, {"role":"assistant","content":null,"tool_calls":[{"id":)
         . qq("call_1","type":"function","function":{"name":"f","arguments":"{ \\"a\\" : 1}"}}]},)
         . qq({"role":"tool","tool_call_id":"call_1","content":""}],"max_tokens":10,)
@@ -36,7 +36,8 @@ my %template = (
         . qq("thinking":"","signature":"RXFr"},{"type":"redacted_thinking","data":"x+/="},)
         . qq({"type":"tool_use","id":"toolu_1","name":"f","input":{"a" : [1.0 , 2]}}]},)
         . qq({"role":"user","content":[{"type":"tool_result","tool_use_id":"toolu_1","content":[],)
-        . qq("cache_control":{"type":"ephemeral"}}]}, {"role":"system","content":"and more"}], "model":%s,"top_k" : 5%s}),
+        . qq("cache_control":{"type":"ephemeral"}}]}, {"role":"system","content":"and more"}],)
+        . qq( "model":%s,"top_k" : 5%s}),
 );
 
 sub body {

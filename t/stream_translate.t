@@ -65,7 +65,8 @@ subtest 'text' => sub {
 
 subtest 'reasoning' => sub {
     for my $pair (LLM::Pair->all) {
-        my %o = (reasoning => ["H\x{e9}", "llo\n", '!'], text => 'So.', signature => 'U2lnbmF0dXJl');
+        my %o = (reasoning => ["H\x{e9}", "llo\n", '!'], text => 'So.',
+            signature => 'U2lnbmF0dXJl');
         both($pair, 'reasoning', \%o, sub {
             my ($all, $events, $name) = @_;
             is($all->{reasoning}, "H\x{e9}llo\n!", "$name: the same");
