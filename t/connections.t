@@ -122,12 +122,15 @@ subtest 'connections that cannot be used again' => sub {
             . "\r\nContent-Length: 2\r\n\r\n{}garbage", 'stall'),
         'a stream that ends with the connection' => sse(chat_stream(), close => 1),
         'a cut answer' => json(200, chat_answer(), cut_after => 10),
-        'early, before the body was read' => json(413, chat_error('large'), early => 1),
+        'early, before the body was sent' => json(413, chat_error('large'), early => 1),
     );
     for my $name (sort keys %last) {
         fresh();
         $p->script([$last{$name}, json(200, chat_answer())]);
-        my $s = $pairs[0]->stream($t, $name =~ /stream/ ? () : (stream => JSON::PP::false()));
+        # More than the kernel takes at once: the answer comes while we still send.
+        my @pad = $name =~ /^early/ ? (pad => 'x' x 20_000_000) : ();
+        my $s = $pairs[0]->stream($t, @pad,
+            $name =~ /stream/ ? () : (stream => JSON::PP::false()));
         $s->read_body;
         ask('on-chat');
         is(scalar(() = $p->connections), 2, "$name: the next request has a new one");
