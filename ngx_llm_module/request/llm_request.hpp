@@ -63,6 +63,7 @@ class LlmRequest {
     bool is_settled = false;
 
     size_t next_stage = 0;
+    bool wants_new_connection = false;  // an idle one was dead
 
     const Candidate &candidate() const { return candidates[next_candidate - 1]; }
     Timeouts timeouts() const;  // of the current candidate

@@ -11,6 +11,9 @@ namespace {
 
 enum class Next : uint8_t { stage, wait, done };
 
+// It stands in headers and logs.
+constexpr size_t kMaxModelName = 512;
+
 // nginx keeps the buffer that the body came through until the request ends, hours for a stream.
 void free_receive_buffer(ngx_http_request_t *r) {
     ngx_http_request_body_t *rb = r->request_body;
@@ -66,6 +69,11 @@ Next understand(LlmRequest &request) {
     }
     request.envelope = *envelope;
     request.model = json::unescape(envelope->model, request.arena);
+    if (request.model.size() > kMaxModelName) {
+        request.model.clear();
+        reply_error(request, ErrorClass::invalid_request, "is too long", {}, "model");
+        return Next::done;
+    }
     if (request.model.empty()) {
         reply_error(request, ErrorClass::invalid_request, "must not be empty", {}, "model");
         return Next::done;
@@ -174,6 +182,7 @@ void start_attempt(LlmRequest &request) {
 
 void retry_on_new_connection(LlmRequest &request) {
     request.ledger.attempts--;
+    request.wants_new_connection = true;
     start_attempt(request);
 }
 

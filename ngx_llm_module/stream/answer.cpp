@@ -201,7 +201,7 @@ void Answer::on_end() {
             (void)request_.downstream.write(raw_, true);
             return;
         case Mode::error:
-            request_.attempt->finish();     // read to its end: the connection is good
+            request_.attempt->finish();  // read to its end: the connection is good
             end_error();
             return;
         case Mode::whole:

@@ -1,5 +1,7 @@
 // How a NetAttempt gets its connection: an idle one, or address, connect and TLS handshake. When
 // an address refuses, the endpoint's other addresses are tried before the attempt counts as failed.
+#include <utility>
+
 #include "ngx_llm_module/base/guard.hpp"
 #include "ngx_llm_module/upstream/net_attempt.hpp"
 
@@ -22,7 +24,8 @@ ngx_resolver_t *resolver_of(ngx_http_request_t *r, const Config &config) {
 }  // namespace
 
 void NetAttempt::start() {
-    if (ngx_connection_t *idle = state_.idle.take()) {
+    bool may_reuse = !std::exchange(request_.wants_new_connection, false);
+    if (ngx_connection_t *idle = may_reuse ? state_.idle.take() : nullptr) {
         is_reused_ = true;
         is_connected_ = true;
         use_connection(idle);
