@@ -71,7 +71,8 @@ Next understand(LlmRequest &request) {
     request.model = json::unescape(envelope->model, request.arena);
     if (request.model.size() > kMaxModelName) {
         request.model.clear();
-        reply_error(request, ErrorClass::invalid_request, "is too long", {}, "model");
+        reply_error(request, ErrorClass::not_found, "the model does not exist", "model_not_found",
+                    "model");
         return Next::done;
     }
     if (request.model.empty()) {
