@@ -51,7 +51,12 @@ same_keys() {
 }
 
 write_config() {
-    local user='' listen_v6=''
+    local user='' listen_v6='' connections
+    # Both sides of a request need one, and each a file: no more than the user may have open.
+    connections=$(ulimit -n)
+    if [ "$connections" = unlimited ] || [ "$connections" -gt 4096 ]; then
+        connections=4096
+    fi
     if [ "$(id -u)" = 0 ]; then
         user='user www-data;'
     fi
@@ -66,7 +71,7 @@ $user
 worker_processes auto;
 pid $dir/nginx.pid;
 error_log $dir/error.log info;
-events { worker_connections 4096; }
+events { worker_connections $connections; }
 http {
     client_body_temp_path $dir/temp/body;
     proxy_temp_path $dir/temp/proxy;
