@@ -233,6 +233,7 @@ void MessageReader::read_reasoning(Value message, ir::Turn &turn) {
     JsonText text = reasoning_text(message);
     ir::Reasoning *without_text = nullptr;
     size_t count_without_text = 0;
+    size_t count_thinking = 0;
     turn.parts.reserve(message["thinking_blocks"].size() + 4);
     for (Value block : message["thinking_blocks"].items()) {
         ir::Reasoning reasoning;
@@ -245,6 +246,7 @@ void MessageReader::read_reasoning(Value message, ir::Turn &turn) {
             reasoning.signature = block["signature"].text();
         }
         turn.parts.push_back({reasoning});
+        count_thinking += reasoning.is_redacted ? 0 : 1;
         if (!reasoning.is_redacted && reasoning.text.empty()) {
             without_text = std::get_if<ir::Reasoning>(&turn.parts.back().is);
             ++count_without_text;
@@ -252,8 +254,12 @@ void MessageReader::read_reasoning(Value message, ir::Turn &turn) {
     }
     if (!turn.parts.empty()) {
         // A streamed block gives its text as reasoning_content and only the signature here.
-        if (count_without_text == 1 && turn.parts.size() == 1) {
+        if (count_without_text == 1 && count_thinking == 1) {
             without_text->text = text;
+        } else if (count_without_text > 0 && !text.empty()) {
+            // Nobody can tell which text was signed by whom: none of the signatures would hold.
+            turn.parts.clear();
+            turn.parts.push_back({ir::Reasoning{text}});
         }
         return;
     }
