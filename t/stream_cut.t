@@ -18,7 +18,9 @@ $t->http_conf(LLM::Pair::conf($p,
     llm_model messages-twice { deployment messages/claude; deployment messages/other order=2; }
 END
     server => 'location /stall/ {
-        llm_pass models; llm_idle_timeout 400ms; access_log logs/llm.log pair; }'));
+        llm_pass models; llm_idle_timeout 400ms; access_log logs/llm.log pair; }
+        location /short/ {
+            llm_pass models; llm_timeout 400ms; access_log logs/llm.log pair; }'));
 $t->start;
 
 my $lines = 0;
@@ -150,7 +152,7 @@ subtest 'case 6: an error event after content is the last thing' => sub {
         my $what = $pair->{name};
         $p->script(sse(forty($pair), hold(),
             $pair->error_frame('rate_limit_error', 'Number of tokens per minute exceeded.'),
-            stall => 1));
+            ($pair->events)[-2, -1], stall => 1));
         my $s = $pair->stream($t);
         my @events;
         while (my $event = $s->next_event) {
@@ -165,6 +167,24 @@ subtest 'case 6: an error event after content is the last thing' => sub {
         is($error->{message}, 'Number of tokens per minute exceeded.', "$what: its message");
         ok($p->wait_closed($p->last_request), "$what: connection to the provider closed");
         is(LLM::Pair::next_log($t, \$lines)->{outcome}, 'cut', "$what: log");
+        ok(LLM::Pair::wait_idle($t), "$what: nothing is in flight");
+    }
+};
+
+subtest 'llm_timeout ends a stream that goes on and on' => sub {
+    for my $pair (LLM::Pair->all) {
+        my $what = $pair->{name};
+        my @events = forty($pair);
+        $p->script(sse(@events, (map { ($events[-1], wait_s(0.05)) } 1 .. 1000)));
+        my $began = time;
+        my $s = $t->stream('/short' . $pair->path, $pair->question(stream => JSON::PP::true()));
+        my @seen = $s->all_events;
+        my $took = time - $began;
+        cmp_ok($took, '>=', 0.35, "$what: not before its time");
+        cmp_ok($took, '<', slow(1.4), "$what: soon after it");
+        is_cut($pair, $what, \@seen);
+        ok($p->wait_closed($p->last_request), "$what: connection to the provider closed");
+        is(LLM::Pair::next_log($t, \$lines)->{outcome}, 'timeout', "$what: log");
         ok(LLM::Pair::wait_idle($t), "$what: nothing is in flight");
     }
 };

@@ -99,11 +99,6 @@ sub new {
 sub is_same { return $_[0]{client} eq $_[0]{provider} }
 sub path    { return $_[0]{client} eq 'chat' ? '/v1/chat/completions' : '/v1/messages' }
 
-# The path at which conf's providers are asked.
-sub provider_path {
-    return $_[0]{provider} eq 'chat' ? '/v1/chat/completions' : '/v1/messages';
-}
-
 sub question {
     my ($self, %o) = @_;
     my $q = ordered(model => $self->{model});
