@@ -148,7 +148,11 @@ subtest 'after a 413' => sub {
     my @promised = map { $t->stream($path{chat}, undef, raw => "POST $path{chat} HTTP/1.1\r\n"
         . "Host: a\r\nContent-Length: 33000000\r\n\r\n{") } 1 .. 50;
     is($t->post($path{chat}, body_of('chat', 500))->{status}, 200, 'others are served');
-    cmp_ok($t->worker_rss($worker) - $rss, '<', 60_000, '50 promises of 33 MB take little memory');
+    SKIP: {
+        skip 'a sanitizer keeps freed memory', 1 if ($ENV{LLM_SLOW} || 1) > 1;
+        my $grown = $t->worker_rss($worker) - $rss;
+        cmp_ok($grown, '<', 60_000, "50 promises of 33 MB take $grown kB");
+    }
     $_->reset for @promised;
 };
 

@@ -119,7 +119,10 @@ subtest 'the cap holds for what comes out' => sub {
     my $began = time;
     refused('a bomb', $bomb, 'gzip', 413);
     cmp_ok(time - $began, '<', 1 * ($ENV{LLM_SLOW} || 1), 'is refused at once');
-    cmp_ok($t->worker_rss($worker) - $rss, '<', 16_000, 'and never unpacked');
+    SKIP: {
+        skip 'a sanitizer keeps freed memory', 1 if ($ENV{LLM_SLOW} || 1) > 1;
+        cmp_ok($t->worker_rss($worker) - $rss, '<', 16_000, 'and never unpacked');
+    }
     is(join(' ', $t->worker_pids), $worker, 'the same worker');
 };
 

@@ -100,8 +100,11 @@ subtest 'case 61: small requests beside large ones' => sub {
     cmp_ok($p99, '<', slow(0.500), 'and hardly any took half a second');
 
     $t->wait_for(sub { $t->get('/health')->{json}{in_flight} == 0 }, 10, 'the end of all');
-    my $grown = $t->worker_rss($worker) - $before;
-    cmp_ok($grown, '<', 30_000, "the memory of $writers bodies is given back: $grown kB kept");
+    SKIP: {
+        skip 'a sanitizer keeps freed memory', 1 if ($ENV{LLM_SLOW} || 1) > 1;
+        my $grown = $t->worker_rss($worker) - $before;
+        cmp_ok($grown, '<', 30_000, "the memory of $writers bodies is given back: $grown kB kept");
+    }
 };
 
 $t->done;
