@@ -3,6 +3,7 @@
 #include "t/check/scenario.hpp"
 
 #include <algorithm>
+#include <cstdio>
 
 #include "translators/json/writer.hpp"
 
@@ -15,18 +16,37 @@ constexpr std::string_view kWords[] = {
     "\r\n", "event: error", "\x01\x1f", "e\xcc\x81", ":", " ", "0.10", "\xe2\x80\xa8",
 };
 
-// Cuts text between characters, never inside one.
+// The text as it stands between quotes, in fragments. Characters beyond the basic plane may be
+// written as two escapes, and a fragment may end between them, as some providers do.
 std::vector<std::string> pieces(Chance &chance, const std::string &text) {
-    std::vector<std::string> out;
-    size_t at = 0;
-    while (at < text.size()) {
-        size_t size = chance.one_in(3) ? 1 : 1 + chance.below(20);
-        size_t end = std::min(at + size, text.size());
-        while (end < text.size() && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) {
-            end++;
+    std::vector<std::string> units;
+    for (size_t at = 0; at < text.size();) {
+        unsigned char first = static_cast<unsigned char>(text[at]);
+        size_t size = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+        if (size == 4 && chance.one_in(2)) {
+            uint32_t code = (first & 7u) << 18;
+            for (size_t i = 1; i < 4; i++) {
+                code |= (static_cast<unsigned char>(text[at + i]) & 0x3fu) << (18 - 6 * i);
+            }
+            char escape[16];
+            snprintf(escape, sizeof escape, "\\u%04x", 0xd800 + ((code - 0x10000) >> 10));
+            units.push_back(escape);
+            snprintf(escape, sizeof escape, "\\u%04x", 0xdc00 + (code & 0x3ff));
+            units.push_back(escape);
+        } else {
+            ByteBuffer unit;
+            json::append_escaped(std::string_view(text).substr(at, size), unit);
+            units.emplace_back(unit.view());
         }
-        out.push_back(text.substr(at, end - at));
-        at = end;
+        at += size;
+    }
+    std::vector<std::string> out;
+    for (size_t at = 0; at < units.size();) {
+        size_t end = std::min(at + (chance.one_in(3) ? 1 : 1 + chance.below(12)), units.size());
+        std::string &piece = out.emplace_back();
+        while (at < end) {
+            piece += units[at++];
+        }
     }
     return out;
 }
@@ -49,7 +69,7 @@ class ChatStreamWriter {
             bool is_text = block.kind == Scenario::Block::Kind::text;
             for (const std::string &piece : pieces(chance_, block.text)) {
                 chunk([&](json::Writer &w) {
-                    w.key(is_text ? "content" : "reasoning_content").plain(piece);
+                    w.key(is_text ? "content" : "reasoning_content").text({piece});
                 });
             }
         }
@@ -175,7 +195,7 @@ class ChatStreamWriter {
                 if (is_new) {
                     w.key("name").plain(block.name);
                 }
-                w.key("arguments").plain(piece).end().end().end();
+                w.key("arguments").text({piece}).end().end().end();
             });
             opened += is_new ? 1 : 0;
             rest[at].is_opened = true;
@@ -279,7 +299,7 @@ class MessagesStreamWriter {
         auto delta = [&](std::string_view type, std::string_view member, std::string_view text) {
             frame("content_block_delta", [&](json::Writer &w) {
                 w.key("index").number(index).key("delta").object().key("type").plain(type);
-                w.key(member).plain(text).end();
+                w.key(member).text({text}).end();
             });
             if (chance_.one_in(9)) {
                 frame("ping", [](json::Writer &) {});
