@@ -360,7 +360,7 @@ bool check_request(DialectId client, std::string_view bytes, RequestReport &repo
             }
             Said target_said = read_request(aim.dialect, rendered.root());
             compare_requests(said, target_said, notes, found);
-            if (count_marks(bytes) > 4) {      // the shape of a block whose mark went changes once
+            if (count_marks(bytes) > 4) {  // the shape of a block whose mark went changes once
                 body = write_again(to, body, target, error);
             }
             check_fixed_point(to, body, target, found);

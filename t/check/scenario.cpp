@@ -11,9 +11,29 @@ namespace llm::check {
 namespace {
 
 constexpr std::string_view kWords[] = {
-    "harbour", "calm ", "\xc3\xa9t\xc3\xa9", "\xe2\x98\x95", "\xf0\x9f\x98\x80", "\"quoted\"",
-    "back\\slash", "\n\n", "data: {\"x\":1}\n\n", "[DONE]", "\t", "</system>", "{", "}", "null",
-    "\r\n", "event: error", "\x01\x1f", "e\xcc\x81", ":", " ", "0.10", "\xe2\x80\xa8",
+    "harbour",
+    "calm ",
+    "\xc3\xa9t\xc3\xa9",
+    "\xe2\x98\x95",
+    "\xf0\x9f\x98\x80",
+    "\"quoted\"",
+    "back\\slash",
+    "\n\n",
+    "data: {\"x\":1}\n\n",
+    "[DONE]",
+    "\t",
+    "</system>",
+    "{",
+    "}",
+    "null",
+    "\r\n",
+    "event: error",
+    "\x01\x1f",
+    "e\xcc\x81",
+    ":",
+    " ",
+    "0.10",
+    "\xe2\x80\xa8",
 };
 
 // The text as it stands between quotes, in fragments. Characters beyond the basic plane may be
@@ -56,9 +76,7 @@ class ChatStreamWriter {
     explicit ChatStreamWriter(const Scenario &from) : from_(from), chance_(from.seed + 1) {}
 
     std::string write() {
-        chunk([](json::Writer &w) {
-            w.key("role").plain("assistant").key("content").plain("");
-        });
+        chunk([](json::Writer &w) { w.key("role").plain("assistant").key("content").plain(""); });
         std::vector<size_t> calls;
         for (size_t i = 0; i < from_.blocks.size(); i++) {
             const Scenario::Block &block = from_.blocks[i];
@@ -321,8 +339,7 @@ class MessagesStreamWriter {
                 delta("signature_delta", "signature", block.signature);
             }
         }
-        frame("content_block_stop",
-              [&](json::Writer &w) { w.key("index").number(index); });
+        frame("content_block_stop", [&](json::Writer &w) { w.key("index").number(index); });
     }
 
     const Scenario &from_;
@@ -374,8 +391,11 @@ Scenario random_scenario(DialectId dialect, uint64_t seed) {
     bool is_messages = dialect == DialectId::anthropic;
     auto text = [&] { return "t" + random_text(chance, 1 + chance.below(8)); };
     if (chance.one_in(2)) {
-        made.blocks.push_back({Kind::reasoning, chance.one_in(4) && is_messages ? "" : text(), {},
-                               {}, is_messages ? "c2ln" + std::to_string(seed) : ""});
+        made.blocks.push_back({Kind::reasoning,
+                               chance.one_in(4) && is_messages ? "" : text(),
+                               {},
+                               {},
+                               is_messages ? "c2ln" + std::to_string(seed) : ""});
         if (is_messages && chance.one_in(3)) {
             made.blocks.push_back({Kind::redacted, "cmVk", {}, {}, {}});
         }
@@ -385,17 +405,24 @@ Scenario random_scenario(DialectId dialect, uint64_t seed) {
     }
     size_t calls = chance.one_in(2) ? chance.below(4) : 0;
     for (size_t i = 0; i < calls; i++) {
-        std::string id = (chance.one_in(3) && !is_messages ? "functions.f:" : "call_") +
-                         std::to_string(i);
-        made.blocks.push_back({Kind::call, random_arguments(chance), id, "tool_" +
-                               std::to_string(chance.below(3)), {}});
+        std::string id =
+            (chance.one_in(3) && !is_messages ? "functions.f:" : "call_") + std::to_string(i);
+        made.blocks.push_back({Kind::call,
+                               random_arguments(chance),
+                               id,
+                               "tool_" + std::to_string(chance.below(3)),
+                               {}});
         if (is_messages && chance.one_in(3)) {
             made.blocks.push_back({Kind::text, text(), {}, {}, {}});
         }
     }
     bool is_cut = chance.one_in(5);
-    made.finish = is_messages ? (is_cut ? "max_tokens" : calls > 0 ? "tool_use" : "end_turn")
-                              : (is_cut ? "length" : calls > 0 ? "tool_calls" : "stop");
+    made.finish = is_messages ? (is_cut      ? "max_tokens"
+                                 : calls > 0 ? "tool_use"
+                                             : "end_turn")
+                              : (is_cut      ? "length"
+                                 : calls > 0 ? "tool_calls"
+                                             : "stop");
     if (is_messages && calls == 0 && chance.one_in(4)) {
         made.finish = "stop_sequence";
         made.stop_sequence = "\"END\"\n";

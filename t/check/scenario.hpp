@@ -38,12 +38,12 @@ struct Scenario {
     DialectId dialect;
     struct Block {
         enum class Kind { text, reasoning, redacted, call } kind;
-        std::string text;          // of a call: the arguments
-        std::string id, name;      // calls
-        std::string signature;     // reasoning
+        std::string text;       // of a call: the arguments
+        std::string id, name;   // calls
+        std::string signature;  // reasoning
     };
     std::vector<Block> blocks;
-    std::string finish;            // in the dialect's own words
+    std::string finish;  // in the dialect's own words
     std::string stop_sequence;
     int64_t input = 0, cache_read = 0, cache_write = 0, output = 0, reasoning = 0;
     uint64_t seed = 0;

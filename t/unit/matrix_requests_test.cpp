@@ -69,8 +69,13 @@ class Conversation {
             writer_.key("system").plain(words());
         }
         if (chance_.one_in(4)) {
-            is_messages_ ? writer_.key("thinking").object().key("type").plain("enabled")
-                               .key("budget_tokens").number(1024).end()
+            is_messages_ ? writer_.key("thinking")
+                               .object()
+                               .key("type")
+                               .plain("enabled")
+                               .key("budget_tokens")
+                               .number(1024)
+                               .end()
                          : writer_.key("reasoning_effort").plain("medium");
         }
         if (chance_.one_in(5)) {
@@ -180,7 +185,7 @@ class Conversation {
     Chance chance_;
     ByteBuffer out_;
     json::Writer writer_;
-    std::vector<std::string> calls_;      // to be answered
+    std::vector<std::string> calls_;  // to be answered
     size_t number_ = 0;
 };
 

@@ -69,8 +69,8 @@ TEST_P(Matrix, StreamAndWholeAnswerSayTheSame) {
         ASSERT_TRUE(problems.empty()) << "seed " << seed << "\n"
                                       << report(problems) << body_of(scenario);
         for (DialectId client : kDialects) {
-            Answer got = read_stream(client, translate(GetParam(), client, stream_of(scenario)),
-                                     problems);
+            Answer got =
+                read_stream(client, translate(GetParam(), client, stream_of(scenario)), problems);
             compare_with_client(whole, got, client, problems);
         }
         ASSERT_TRUE(problems.empty()) << "seed " << seed << "\n" << report(problems);
@@ -131,7 +131,7 @@ TEST_P(Matrix, RandomBytesEndInOneError) {
         Problems problems = log.problems();
         EXPECT_NE(log.answer().is_complete, log.answer().has_error) << "seed " << seed;
         for (DialectId client : kDialects) {
-            (void) read_stream(client, translate(GetParam(), client, stream), problems);
+            (void)read_stream(client, translate(GetParam(), client, stream), problems);
         }
         ASSERT_TRUE(problems.empty()) << "seed " << seed << "\n" << report(problems) << stream;
     }
