@@ -117,6 +117,7 @@ for my $round (1 .. $total / $at_once) {
         nap(pick(3) / 1000) if pick(4) == 0;
     }
     $h2->close;
+    last if join(' ', $t->worker_pids) ne $worker;       # nothing is left to be learned
     # The provider's answer to the request of one must carry the words of one.
     for my $request ($p->requests) {
         my %words = map { $_ => 1 } "$request->{raw_head}$request->{body}" =~ /(canary\d{5}x)/g;
