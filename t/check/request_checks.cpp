@@ -194,7 +194,7 @@ bool is_dropped(const Notes &notes, std::string_view word) {
 
 void compare_requests(const Said &from, const Said &to, const Notes &notes, Problems &problems) {
     expect_texts("text of the user", from.user, joined(to.user) + joined(to.system), problems);
-    if (!is_dropped(notes, "prefill") && !is_dropped(notes, "messages")) {
+    if (!is_dropped(notes, "prefill")) {
         expect_texts("text of the assistant", from.assistant, joined(to.assistant), problems);
     }
     // Later system messages may have moved.

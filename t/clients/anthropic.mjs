@@ -162,6 +162,9 @@ async function checksOf(model) {
             const error = await failure((async () => {
                 for await (const event of await create(scenario, { stream: true })) {
                     assert.notEqual(event.type, 'message_stop');
+                    if (text === '' && event.delta?.text) {
+                        console.log(`release ${model}`);
+                    }
                     text += event.delta?.text ?? '';
                 }
                 return text;

@@ -1,5 +1,6 @@
 // What the scripts of this folder share: every check prints one line that sdk.t turns into a
-// test. PORT is the gateway; LLM_SLOW stretches the deadlines, as in the Perl tests.
+// test; a line "release MODEL" lets the provider of that model go on. PORT is the gateway;
+// LLM_SLOW stretches the deadlines, as in the Perl tests.
 
 const deadlineMs = 20000 * Number(process.env.LLM_SLOW || 1);
 

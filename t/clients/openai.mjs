@@ -170,6 +170,9 @@ async function checksOf(model) {
             let text = '';
             const error = await failure((async () => {
                 for await (const chunk of stream) {
+                    if (text === '' && chunk.choices[0]?.delta.content) {
+                        console.log(`release ${model}`);
+                    }
                     text += chunk.choices[0]?.delta.content ?? '';
                 }
                 return text;

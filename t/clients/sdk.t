@@ -88,18 +88,19 @@ scenario('structured', also => 'json_tool_call', content => [],
     messages => [tools => [{ name => 'json_tool_call', args => $trip }]]);
 scenario('structured', content => [text => [$trip =~ /(.{1,8})/g]]);
 scenario('endless', content => [text => $text], how => [wait_for_release => 5]);
-scenario('cut', content => [text => $text], how => [cut_after => 5]);
+scenario('cut', content => [text => $text], how => [cut_after => 5, wait_for_release => 5]);
 refusal('bad-request', 400, 400, 'invalid_request_error');
 refusal('no-permission', 403, 403, 'permission_error');
 refusal('rate-limit', 429, 429, 'rate_limit_error', headers => { 'Retry-After' => 7 });
 refusal('overloaded', 503, 529, 'overloaded_error');
 
+# An error that comes with the first content is no error in mid-stream: wait for the client.
 my @begun = chat_stream(text => $text);
 $chat->on({ body => qr/scenario:error-event\b/ },
-    sse(@begun[0 .. 3], chat_error('gone', type => 'server_error')));
+    sse(@begun[0 .. 3], hold(), chat_error('gone', type => 'server_error')));
 @begun = messages_stream(text => $text);
 $messages->on({ body => qr/scenario:error-event\b/ },
-    sse(@begun[0 .. 4], ['error', messages_error('overloaded_error', 'gone')]));
+    sse(@begun[0 .. 4], hold(), ['error', messages_error('overloaded_error', 'gone')]));
 
 # Runs a script; hands every line to $on_line, makes a test of each check.
 sub node {
@@ -118,6 +119,8 @@ sub node {
             ok(!$bad, $name);
             $checks++;
             after_abort($name) if $name =~ /abort/;
+        } elsif ($line =~ /\Arelease (\S+)/) {
+            ($1 =~ /claude/ ? $messages : $chat)->release;
         } elsif ($line eq 'done') {
             $finished = 1;
         } else {

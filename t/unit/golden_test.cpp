@@ -92,6 +92,10 @@ struct Case {
     std::string name() const { return kind + "_" + folder.filename().string(); }
 };
 
+void PrintTo(const Case &golden, std::ostream *out) {
+    *out << golden.name();
+}
+
 std::vector<Case> find_cases() {
     std::vector<Case> cases;
     for (const char *kind : {"request", "response", "stream", "error"}) {
