@@ -44,7 +44,9 @@ inline ngx_str_t str(std::string_view text) {
 inline ngx_str_t copy_str(ngx_pool_t *pool, std::string_view text) {
     ngx_str_t result = {0, static_cast<u_char *>(ngx_pnalloc(pool, text.size() + 1))};
     if (result.data != nullptr) {
-        ngx_memcpy(result.data, text.data(), text.size());
+        if (!text.empty()) {
+            ngx_memcpy(result.data, text.data(), text.size());
+        }
         result.data[text.size()] = '\0';
         result.len = text.size();
     }

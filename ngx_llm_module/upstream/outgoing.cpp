@@ -20,8 +20,10 @@ struct Forwarded {
     std::optional<DialectId> only;
 };
 
+constexpr std::string_view kVersion = "anthropic-version";
+
 constexpr Forwarded kForwarded[] = {
-    {"anthropic-version", DialectId::anthropic},
+    {kVersion, DialectId::anthropic},
     {"anthropic-beta", DialectId::anthropic},
     {"openai-beta", DialectId::openai},
     {"idempotency-key", {}},
@@ -62,26 +64,32 @@ void add_credentials(LlmRequest &request, const Provider &provider, std::string 
     }
 }
 
-bool has_line(const std::string &head, std::string_view name) {
-    for (size_t at = head.find("\r\n"); at != std::string::npos && at + 2 < head.size();
-         at = head.find("\r\n", at + 2)) {
-        std::string_view rest = std::string_view(head).substr(at + 2);
-        if (rest.size() > name.size() && rest[name.size()] == ':' &&
-            wire::same_name(rest.substr(0, name.size()), name)) {
+// What the operator set for a provider, with nothing of ours beside it.
+bool is_set(LlmRequest &request, const Provider &provider, std::string_view name) {
+    for (const ProviderHeader &header : provider.headers) {
+        if (wire::same_name(header.name, name) && !header.value.get(request.r).empty()) {
             return true;
         }
     }
     return false;
 }
 
-// Every header line that the client sent under that name: flags may be spread over several.
-void forward(LlmRequest &request, std::string_view name, std::string &head) {
+// The client's header lines that go on, repeated ones too: flags may be spread over several.
+// `has_version` tells whether it named the API's version.
+void forward_headers(LlmRequest &request, const Provider &provider, std::string &head,
+                     bool &has_version) {
     for (ngx_list_part_t *part = &request.r->headers_in.headers.part; part != nullptr;
          part = part->next) {
         auto *headers = static_cast<ngx_table_elt_t *>(part->elts);
         for (ngx_uint_t i = 0; i < part->nelts; i++) {
-            if (headers[i].hash != 0 && wire::same_name(view(headers[i].key), name)) {
+            for (const auto &[name, only] : kForwarded) {
+                if (headers[i].hash == 0 || !wire::same_name(view(headers[i].key), name) ||
+                    only.value_or(provider.dialect->id) != provider.dialect->id ||
+                    is_set(request, provider, name)) {
+                    continue;
+                }
                 add_line(head, name, view(headers[i].value));
+                has_version = has_version || name == kVersion;
             }
         }
     }
@@ -92,15 +100,14 @@ void build_head(LlmRequest &request, const Provider &provider, const Endpoint &e
                 std::string &head) {
     head.reserve(512);
     head.append(method).append(" ").append(endpoint.path).append(path).append(" HTTP/1.1\r\n");
-    // What the operator set comes first, and nothing of ours beside it.
     for (const ProviderHeader &header : provider.headers) {
         std::string_view value = header.value.get(request.r);
         if (!value.empty()) {
             add_line(head, header.name, value);
         }
     }
-    auto add_own = [&head](std::string_view name, std::string_view value) {
-        if (!value.empty() && !has_line(head, name)) {
+    auto add_own = [&](std::string_view name, std::string_view value) {
+        if (!value.empty() && !is_set(request, provider, name)) {
             add_line(head, name, value);
         }
     };
@@ -119,26 +126,21 @@ void build_head(LlmRequest &request, const Provider &provider, const Endpoint &e
     if (body_size > 0 || method != "GET") {
         head.append("content-length: ").append(std::to_string(body_size)).append("\r\n");
     }
-    if (!has_line(head, "authorization") && !has_line(head, "x-api-key")) {
+    if (!is_set(request, provider, "authorization") && !is_set(request, provider, "x-api-key")) {
         add_credentials(request, provider, head);
     }
+    bool has_version = false;
     if (same_dialect) {
-        for (const auto &[name, only] : kForwarded) {
-            if (only.value_or(provider.dialect->id) == provider.dialect->id &&
-                !has_line(head, name)) {
-                forward(request, name, head);
-            }
-        }
+        forward_headers(request, provider, head, has_version);
     }
     if (provider.preset != nullptr) {
         for (const FixedHeader &header : provider.preset->headers) {
-            if (!has_line(head, header.name)) {
-                add_line(head, header.name, header.value);
+            if (header.name != kVersion || !has_version) {
+                add_own(header.name, header.value);
             }
         }
-    } else if (provider.dialect->id == DialectId::anthropic &&
-               !has_line(head, "anthropic-version")) {
-        add_line(head, "anthropic-version", "2023-06-01");
+    } else if (provider.dialect->id == DialectId::anthropic && !has_version) {
+        add_own(kVersion, "2023-06-01");
     }
     head.append("\r\n");
 }

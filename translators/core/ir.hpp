@@ -199,6 +199,9 @@ struct Request {
     bool usage_wanted = false;      // the client asked for usage in the stream
     bool legacy_functions = false;  // chat: `functions` instead of `tools`
     std::vector<Extra> extra;
+    // Members of messages that the IR has no place for, by name: no duplicates, few. Only for
+    // telling a client of another dialect than the target's that they were left out.
+    std::vector<std::string_view> unmodelled;
 };
 
 // --- answer ---------------------------------------------------------------------------------

@@ -5,7 +5,10 @@
 // Held back are only the input of a call that stands in its start event (it may be a placeholder)
 // and blocks of server tools, which the IR knows as a whole: bounded by the size of one event and
 // by kMaxHeld for what deltas add. An error or the end is terminal: what follows is ignored.
+#include <algorithm>
+#include <functional>
 #include <string>
+#include <vector>
 
 #include "translators/dialect/anthropic.hpp"
 
@@ -53,7 +56,8 @@ class MessagesDecoder final : public Decoder, private wire::SseHandler {
     bool ended() const override { return ended_; }
 
     size_t memory() const override {
-        return splitter_.memory() + held_.capacity() + collected_.capacity() + id_.capacity();
+        return splitter_.memory() + held_.capacity() + collected_.capacity() + id_.capacity() +
+               call_ids_.capacity() * sizeof(size_t);
     }
 
   private:
@@ -268,7 +272,7 @@ class MessagesDecoder final : public Decoder, private wire::SseHandler {
             if (input.is_object() && input.size() > 0) {
                 held_ = json::escape(input.raw().bytes, arena_).bytes;
             }
-            return open_block(Open::tool, ir::BlockKind::tool, block.find("id").text(),
+            return open_block(Open::tool, ir::BlockKind::tool, unique_id(block.find("id").text()),
                               block.find("name").text());
         }
         if (block.is_object()) {
@@ -278,6 +282,21 @@ class MessagesDecoder final : public Decoder, private wire::SseHandler {
         }
         open_ = Open::none;  // nothing that can be read: its deltas are ignored
         return true;
+    }
+
+    // Case 41: an id is unique in its turn. Hashes are enough: ids are hardly ever the same, and an
+    // id of ours where they only seem to be does no harm.
+    JsonText unique_id(JsonText id) {
+        uint32_t ordinal = calls_++;
+        size_t hash = std::hash<std::string_view>()(id.bytes);
+        bool is_known = std::find(call_ids_.begin(), call_ids_.end(), hash) != call_ids_.end();
+        if (id.empty() || is_known) {
+            return invent_call_id({id_}, ordinal, arena_);
+        }
+        if (call_ids_.size() < kMaxBlocks) {
+            call_ids_.push_back(hash);
+        }
+        return id;
     }
 
     void on_delta(Value frame) {
@@ -515,11 +534,13 @@ class MessagesDecoder final : public Decoder, private wire::SseHandler {
     std::string held_;       // escaped input of a call, or a server block
     std::string collected_;  // escaped fragments of a server block
     ByteBuffer scratch_;
+    std::vector<size_t> call_ids_;  // hashes
     RawUsage usage_;
     int64_t next_index_ = 0;
     int64_t open_index_ = kNoIndex;
     uint32_t blocks_ = 0;  // opened so far, in the numbering of the IR
     uint32_t block_ = 0;
+    uint32_t calls_ = 0;
     ir::BlockKind block_kind_ = ir::BlockKind::text;
     Open open_ = Open::none;
     bool is_open_ = false;  // the `open` event of the block went out

@@ -201,6 +201,9 @@ class Renderer {
                 notes_.drop(name);
             }
         }
+        for (std::string_view name : request_.unmodelled) {
+            notes_.drop(name);
+        }
         return {};
     }
 
@@ -365,6 +368,9 @@ class Renderer {
             // Clamped, not scaled; inside the range the client's own digits.
             RawJson clamped = *temperature > 1 ? RawJson{"1"} : RawJson{"0"};
             bool is_inside = *temperature >= 0 && *temperature <= 1;
+            if (!is_inside) {
+                notes_.drop("temperature");
+            }
             writer_.key("temperature").raw(is_inside ? request_.temperature : clamped);
         }
         if (top_p) {
@@ -379,6 +385,9 @@ class Renderer {
         bool is_open = false;
         for (JsonText sequence : request_.stop) {
             if (json::is_blank(sequence)) {
+                if (!sequence.empty()) {
+                    notes_.drop(is_own() ? "stop_sequences" : "stop");
+                }
                 continue;
             }
             if (!is_open) {

@@ -2,6 +2,7 @@
 // them: stop reasons, token counts, ids. Towards the IR cached tokens are added to the input;
 // towards the client they are subtracted again. A turn with a tool_use block never says end_turn.
 #include <array>
+#include <unordered_set>
 
 #include "translators/dialect/anthropic.hpp"
 #include "translators/dialect/tool_arguments.hpp"
@@ -274,7 +275,7 @@ ir::Part parse_answer_block(Value block) {
     return {ir::Opaque{DialectId::anthropic, type.text(), block.raw()}};
 }
 
-Status parse_response(Value root, Arena &, ir::Response &response) {
+Status parse_response(Value root, Arena &arena, ir::Response &response) {
     if (!is_message(root)) {
         return Error{Errc::upstream_protocol, "the answer is not a message", {}, 0};
     }
@@ -282,11 +283,19 @@ Status parse_response(Value root, Arena &, ir::Response &response) {
     response.model = root.find("model").text();
     ir::Choice choice;
     choice.parts.reserve(root.find("content").size() + 1);
+    std::unordered_set<std::string_view> ids;  // Case 41: unique in the turn
+    uint32_t calls = 0;
     for (Value block : root.find("content").items()) {
         if (!block.is_object()) {
             return Error{Errc::upstream_protocol, "a content block is not an object", {}, 0};
         }
         choice.parts.push_back(parse_answer_block(block));
+        if (auto *call = std::get_if<ir::ToolCall>(&choice.parts.back().is)) {
+            uint32_t ordinal = calls++;
+            if (call->id.empty() || !ids.insert(call->id.bytes).second) {
+                call->id = invent_call_id(response.id, ordinal, arena);
+            }
+        }
     }
     bool has_tools = has_tool_call(choice);
     Value stop = root.find("stop_reason");

@@ -73,6 +73,9 @@ Status ToolRenderer::select() {
         if (tool.kind != ToolKind::server) {
             declared.push_back(tool.name);
         }
+        if (tool.kind == ToolKind::custom) {
+            notes_.custom_tools.push_back(json::unescape(tool.name, arena_));
+        }
         if (is_allowed(tool)) {
             tools_.push_back(&tool);
         }

@@ -248,6 +248,7 @@ class Builder {
         if (!blamed.empty()) {
             return refuse(blamed);
         }
+        note_detail(part);
         blocks.push_back({What::part, &part, {}, cache_of(part)});
         return {};
     }
@@ -266,8 +267,16 @@ class Builder {
             if (!blamed.empty()) {
                 LLM_TRY(refuse(blamed));
             }
+            note_detail(part);
         }
         return {};
+    }
+
+    void note_detail(const Part &part) {
+        const ir::Image *image = std::get_if<ir::Image>(&part.is);
+        if (image != nullptr && !image->detail.empty() && !json::equals(image->detail, "auto")) {
+            notes_.drop("detail");
+        }
     }
 
     static bool takes_mark(const Block &block) {
@@ -331,9 +340,9 @@ class Builder {
             return {};
         }
         if (!target_.drop_params) {
-            return unsupported("the model does not continue an assistant message", "messages");
+            return unsupported("the model does not continue an assistant message", "prefill");
         }
-        notes_.drop("messages");
+        notes_.drop("prefill");
         ByteBuffer said;
         said.append("Continue exactly from: ");
         for (const Block &block : last.blocks) {

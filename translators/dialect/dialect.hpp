@@ -51,6 +51,7 @@ struct ModelTraits {
     bool temperature_xor_top_p = false;
     bool structured_output = false;   // messages: output_config.format
     bool prefill = true;              // a trailing assistant turn is continued
+    bool service_tier = false;        // chat: knows the tiers of OpenAI
     bool system_in_messages = false;  // messages: role system among the turns
     int64_t max_output = 4096;        // for max_tokens, where the target requires it
 };
@@ -69,6 +70,7 @@ struct Notes {
     std::vector<std::string_view> dropped;  // plain names, no duplicates
     std::vector<Renamed> renamed;           // tools under another name; see ClientView
     bool json_tool = false;                 // structured output by a forced tool; see ClientView
+    std::vector<std::string_view> custom_tools;  // free text tools, sent as functions; ClientView
 
     void drop(std::string_view name) {
         for (std::string_view known : dropped) {
@@ -108,6 +110,9 @@ struct ClientView {
     // From Notes: the call of the tool kJsonTool is the text of the answer, its arguments are that
     // text, and it does not count as a tool call for the finish reason.
     bool json_tool = false;
+    // From Notes, plain names as the client knows them: a call of one of these has {"input": text}
+    // as its arguments, and the client gets the text.
+    const std::vector<std::string_view> *custom_tools = nullptr;
 };
 
 // The tool that stands for structured output at models without it.

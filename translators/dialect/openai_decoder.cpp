@@ -545,8 +545,11 @@ void ChatDecoder::open_tool(ChoiceState &choice, ToolState &tool) {
     event.block_kind = BlockKind::tool;
     event.choice = static_cast<uint32_t>(choice.index);
     event.block = tool.block;
-    event.id =
-        tool.id.empty() ? invent_call_id({answer_id_}, tool.ordinal, arena_) : JsonText{tool.id};
+    bool is_known = std::any_of(choice.tools.begin(), choice.tools.end(), [&](const auto &other) {
+        return &other != &tool && other.is_opened() && other.id == tool.id;
+    });
+    bool is_usable = !tool.id.empty() && !is_known;
+    event.id = is_usable ? JsonText{tool.id} : invent_call_id({answer_id_}, tool.ordinal, arena_);
     event.name = {tool.name};
     emit(event);
     if (!tool.early.empty()) {

@@ -20,6 +20,7 @@ using ir::EventKind;
 using ir::StreamEvent;
 
 constexpr size_t kMaxAnnotations = 256u << 10;  // bytes of one choice, and of one block
+constexpr size_t kMaxHeld = 8u << 20;           // arguments of one call of a free text tool
 
 struct Block {
     uint32_t number;
@@ -27,7 +28,9 @@ struct Block {
     BlockKind kind;
     int64_t tool = 0;  // ordinal of the call in its choice
     bool has_text = false;
-    bool is_output = false;       // text that came as the arguments of kJsonTool
+    bool is_output = false;  // text that came as the arguments of kJsonTool
+    bool is_custom = false;  // the client's free text tool: `held` until it is whole
+    std::string held = {};
     int64_t first_character = 0;  // of a text block in the text of its choice
     std::vector<std::string> cites;
     size_t cited_bytes = 0;
@@ -54,6 +57,8 @@ class ChatEncoder final : public Encoder {
     void open(const StreamEvent &event, ByteBuffer &out);
     void delta(const StreamEvent &event, ByteBuffer &out);
     void arguments(Block &block, JsonText fragment, ByteBuffer &out);
+    void hold(Block &block, JsonText fragment, ByteBuffer &out);
+    void custom_call(Block &block, ByteBuffer &out);
     void sign(const StreamEvent &event, bool is_redacted, ByteBuffer &out);
     void cite(const StreamEvent &event);
     void close(const StreamEvent &event, ByteBuffer &out);
@@ -244,6 +249,7 @@ void ChatEncoder::open(const StreamEvent &event, ByteBuffer &out) {
         return;  // the old form has room for one
     }
     JsonText name = tool_name_for_client(event.name, view_.renamed);
+    block.is_custom = !view_.legacy_functions && is_custom_tool(view_, name);
     head(event.choice, out);
     if (view_.legacy_functions) {
         out.append("\"function_call\":{\"name\":\"");
@@ -254,9 +260,11 @@ void ChatEncoder::open(const StreamEvent &event, ByteBuffer &out) {
         number(block.tool, out);
         out.append(",\"id\":\"");
         out.append(event.id.bytes);
-        out.append("\",\"type\":\"function\",\"function\":{\"name\":\"");
+        out.append(block.is_custom ? "\",\"type\":\"custom\",\"custom\":{\"name\":\""
+                                   : "\",\"type\":\"function\",\"function\":{\"name\":\"");
         out.append(name.bytes);
-        out.append("\",\"arguments\":\"\"}}]},\"logprobs\":null");
+        out.append(block.is_custom ? "\",\"input\":\"\"}}]},\"logprobs\":null"
+                                   : "\",\"arguments\":\"\"}}]},\"logprobs\":null");
     }
     tail({}, out);
 }
@@ -282,7 +290,11 @@ void ChatEncoder::delta(const StreamEvent &event, ByteBuffer &out) {
             simple(event.choice, "\"refusal\":\"", event.text, out);
             break;
         case BlockKind::tool:
-            arguments(*block, event.text, out);
+            if (block->is_custom) {
+                hold(*block, event.text, out);
+            } else {
+                arguments(*block, event.text, out);
+            }
             break;
         case BlockKind::opaque:
             break;
@@ -305,6 +317,32 @@ void ChatEncoder::arguments(Block &block, JsonText fragment, ByteBuffer &out) {
         out.append(fragment.bytes);
         out.append("\"}}]},\"logprobs\":null");
     }
+    tail({}, out);
+}
+
+void ChatEncoder::hold(Block &block, JsonText fragment, ByteBuffer &out) {
+    if (block.held.size() + fragment.bytes.size() > kMaxHeld) {
+        error(ApiError{ir::ErrorClass::upstream_protocol, 0, {"the input of a tool is too large"}},
+              out);
+        return;
+    }
+    block.held.append(fragment.bytes);
+}
+
+// The text that the held arguments wrap; what is no such object goes out as it is.
+void ChatEncoder::custom_call(Block &block, ByteBuffer &out) {
+    Arena arena;
+    JsonText text =
+        custom_input(json::unescape({block.held}, arena), reader_).value_or(JsonText{block.held});
+    if (text.empty()) {
+        return;
+    }
+    head(block.choice, out);
+    out.append("\"tool_calls\":[{\"index\":");
+    number(block.tool, out);
+    out.append(",\"custom\":{\"input\":\"");
+    out.append(text.bytes);
+    out.append("\"}}]},\"logprobs\":null");
     tail({}, out);
 }
 
@@ -337,7 +375,9 @@ void ChatEncoder::close(const StreamEvent &event, ByteBuffer &out) {
     if (block == nullptr) {
         return;
     }
-    if (block->kind == BlockKind::tool && !block->has_text) {
+    if (block->is_custom) {
+        custom_call(*block, out);
+    } else if (block->kind == BlockKind::tool && !block->has_text) {
         arguments(*block, {"{}"}, out);  // "" is no JSON, and clients parse it
     }
     if (block->is_output && !block->has_text) {

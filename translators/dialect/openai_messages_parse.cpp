@@ -4,11 +4,46 @@
 // only a run of tool messages becomes one turn. Legacy forms are modernised: a function_call
 // becomes a tool call with an id made from its place in the conversation (the same one every time
 // the conversation is sent), and the function message after it the result of that call.
+#include <algorithm>
+
 #include "translators/dialect/media.hpp"
 #include "translators/dialect/openai_answer.hpp"
 #include "translators/dialect/openai_request.hpp"
 
 namespace llm::openai {
+
+namespace {
+
+constexpr size_t kMaxUnmodelled = 16;
+constexpr size_t kMaxUnmodelledName = 64;
+
+constexpr std::string_view kKnown[] = {
+    "role",          "content",   "tool_calls",        "tool_call_id",    "function_call",
+    "refusal",       "reasoning", "reasoning_content", "thinking_blocks", "reasoning_details",
+    "cache_control", "audio",
+};
+
+}  // namespace
+
+// Members that hold nothing are those of an answer that came back whole: nobody misses them.
+void MessageReader::note_unmodelled(Value message, bool is_result) {
+    std::vector<std::string_view> &names = request_.unmodelled;
+    for (auto [key, value] : message.members()) {
+        bool is_known =
+            std::find(std::begin(kKnown), std::end(kKnown), key.bytes) != std::end(kKnown) ||
+            (is_result && key.bytes == "name");  // its call has it, too
+        bool is_empty =
+            value.is_null() || ((value.is_array() || value.is_object()) && value.size() == 0);
+        if (is_known || is_empty || names.size() == kMaxUnmodelled) {
+            continue;
+        }
+        bool is_plain = !key.has_escapes() && key.bytes.size() <= kMaxUnmodelledName;
+        std::string_view name = is_plain ? key.bytes : "messages";
+        if (std::find(names.begin(), names.end(), name) == names.end()) {
+            names.push_back(name);
+        }
+    }
+}
 
 Status MessageReader::read(Value message) {
     Value role = message["role"];
@@ -16,7 +51,9 @@ Status MessageReader::read(Value message) {
         return invalid("each message needs a role", "messages[].role");
     }
     bool is_function = role.equals("function");
-    if (is_function || role.equals("tool")) {
+    bool is_result = is_function || role.equals("tool");
+    note_unmodelled(message, is_result);
+    if (is_result) {
         return read_result(message, is_function);
     }
     in_results_ = false;

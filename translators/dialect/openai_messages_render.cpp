@@ -51,6 +51,7 @@ class MessagesWriter {
             job_.note("cache_control");
         }
     }
+    void note_document(const ir::Document &document);
     void paragraph(bool &is_first) {
         if (!is_first) {
             writer_.piece(kParagraph);
@@ -142,6 +143,19 @@ bool MessagesWriter::has_text(const ir::Part &part) const {
     return std::holds_alternative<ir::Refusal>(part.is);
 }
 
+void MessagesWriter::note_document(const ir::Document &document) {
+    note_cache(document.cache);
+    bool is_text = document.source.kind == ir::SourceKind::text ||
+                   document.source.kind == ir::SourceKind::blocks;
+    if (!document.context.empty() && !is_text) {
+        job_.note("context");
+    }
+    Result<json::Value> citations = reader_.parse_unpadded(document.citations.bytes);
+    if (citations && citations.value()["enabled"].is_true()) {
+        job_.note("citations");
+    }
+}
+
 // Sorts parts by the form they take, and refuses (or leaves out) what has none.
 Status MessagesWriter::sort(const std::vector<ir::Part> &parts, Content &content) {
     for (const ir::Part &part : parts) {
@@ -151,7 +165,7 @@ Status MessagesWriter::sort(const std::vector<ir::Part> &parts, Content &content
                 continue;
             }
         } else if (const auto *document = std::get_if<ir::Document>(&part.is)) {
-            note_cache(document->cache);
+            note_document(*document);
         }
         if (has_text(part)) {
             content.texts.push_back(&part);
@@ -197,8 +211,10 @@ void MessagesWriter::write_text(const ir::Part &part) {
     } else if (const auto *refusal = std::get_if<ir::Refusal>(&part.is)) {
         writer_.piece(refusal->text);
     } else if (const auto *document = std::get_if<ir::Document>(&part.is)) {
-        if (!document->title.empty()) {
-            writer_.piece(document->title).piece(JsonText{"\\n"});
+        for (JsonText heading : {document->title, document->context}) {
+            if (!heading.empty()) {
+                writer_.piece(heading).piece(JsonText{"\\n"});
+            }
         }
         if (document->source.kind == ir::SourceKind::text) {
             writer_.piece(document->source.data);
@@ -461,18 +477,11 @@ Status MessagesWriter::write_results(size_t assistant) {
     std::stable_sort(results.begin(), results.end(), by_id);
 
     std::vector<const ir::Part *> media;
-    std::vector<const ir::ToolCall *> unanswered;
     for (size_t i = 0; i < calls.size(); ++i) {
         auto behind =
             std::upper_bound(results.begin(), results.end(), Found{call_ids[i], nullptr}, by_id);
-        if (behind == results.begin() || std::prev(behind)->first != call_ids[i]) {
-            unanswered.push_back(calls[i]);
-        } else {
-            LLM_TRY(write_result(*calls[i], std::prev(behind)->second, media));
-        }
-    }
-    for (const ir::ToolCall *call : unanswered) {
-        LLM_TRY(write_result(*call, nullptr, media));
+        bool is_answered = behind != results.begin() && std::prev(behind)->first == call_ids[i];
+        LLM_TRY(write_result(*calls[i], is_answered ? std::prev(behind)->second : nullptr, media));
     }
     std::sort(call_ids.begin(), call_ids.end());
     for (const Found &result : results) {

@@ -31,6 +31,7 @@ class MessageReader {
     Status read(Value message);
 
   private:
+    void note_unmodelled(Value message, bool is_result);
     Status read_system(Value message);
     Status read_user(Value message);
     Status read_assistant(Value message);

@@ -29,6 +29,7 @@ class RequestWriter {
     Status write();
 
   private:
+    bool has_prefill() const;
     Status write_tools();
     void write_function(const ir::Tool &tool);
     void write_tool_choice();
@@ -60,10 +61,21 @@ class RequestWriter {
     bool has_tools_ = false;
 };
 
+// A trailing assistant turn: a messages client wants it continued. Calls are answered behind it.
+bool RequestWriter::has_prefill() const {
+    if (from_chat_ || request_.turns.empty() || request_.turns.back().role != ir::Role::assistant) {
+        return false;
+    }
+    for (const ir::Part &part : request_.turns.back().parts) {
+        if (std::holds_alternative<ir::ToolCall>(part.is)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 Status RequestWriter::write() {
-    bool is_prefill =
-        !from_chat_ && !request_.turns.empty() && request_.turns.back().role == ir::Role::assistant;
-    if (is_prefill && !traits_.prefill) {
+    if (has_prefill() && !traits_.prefill) {
         LLM_TRY(job_.leave_out("this model does not continue an assistant turn", "prefill"));
     }
     writer_.object();
@@ -356,6 +368,8 @@ void RequestWriter::write_hints() {
     if (!request_.service_tier.empty()) {
         if (from_chat_) {
             writer_.key("service_tier").text(request_.service_tier);
+        } else if (traits_.service_tier && json::equals(request_.service_tier, "standard_only")) {
+            writer_.key("service_tier").plain("default");
         } else if (!json::equals(request_.service_tier, "auto")) {
             job_.note("service_tier");
         }
@@ -401,6 +415,11 @@ void RequestWriter::write_extra() {
             writer_.key(extra.name).raw(extra.value);
         } else {
             job_.note(extra.name.bytes);
+        }
+    }
+    if (!from_chat_) {
+        for (std::string_view name : request_.unmodelled) {
+            job_.note(name);
         }
     }
 }

@@ -4,6 +4,7 @@
 // with an `error` member, is no answer: parsing fails with upstream_protocol and observing returns
 // false, so that the caller treats it as a failed attempt.
 #include <algorithm>
+#include <unordered_set>
 
 #include "translators/dialect/openai.hpp"
 #include "translators/dialect/openai_answer.hpp"
@@ -38,6 +39,7 @@ class ChoiceReader {
     JsonText answer_id_;
     uint32_t &ordinal_;
     Arena &arena_;
+    std::unordered_set<std::string_view> ids_;  // Case 41: unique in the turn
 };
 
 void ChoiceReader::read(Value choice, ir::Choice &result) {
@@ -142,7 +144,8 @@ void ChoiceReader::read_call(JsonText id, Value function, bool custom, ir::Choic
     if (call.name.empty()) {
         return;
     }
-    call.id = id.empty() ? invent_call_id(answer_id_, ordinal, arena_) : id;
+    bool is_usable = !id.empty() && ids_.insert(id.bytes).second;
+    call.id = is_usable ? id : invent_call_id(answer_id_, ordinal, arena_);
     call.custom = custom;
     Value arguments = function[custom ? "input" : "arguments"];
     if (arguments.is_string()) {
@@ -370,9 +373,13 @@ void ResponseWriter::write_annotations(const ir::Choice &choice) {
 }
 
 void ResponseWriter::write_calls(const ir::Choice &choice) {
-    auto write_function = [this](const ir::ToolCall &call) {
-        writer_.object().key("name").text(tool_name_for_client(call.name, view_.renamed));
-        if (call.custom) {
+    json::Reader reader;
+    auto write_function = [this, &reader](const ir::ToolCall &call, JsonText name) {
+        writer_.object().key("name").text(name);
+        std::optional<JsonText> input;
+        if (is_custom_tool(view_, name) && (input = custom_input(call.arguments, reader))) {
+            writer_.key("input").text(*input);
+        } else if (call.custom || is_custom_tool(view_, name)) {
             writer_.key("input").plain(call.arguments);
         } else {
             writer_.key("arguments").plain(call.arguments.empty() ? "{}" : call.arguments);
@@ -387,14 +394,16 @@ void ResponseWriter::write_calls(const ir::Choice &choice) {
         if (call == nullptr || output_of(part) != nullptr) {
             continue;
         }
+        JsonText name = tool_name_for_client(call->name, view_.renamed);
         if (view_.legacy_functions) {
             writer_.key("function_call");  // the old form has room for one
-            write_function(*call);
+            write_function(*call, name);
             return;
         }
-        std::string_view type = call->custom ? "custom" : "function";
+        bool is_custom = call->custom || is_custom_tool(view_, name);
+        std::string_view type = is_custom ? "custom" : "function";
         writer_.object().key("id").text(call->id).key("type").plain(type).key(type);
-        write_function(*call);
+        write_function(*call, name);
         writer_.end();
     }
     writer_.end();

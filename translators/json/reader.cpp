@@ -502,16 +502,17 @@ uint32_t Value::offset() const {
 
 Value Value::find(std::string_view key) const {
     Value found;
-    for (Member member : members()) {
-        // An escaped name is never shorter than its meaning, and one that differs in its first
-        // byte without an escape there is another name.
-        std::string_view name = member.key.bytes;
-        if (name.size() < key.size() || (!key.empty() && name[0] != key[0] && name[0] != '\\')) {
-            continue;
+    if (!is_object()) {
+        return found;
+    }
+    const Node *end = nodes_ + node_->next;
+    for (const Node *at = node_ + 1; at != end;) {
+        const Node *value = nodes_ + at->next;
+        JsonText name{{base_ + at->begin + 1, at->end - at->begin - 2}};
+        if (json::equals(name, key)) {
+            found = Value(value, nodes_, base_);
         }
-        if (json::equals(member.key, key)) {
-            found = member.value;
-        }
+        at = nodes_ + value->next;
     }
     return found;
 }

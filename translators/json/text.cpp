@@ -68,6 +68,15 @@ size_t read_escape(const char *&at, const char *end, char *out) {
 }  // namespace
 
 bool equals(JsonText text, std::string_view plain) {
+    // An escape is longer than its meaning: mostly the sizes say it all.
+    size_t size = text.bytes.size();
+    if (size < plain.size() ||
+        (size > 0 && plain.size() > 0 && text.bytes[0] != plain[0] && text.bytes[0] != '\\')) {
+        return false;
+    }
+    if (size == 0 || memchr(text.bytes.data(), '\\', size) == nullptr) {
+        return text.bytes == plain;
+    }
     const char *at = text.bytes.data();
     const char *end = at + text.bytes.size();
     const char *other = plain.data();
@@ -82,11 +91,12 @@ bool equals(JsonText text, std::string_view plain) {
             continue;
         }
         char unescaped[4];
-        size_t size = read_escape(at, end, unescaped);
-        if (static_cast<size_t>(other_end - other) < size || memcmp(other, unescaped, size) != 0) {
+        size_t length = read_escape(at, end, unescaped);
+        if (static_cast<size_t>(other_end - other) < length ||
+            memcmp(other, unescaped, length) != 0) {
             return false;
         }
-        other += size;
+        other += length;
     }
     return other == other_end;
 }

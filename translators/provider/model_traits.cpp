@@ -119,6 +119,8 @@ ModelTraits openai_traits(std::string_view name, bool is_official) {
     traits.developer_role = is_official && traits.is_reasoning &&
                             !matches_any(name, kNoDeveloper, std::size(kNoDeveloper));
     traits.strict_members = is_official;
+    traits.service_tier = is_official;
+    traits.prefill = !is_official;  // many imitators do continue, OpenAI answers behind it
     return traits;
 }
 
