@@ -62,8 +62,11 @@ sub tally {
 
     if ($line =~ /^(\d+) passed, (\d+) failed$/) {
         $count->{total} = { passed => $1, failed => $2 };
-    } elsif ($line =~ /^\[  (PASSED|FAILED)  \] (\d+) tests?[.,]/) {     # GoogleTest
-        $count->{lc $1} += $2;
+    } elsif ($line =~ /^\[=+\] (\d+) tests? from .* ran/) {            # GoogleTest
+        $count->{failed} += $1;
+    } elsif ($line =~ /^\[  PASSED  \] (\d+) tests?\./) {
+        $count->{passed} += $1;
+        $count->{failed} -= $1;
     } elsif ($line =~ m{^\s*Failed (\d+)/\d+ subtests}) {               # prove
         $count->{failed} += $1;
         $count->{passed} -= $1;
