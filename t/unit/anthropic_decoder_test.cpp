@@ -145,6 +145,21 @@ const std::string kText = kStart + block_start(0, R"({"type":"text","text":""})"
                           delta(0, R"("text_delta","text":"\ude00 x")") + stop(0) +
                           message_delta("end_turn", 7) + kStop;
 
+TEST(AnthropicDecoder, Case41_EmptyAndRepeatedIdsAreReplaced) {
+    std::string stream = kStart;
+    for (int i = 0; i < 3; ++i) {
+        stream += block_start(i, std::string(R"({"type":"tool_use","id":")") + (i < 2 ? "t" : "") +
+                                     R"(","name":"f","input":{}})") +
+                  stop(i);
+    }
+    Log log = decode(stream + message_delta("tool_use", 5) + kStop);
+    ASSERT_EQ(log.lines.size(), 13u) << log.all();
+    EXPECT_EQ(log.lines[1], "open 0 tool t f");
+    EXPECT_EQ(log.lines[4].substr(0, 17), "open 1 tool call_");
+    EXPECT_EQ(log.lines[7].substr(0, 17), "open 2 tool call_");
+    EXPECT_NE(log.lines[4].substr(12), log.lines[7].substr(12));
+}
+
 TEST(AnthropicDecoder, TextAnswer) {
     Log log = decode(kText);
     EXPECT_EQ(log.all(),

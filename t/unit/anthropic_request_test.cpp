@@ -200,8 +200,12 @@ TEST(AnthropicParams, MaxTokensIsAlwaysSent) {
 }
 
 TEST(AnthropicParams, TemperatureIsClampedAndDigitsKept) {
-    EXPECT_TRUE(render_foreign(R"("temperature":1.7)").has(R"("temperature":1,)"));
-    EXPECT_TRUE(render_foreign(R"("temperature":0.70)").has(R"("temperature":0.70,)"));
+    Rendered clamped = render_foreign(R"("temperature":1.7)");
+    EXPECT_TRUE(clamped.has(R"("temperature":1,)"));
+    EXPECT_TRUE(clamped.dropped("temperature"));
+    Rendered inside = render_foreign(R"("temperature":0.70)");
+    EXPECT_TRUE(inside.has(R"("temperature":0.70,)"));
+    EXPECT_FALSE(inside.dropped("temperature"));
 }
 
 TEST(AnthropicParams, G89_SamplingByModel) {
@@ -219,7 +223,10 @@ TEST(AnthropicParams, G89_SamplingByModel) {
 TEST(AnthropicParams, G27_StopIsAnArrayWithoutBlanks) {
     EXPECT_TRUE(
         render_foreign(R"("stop_sequences":["a"," ","b"])").has(R"("stop_sequences":["a","b"])"));
-    EXPECT_FALSE(render_foreign(R"("stop_sequences":["\n"])").has("stop_sequences"));
+    Rendered blank = render_foreign(R"("stop_sequences":["\n"])");
+    EXPECT_FALSE(blank.has("stop_sequences"));
+    EXPECT_TRUE(blank.dropped("stop"));
+    EXPECT_FALSE(render_foreign(R"("stop_sequences":["a",""])").dropped("stop"));
 }
 
 TEST(AnthropicParams, WhatChangesTheAnswerIsRefusedOrNamed) {
@@ -270,16 +277,17 @@ TEST(AnthropicParams, HintsAreDroppedAndNamed) {
     request.extra.push_back({{"prompt_cache_key"}, {"\"k\""}});
     request.extra.push_back({{"modalities"}, {R"(["text"])"}});
     request.extra.push_back({{"prediction"}, {"null"}});
+    request.unmodelled = {"name", "x_note"};
     Arena arena;
     Rendered rendered = render(request, classic(), arena);
     ASSERT_TRUE(rendered.status);
     EXPECT_TRUE(rendered.has(R"("metadata":{"user_id":"u1"})"));
     EXPECT_FALSE(rendered.has("service_tier"));
     for (const char *name :
-         {"metadata", "verbosity", "service_tier", "store", "prompt_cache_key"}) {
+         {"metadata", "verbosity", "service_tier", "store", "prompt_cache_key", "name", "x_note"}) {
         EXPECT_TRUE(rendered.dropped(name)) << name;
     }
-    EXPECT_EQ(rendered.notes.dropped.size(), 5u);
+    EXPECT_EQ(rendered.notes.dropped.size(), 7u);
     request.service_tier = {"default"};
     EXPECT_TRUE(render(request, classic(), arena).has(R"("service_tier":"standard_only")"));
 }
@@ -365,6 +373,7 @@ TEST(AnthropicTools, FreeTextToolsTakeOneString) {
                              R"("input_schema":{"type":"object","properties":)"
                              R"({"input":{"type":"string"}},"required":["input"]}})"));
     EXPECT_TRUE(rendered.has(R"("input":{"input":"line \"1\""}})"));
+    EXPECT_EQ(rendered.notes.custom_tools, std::vector<std::string_view>{"patch"});
     request.tools[0].raw = {
         R"({"type":"custom","custom":{"name":"patch","format":{"type":"grammar"}}})"};
     EXPECT_FALSE(render(request, classic(), arena).status);

@@ -57,6 +57,21 @@ TEST(AnthropicResponse, EveryBlockIsRead) {
     EXPECT_EQ(choice.native_finish.bytes, "tool_use");
 }
 
+TEST(AnthropicResponse, Case41_EmptyAndRepeatedIdsAreReplaced) {
+    Answer answer(body(R"([{"type":"tool_use","id":"t","name":"f","input":{}},)"
+                       R"({"type":"tool_use","id":"t","name":"f","input":{}},)"
+                       R"({"type":"tool_use","id":"","name":"f","input":{}}])",
+                       R"("stop_reason":"tool_use",)" + std::string(kUsage)));
+    ASSERT_TRUE(answer.is_read);
+    auto id = [&](size_t at) {
+        return std::get<ir::ToolCall>(answer.response.choices.at(0).parts.at(at).is).id.bytes;
+    };
+    EXPECT_EQ(id(0), "t");
+    EXPECT_TRUE(id(1).starts_with("call_"));
+    EXPECT_TRUE(id(2).starts_with("call_"));
+    EXPECT_NE(id(1), id(2));
+}
+
 TEST(AnthropicResponse, Case50_UsageCountsCachedTokensOnce) {
     Answer answer(body("[]", R"("stop_reason":"end_turn",)" + std::string(kUsage)));
     const Usage &usage = answer.response.usage;

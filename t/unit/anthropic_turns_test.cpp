@@ -136,10 +136,12 @@ TEST(AnthropicTurns, G18_PrefillToModelsWithoutIt) {
     Rendered refused = render(parsed, target);
     ASSERT_FALSE(refused.status);
     EXPECT_EQ(refused.status.error().code, Errc::unsupported);
+    EXPECT_EQ(refused.status.error().param, "prefill");
     target.drop_params = true;
-    EXPECT_TRUE(render(parsed, target)
-                    .has(R"([{"type":"text","text":"a"},)"
-                         R"({"type":"text","text":"Continue exactly from: So"}])"));
+    Rendered emulated = render(parsed, target);
+    EXPECT_TRUE(emulated.has(R"([{"type":"text","text":"a"},)"
+                             R"({"type":"text","text":"Continue exactly from: So"}])"));
+    EXPECT_TRUE(emulated.dropped("prefill"));
     // A turn that paused in a server tool is continued by every model.
     Parsed paused(R"({"model":"m","messages":[{"role":"user","content":"a"},{"role":"assistant",)"
                   R"("content":[{"type":"server_tool_use","id":"s","name":"x","input":{}}]}]})");
@@ -221,6 +223,20 @@ TEST(AnthropicTurns, ImagesAndDocuments) {
         rendered.has(R"({"type":"document","source":{"type":"text",)"
                      R"("media_type":"text/plain","data":"Hi, \"you\""},"title":"a.txt"})"));
     EXPECT_TRUE(rendered.has(R"("media_type":"application/pdf","data":"JVBERi0xLjQK")"));
+}
+
+TEST(AnthropicTurns, R12_TheDetailOfImagesIsNamed) {
+    ir::Request request;
+    ir::Image image;
+    image.source.kind = ir::SourceKind::url;
+    image.source.data = {"https://example.com/a.png"};
+    image.detail = {"auto"};
+    request.turns.push_back({ir::Role::user, {{image}}});
+    Arena arena;
+    EXPECT_FALSE(render(request, classic(), arena).dropped("detail"));
+    image.detail = {"low"};
+    request.turns[0].parts.push_back({image});
+    EXPECT_TRUE(render(request, classic(), arena).dropped("detail"));
 }
 
 TEST(AnthropicTurns, AudioAndForeignFilesAreRefused) {

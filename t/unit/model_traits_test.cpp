@@ -85,6 +85,16 @@ TEST(ModelTraits, G18_PrefillOfClaude) {
     EXPECT_FALSE(claude("claude-sonnet-5").prefill);
 }
 
+TEST(ModelTraits, OnlyImitatorsOfOpenAiContinueAPrefill) {
+    EXPECT_FALSE(model_traits(DialectId::openai, "gpt-4o", true).prefill);
+    EXPECT_TRUE(model_traits(DialectId::openai, "gpt-4o", false).prefill);
+}
+
+TEST(ModelTraits, TiersAreKnownToOpenAiItself) {
+    EXPECT_TRUE(model_traits(DialectId::openai, "gpt-4o", true).service_tier);
+    EXPECT_FALSE(model_traits(DialectId::openai, "gpt-4o", false).service_tier);
+}
+
 TEST(ModelTraits, G90_StructuredOutputOfClaude) {
     EXPECT_FALSE(claude("claude-sonnet-4-20250514").structured_output);
     EXPECT_TRUE(claude("claude-opus-4-1").structured_output);

@@ -104,6 +104,18 @@ TEST(ChatDecoder, Case41_ParallelToolCalls) {
                "end"}));
 }
 
+TEST(ChatDecoder, Case41_TheSecondCallWithAnIdGetsAnotherOne) {
+    Lines lines = decode(stream_of(
+        {delta(R"("tool_calls":[{"index":0,"id":"c","function":{"name":"f","arguments":"{}"}}])"),
+         delta(R"("tool_calls":[{"index":1,"id":"c","function":{"name":"g","arguments":"{"}}])"),
+         delta(R"("tool_calls":[{"index":1,"id":"c","function":{"arguments":"}"}}])"),
+         delta("", R"("tool_calls")")}));
+    ASSERT_EQ(lines.size(), 10u);
+    EXPECT_EQ(lines[1], "open 0 tool c f");
+    EXPECT_EQ(lines[4].substr(0, 17), "open 1 tool call_");
+    EXPECT_EQ(lines[6], "delta 1 }");
+}
+
 TEST(ChatDecoder, InterleavedCallsStayOpenUntilTheirArgumentsAreWhole) {
     Lines lines = decode(stream_of(
         {delta(

@@ -337,6 +337,31 @@ TEST(ChatEncoder, StructuredOutputByAForcedToolIsText) {
     EXPECT_NE(frames[3].find(R"("finish_reason":"stop")"), std::string::npos);
 }
 
+TEST(ChatEncoder, R5_FreeTextToolsGetTheirText) {
+    std::vector<std::string_view> custom = {"patch"};
+    ClientView view;
+    view.custom_tools = &custom;
+    Stream stream(view);
+    stream.start().open(0, BlockKind::tool, "c", "patch");
+    stream.delta(0, R"({\"inp)").delta(0, R"(ut\": \"a\\n)").delta(0, R"(\\\"b\\\"\"})");
+    stream.close(0).open(1, BlockKind::tool, "d", "patch").delta(1, R"({\"cut)").close(1);
+    Frames frames = stream.frames();
+    ASSERT_EQ(frames.size(), 5u);
+    EXPECT_EQ(frames[1], chunk(R"("tool_calls":[{"index":0,"id":"c","type":"custom",)"
+                               R"("custom":{"name":"patch","input":""}}])"));
+    EXPECT_EQ(frames[2], chunk(R"("tool_calls":[{"index":0,"custom":{"input":"a\n\"b\""}}])"));
+    EXPECT_EQ(frames[4], chunk(R"("tool_calls":[{"index":1,"custom":{"input":"{\"cut"}}])"));
+    // What is held is bounded.
+    stream.open(2, BlockKind::tool, "e", "patch");
+    std::string piece(3u << 20, 'x');
+    stream.delta(2, piece).delta(2, piece);
+    EXPECT_EQ(stream.frames().size(), 1u);
+    stream.delta(2, piece).close(2);
+    frames = stream.frames();
+    ASSERT_EQ(frames.size(), 1u);
+    EXPECT_NE(frames[0].find("too large"), std::string::npos);
+}
+
 TEST(ChatEncoder, OurOwnStreamReadsBackAsTheSameAnswer) {
     ClientView view;
     view.usage_wanted = true;

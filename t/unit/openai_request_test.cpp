@@ -258,6 +258,22 @@ TEST(ChatRequest, ParametersKeepTheirNumbers) {
     EXPECT_EQ(parsed.request.extra[0].name.bytes, "made_up");
 }
 
+TEST(ChatRequest, MembersOfMessagesThatNobodyKnowsAreRemembered) {
+    Parsed parsed(with_messages(
+        R"({"role":"user","content":"a","name":"ann","x_note":1,"x_none":null},)"
+        R"({"role":"assistant","content":"b","refusal":null,"annotations":[],"x_note":2,)"
+        R"("tool_calls":[{"id":"c","type":"function","function":{"name":"f"}}]},)"
+        R"({"role":"tool","tool_call_id":"c","name":"f","content":"r"},)"
+        R"({"role":"user","content":"a","x\ny":1})"));
+    EXPECT_EQ(parsed.request.unmodelled,
+              (std::vector<std::string_view>{"name", "x_note", "messages"}));
+    std::string many = R"({"role":"user","content":"a")";
+    for (int i = 0; i < 100; ++i) {
+        many += ",\"x" + std::to_string(i) + "\":1";
+    }
+    EXPECT_EQ(Parsed(with_messages(many + "}")).request.unmodelled.size(), 16u);
+}
+
 TEST(ChatRequest, G67_ThinkingIsOneWish) {
     auto thinking = [](std::string_view more) {
         Parsed parsed(with(more));
@@ -323,8 +339,8 @@ TEST(ChatRequestOut, ResultsAreReorderedRepairedAndDeduplicated) {
     EXPECT_EQ(resent(kTwoCalls + R"(,{"role":"tool","tool_call_id":"c2","content":"two"},)"
                                  R"({"role":"user","content":"Hi"})"),
               "[" + kTwoCallsOut +
-                  R"(,{"role":"tool","tool_call_id":"c2","content":"two"},)"
-                  R"({"role":"tool","tool_call_id":"c1","content":"Error: [no result]"},)"
+                  R"(,{"role":"tool","tool_call_id":"c1","content":"Error: [no result]"},)"
+                  R"({"role":"tool","tool_call_id":"c2","content":"two"},)"
                   R"({"role":"user","content":"Hi"}])");
 }
 
@@ -512,6 +528,71 @@ TEST(ChatRequestOut, MessagesClientsParameters) {
             std::string(64, 'u') + R"("})");
     EXPECT_EQ(notes.dropped, (std::vector<std::string_view>{"cache_control", "stop_sequences",
                                                             "service_tier", "context_management"}));
+}
+
+TEST(ChatRequestOut, TiersAreOpenAisOnly) {
+    ir::Request request;
+    request.dialect = DialectId::anthropic;
+    request.turns.push_back({ir::Role::user, {{ir::Text{{"Hi"}}}}});
+    request.service_tier = {"standard_only"};
+    Target target{.model = "t"};
+    target.traits.service_tier = true;
+    Notes notes;
+    EXPECT_NE(rendered(request, target, &notes).find(R"("service_tier":"default")"),
+              std::string::npos);
+    EXPECT_TRUE(notes.dropped.empty());
+    target.traits.service_tier = false;
+    EXPECT_EQ(rendered(request, target, &notes).find("service_tier"), std::string::npos);
+    EXPECT_EQ(notes.dropped, std::vector<std::string_view>{"service_tier"});
+}
+
+TEST(ChatRequestOut, R3_PrefillIsRefusedWhereItIsNotContinued) {
+    ir::Request request;
+    request.dialect = DialectId::anthropic;
+    request.turns.push_back({ir::Role::user, {{ir::Text{{"Count"}}}}});
+    request.turns.push_back({ir::Role::assistant, {{ir::Text{{"One,"}}}}});
+    Target target{.model = "t"};
+    target.traits.prefill = false;
+    EXPECT_EQ(rendered(request, target), "refused prefill");
+    EXPECT_NE(rendered(request, {.model = "t"}), "refused prefill");
+    target.drop_params = true;
+    Notes notes;
+    rendered(request, target, &notes);
+    EXPECT_EQ(notes.dropped, std::vector<std::string_view>{"prefill"});
+    // A call is answered behind the turn: nothing is left to be continued.
+    target.drop_params = false;
+    request.turns[1].parts.push_back({ir::ToolCall{{"c"}, {"f"}, "{}"}});
+    EXPECT_NE(rendered(request, target), "refused prefill");
+}
+
+TEST(ChatRequestOut, R13_ContextAndCitationsOfDocuments) {
+    ir::Document document;
+    document.source.kind = ir::SourceKind::text;
+    document.source.data = {"Line"};
+    document.title = {"Notes"};
+    document.context = {"from 2024"};
+    document.citations = {R"({"enabled":false})"};
+    ir::Request request;
+    request.dialect = DialectId::anthropic;
+    request.turns.push_back({ir::Role::user, {{document}}});
+    Notes notes;
+    EXPECT_NE(rendered(request, {.model = "t"}, &notes).find(R"("Notes\nfrom 2024\nLine")"),
+              std::string::npos);
+    EXPECT_TRUE(notes.dropped.empty());
+    document.source.kind = ir::SourceKind::base64;
+    document.citations = {R"({"enabled":true})"};
+    request.turns[0].parts = {{document}};
+    rendered(request, {.model = "t"}, &notes);
+    EXPECT_EQ(notes.dropped, (std::vector<std::string_view>{"context", "citations"}));
+}
+
+TEST(ChatRequestOut, MembersOfMessagesOfAnotherDialectAreNamed) {
+    ir::Request request;
+    request.dialect = DialectId::anthropic;
+    request.unmodelled = {"x_note"};
+    Notes notes;
+    rendered(request, {.model = "t"}, &notes);
+    EXPECT_EQ(notes.dropped, std::vector<std::string_view>{"x_note"});
 }
 
 TEST(ChatRequestOut, G66_BudgetsBecomeEffortsByTheThresholds) {

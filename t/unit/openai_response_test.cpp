@@ -113,6 +113,15 @@ TEST(ChatAnswer, MistralArrayContentAndReasoningDetails) {
     EXPECT_EQ(part<ir::Reasoning>(router.choice(), 1).origin, DialectId::openai);
 }
 
+TEST(ChatAnswer, Case41_TheSecondCallWithAnIdGetsAnotherOne) {
+    Answer answer(with_message(
+        R"("tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{}"}},)"
+        R"({"id":"c","type":"function","function":{"name":"g","arguments":"{}"}}])"));
+    ASSERT_TRUE(answer.status);
+    EXPECT_EQ(part<ir::ToolCall>(answer.choice(), 0).id.bytes, "c");
+    EXPECT_TRUE(part<ir::ToolCall>(answer.choice(), 1).id.bytes.starts_with("call_"));
+}
+
 TEST(ChatAnswer, FinishReasons) {
     auto finish = [](std::string_view reason, std::string_view message = R"("content":"x")") {
         Answer answer(with_message(message, reason));
@@ -330,6 +339,22 @@ TEST(ChatAnswerOut, NamesAndMissingMembersAreTheClients) {
     EXPECT_EQ(body.substr(0, head.size()), head);
     EXPECT_NE(body.find(R"("name":"my.tool")"), std::string::npos);
     EXPECT_EQ(body.find("usage"), std::string::npos);
+}
+
+TEST(ChatAnswerOut, R5_FreeTextToolsGetTheirText) {
+    std::vector<std::string_view> custom = {"patch"};
+    ClientView view;
+    view.custom_tools = &custom;
+    ir::Response response = answer_of({{ir::ToolCall{{"c"}, {"patch"}, R"({"input":"a \"b\""})"}},
+                                       {ir::ToolCall{{"d"}, {"patch"}, R"({"cut)"}},
+                                       {ir::ToolCall{{"e"}, {"f"}, R"({"input":"x"})"}}},
+                                      ir::Finish::tool_calls);
+    EXPECT_EQ(
+        shown_message(response, view),
+        R"({"role":"assistant","content":null,"refusal":null,"tool_calls":[)"
+        R"({"id":"c","type":"custom","custom":{"name":"patch","input":"a \"b\""}},)"
+        R"({"id":"d","type":"custom","custom":{"name":"patch","input":"{\"cut"}},)"
+        R"({"id":"e","type":"function","function":{"name":"f","arguments":"{\"input\":\"x\"}"}}]})");
 }
 
 TEST(ChatAnswerOut, StructuredOutputByAForcedToolIsText) {
