@@ -51,7 +51,7 @@ TEST(Errors, SpellingsStandInTheOrderOfTheClasses) {
     EXPECT_EQ(spelling(ErrorClass::overloaded).anthropic_status, 529);
     EXPECT_EQ(spelling(ErrorClass::invalid_request).openai_code, "");
     EXPECT_FALSE(spelling(ErrorClass::context_length).elsewhere);
-    EXPECT_FALSE(spelling(ErrorClass::stream_truncated).elsewhere);
+    EXPECT_TRUE(spelling(ErrorClass::stream_truncated).elsewhere);
 }
 
 TEST(Errors, ClassByStatus) {
