@@ -136,37 +136,53 @@ for my $client (qw(chat messages)) {
     }
 }
 
-subtest "case 59: $requests requests, a fifth aborted" => sub {
-    my ($done, $aborted, $bad, @rss) = (0, 0, 0);
-    my $sock = connected();
-    my $sample = $requests / 20;
-    for my $n (1 .. $requests) {
+# Sends so many requests, each with names that are met once: they must leave nothing behind.
+my ($number, $done, $aborted, $bad, $kept) = (0, 0, 0, 0);
+
+sub load {
+    my ($count) = @_;
+
+    $kept ||= connected();
+    for my $n ($number + 1 .. $number + $count) {
         my $client = (qw(chat messages))[$n % 2];
-        # Names that are met once must leave nothing behind.
         if ($n % 5 == 0) {
             my $other = connected();
             setsockopt($other, SOL_SOCKET, SO_LINGER, pack('ii', 1, 0));
-            syswrite $other, request_text($client, "mock/m$n", $n % 3, "User-Agent: agent-$n");
-            # A third of them has seen the first bytes, the others are gone before.
-            IO::Select->new($other)->can_read(slow(5)) if $n % 15 == 0 && $n % 3;
+            my $stream = $n % 3;
+            syswrite $other, request_text($client, "mock/m$n", $stream, "User-Agent: agent-$n");
+            # Some of them have seen the first bytes, the others are gone before.
+            IO::Select->new($other)->can_read(slow(5)) if $stream && $n % 4 == 0;
             close $other;
             $aborted++;
-        } else {
-            my $model = (qw(chat/m claude/m nosuch))[$n % 50 == 1 ? 2 : $n % 3 == 0];
-            syswrite $sock, request_text($client, $model . $n, $n % 7 < 3, "X-Api-Key: key-$n");
-            my $status = read_answer($sock);
-            $status == ($model eq 'nosuch' ? 404 : 200) ? $done++ : $bad++;
-            $sock = connected() if !$status;
+            next;
         }
-        push @rss, $t->worker_rss($worker) if $n % $sample == 0;
+        my $model = (qw(chat/m claude/m nosuch))[$n % 50 == 1 ? 2 : $n % 3 == 0];
+        syswrite $kept, request_text($client, $model . $n, $n % 7 < 3, "X-Api-Key: key-$n");
+        my $status = read_answer($kept);
+        $status == ($model eq 'nosuch' ? 404 : 200) ? $done++ : $bad++;
+        $kept = connected() if !$status;
+    }
+    $number += $count;
+    return $t->worker_rss($worker);
+}
+
+subtest "case 59: $requests requests, a fifth aborted" => sub {
+    my @rss = load($requests / 4);
+    my $slope;
+
+    # How long the worker grows until it has met the worst of the moment depends on the machine:
+    # a leak goes on in every further round.
+    for my $round (1 .. 4) {
+        push @rss, load($requests * 0.75);
+        $slope = ($rss[-1] - $rss[-2]) / ($requests * 0.75) * 100_000;
+        last if $slope < 1024;
     }
     is($bad, 0, "$done answered, $aborted aborted");
     ok($t->wait_for(sub { $t->get('/health')->{json}{in_flight} == 0 }, 5, 'the end'), 'none left');
     SKIP: {
         skip 'with a sanitizer', 1 if $is_sanitized;
-        my $warm = $rss[@rss / 4 - 1];
-        my $slope = ($rss[-1] - $warm) / ($requests * 0.75) * 100_000;
-        cmp_ok($slope, '<', 1024, sprintf 'growth of %.0f kB per 100,000', $slope) or diag("@rss");
+        cmp_ok($slope, '<', 1024, sprintf 'growth of %.0f kB per 100,000', $slope);
+        note("@rss");
     }
 };
 
