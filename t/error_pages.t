@@ -5,14 +5,12 @@ use strict;
 use warnings;
 use LLM::Test;
 use LLM::Provider;
-use LLM::TLS;
 use Compress::Zlib ();
 
 my $t = LLM::Test->new;
 my $p = LLM::Provider->new(dir => $t->dir);
 my $url = $p->url;
 my $dead = LLM::Provider->dead_port;
-my $pair = LLM::TLS->new(dir => $t->dir)->server('localhost');
 $t->write_file('html/page.html', "a page of the operator\n");
 $t->write_file('html/page.json', "{\"page\":\"of the operator\"}\n");
 

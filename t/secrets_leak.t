@@ -5,7 +5,6 @@ use strict;
 use warnings;
 use LLM::Test;
 use LLM::Provider;
-use Time::HiRes qw(time);
 
 my $t = LLM::Test->new(log_level => 'debug', access_log => 1);
 my $p = LLM::Provider->new(dir => $t->dir);
@@ -105,8 +104,7 @@ subtest 'answers, whole and streamed' => sub {
 subtest 'failures' => sub {
     for my $pair (@pairs) {
         my ($path, $model) = @$pair;
-        my ($own, $other) = @canary{$is_messages{$model} ? ('second key', 'provider key')
-            : ('provider key', 'second key')};
+        my $own = $canary{$is_messages{$model} ? 'second key' : 'provider key'};
         for my $answer (
             json(401, chat_error("Incorrect API key provided: $own. See the account.")),
             json(401, messages_error('authentication_error', "invalid x-api-key $own")),
