@@ -56,6 +56,7 @@ ClientView client_view(LlmRequest &request) {
     view.model = request.model;
     view.request_bytes = request.ledger.request_bytes;
     view.renamed = &request.notes.renamed;
+    view.custom_tools = &request.notes.custom_tools;
     view.json_tool = request.notes.json_tool;
     if (request.ir) {
         view.legacy_functions = request.ir->legacy_functions;

@@ -505,12 +505,17 @@ Value Value::find(std::string_view key) const {
     if (!is_object()) {
         return found;
     }
+    // Most names differ in size: those are passed over without a look at their bytes, unless they
+    // may be the name in another spelling.
     const Node *end = nodes_ + node_->next;
     for (const Node *at = node_ + 1; at != end;) {
         const Node *value = nodes_ + at->next;
-        JsonText name{{base_ + at->begin + 1, at->end - at->begin - 2}};
-        if (json::equals(name, key)) {
-            found = Value(value, nodes_, base_);
+        size_t size = at->end - at->begin - 2;
+        if (size >= key.size()) {
+            JsonText name{{base_ + at->begin + 1, size}};
+            if (json::equals(name, key)) {
+                found = Value(value, nodes_, base_);
+            }
         }
         at = nodes_ + value->next;
     }

@@ -67,13 +67,8 @@ size_t read_escape(const char *&at, const char *end, char *out) {
 
 }  // namespace
 
-bool equals(JsonText text, std::string_view plain) {
-    // An escape is longer than its meaning: mostly the sizes say it all.
+bool equals_escaped(JsonText text, std::string_view plain) {
     size_t size = text.bytes.size();
-    if (size < plain.size() ||
-        (size > 0 && plain.size() > 0 && text.bytes[0] != plain[0] && text.bytes[0] != '\\')) {
-        return false;
-    }
     if (size == 0 || memchr(text.bytes.data(), '\\', size) == nullptr) {
         return text.bytes == plain;
     }

@@ -30,7 +30,16 @@ struct RawJson {
 namespace json {
 
 // Compare with plain text, as if both were unescaped.
-bool equals(JsonText text, std::string_view plain);
+bool equals_escaped(JsonText text, std::string_view plain);
+inline bool equals(JsonText text, std::string_view plain) {
+    // An escape is longer than its meaning: mostly the size and the first byte say it all.
+    size_t size = text.bytes.size();
+    if (size < plain.size() ||
+        (size > 0 && !plain.empty() && text.bytes[0] != plain[0] && text.bytes[0] != '\\')) {
+        return false;
+    }
+    return equals_escaped(text, plain);
+}
 
 // The plain text. Without escapes the view itself comes back and nothing is copied. Unpaired
 // surrogates become U+FFFD (a request that has one was refused by the reader).
