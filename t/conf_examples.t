@@ -39,7 +39,8 @@ for my $name (sort keys %file) {
     like($main, qr/^events \{/m, "$name: has an events block");
     my ($status, $output) = $t->config_test($http);
     is($status, 0, "$name: nginx -t") or diag($output);
-    unlike($output, qr/\[warn\]/, "$name: without a warning");
+    # The harness asks for more connections than an ordinary user may open files.
+    unlike($output, qr/\[warn\](?!.*open file resource limit)/, "$name: without a warning");
 }
 
 sub use_example {
