@@ -102,23 +102,10 @@ char *set_model(ngx_conf_t *cf, ngx_command_t *, void *) {
 
 constexpr ngx_uint_t kAnyLevel = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF;
 
-// nginx's own slot functions are C and are used as they are; ours go through the guard.
-using Setter = char *(*)(ngx_conf_t *, ngx_command_t *, void *);
-
-template <Setter Function>
-constexpr Setter guarded() {
-    if constexpr (Function == ngx_conf_set_msec_slot || Function == ngx_conf_set_flag_slot ||
-                  Function == ngx_conf_set_size_slot) {
-        return Function;
-    } else {
-        return guard_conf<Function>;
-    }
-}
-
 }  // namespace
 
 #define LLM_DIRECTIVE(name, flags, setter, offset, ...) \
-    {ngx_string(name), (flags), guarded<setter>(), NGX_HTTP_LOC_CONF_OFFSET, (offset), nullptr},
+    {ngx_string(name), (flags), guard_conf<setter>, NGX_HTTP_LOC_CONF_OFFSET, (offset), nullptr},
 
 ngx_command_t directives[] = {
 #include "ngx_llm_module/conf/directives.def"
