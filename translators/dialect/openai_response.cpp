@@ -343,6 +343,13 @@ void ResponseWriter::write_reasoning(const ir::Choice &choice) {
 }
 
 void ResponseWriter::write_annotations(const ir::Choice &choice) {
+    auto has_citations = [](const ir::Part &part) {
+        const auto *text = std::get_if<ir::Text>(&part.is);
+        return text != nullptr && !text->citations.empty();
+    };
+    if (std::none_of(choice.parts.begin(), choice.parts.end(), has_citations)) {
+        return;  // as nearly always: nothing to count
+    }
     ByteBuffer list;
     json::Reader reader;
     int64_t end = 0;
