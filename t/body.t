@@ -134,11 +134,9 @@ subtest 'llm_max_body to the byte' => sub {
 
 subtest 'after a 413' => sub {
     my $r = $t->post("/small$path{chat}", body_of('chat', $limit + 1), keep => 1);
-    SKIP: {
-        skip 'the connection was closed, which is as good', 1 unless $r->{conn};
-        is($t->post($path{chat}, body_of('chat', 500), conn => $r->{conn})->{status}, 200,
-            'the connection serves the next request');
-    }
+    # Either is good: a closed connection, or one that serves the next request.
+    my $next = $r->{conn} && $t->post($path{chat}, body_of('chat', 500), conn => $r->{conn});
+    ok(!$next || $next->{status} == 200, 'the connection is closed or goes on');
     # A length that is promised takes no memory, and needs no byte to be refused.
     my ($worker) = $t->worker_pids;
     my $rss = $t->worker_rss($worker);
