@@ -183,6 +183,7 @@ Answer EventLog::answer() const {
             case BlockKind::tool:
                 message.calls.push_back({block.id, block.name, arguments_text(text)});
                 break;
+            case BlockKind::image:
             case BlockKind::opaque:
                 message.server_blocks += block.name != "audio" ? 1 : 0;
                 break;

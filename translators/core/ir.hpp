@@ -18,16 +18,39 @@
 
 namespace llm {
 
-enum class DialectId : uint8_t { openai, anthropic };
+// In the order of dialects.def.
+enum class DialectId : uint8_t {
+    openai,       // chat completions
+    anthropic,    // messages
+    responses,    // OpenAI's newer one
+    gemini,       // generateContent
+    bedrock,      // Converse; providers only
+    cohere,       // v2 chat; providers only
+    ollama,       // /api/chat; providers only
+    completions,  // legacy completions; clients only
+};
 
 namespace ir {
 
 // --- messages -------------------------------------------------------------------------------
 
+// What a piece of text leans on, as far as dialects agree. Offsets count Unicode code points of
+// the text of the block; -1: not said.
+struct Citation {
+    JsonText url;
+    JsonText title;
+    JsonText quote;
+    int64_t start = -1;
+    int64_t end = -1;
+};
+
 struct Text {
     JsonText text;
-    RawJson cache;      // the whole cache_control object, where there is one
-    RawJson citations;  // in answers: the citations array of the block
+    RawJson cache;  // the whole cache_control object, where there is one
+    RawJson
+        citations;  // in answers: the citations array of the block, as `citations_origin` has it
+    DialectId citations_origin = DialectId::anthropic;
+    std::vector<Citation> cited;  // the same in common terms, where there are any
 };
 
 enum class SourceKind : uint8_t { base64, url, file_id, text, blocks };
@@ -45,6 +68,7 @@ struct Image {
     RawJson cache;
 };
 
+// Anything that is a file: PDF, text, also video (by its media type).
 struct Document {
     Source source;
     JsonText title;
@@ -73,17 +97,20 @@ struct Part;
 
 struct ToolResult {
     JsonText call_id;
+    JsonText name;  // of the tool, where the client says it; else it is the call's
     std::vector<Part> parts;
     bool is_error = false;
     RawJson cache;
 };
 
 // A block of thinking. `signature` and `redacted` are opaque and go back to the provider that
-// made them, byte for byte, or nowhere.
+// made them, byte for byte, or nowhere. Gemini signs calls and texts as well: such a signature
+// stands in a block without text directly before the call, or behind the text.
 struct Reasoning {
     JsonText text;
     JsonText signature;
     JsonText redacted;  // redacted_thinking: only this is set
+    JsonText id;        // responses: of the item
     bool is_redacted = false;
     DialectId origin = DialectId::openai;
 };
@@ -238,15 +265,15 @@ struct Response {
 
 // --- stream ---------------------------------------------------------------------------------
 
-enum class BlockKind : uint8_t { text, reasoning, tool, refusal, opaque };
+enum class BlockKind : uint8_t { text, reasoning, tool, refusal, image, opaque };
 
 enum class EventKind : uint8_t {
     start,      // id, model, created; usage as far as known. Once, first
-    open,       // block, block_kind; tool: id and name
+    open,       // block, block_kind; tool: id and name; image: name (media type), text (base64)
     delta,      // block, text: a fragment (for a tool: of the argument JSON, escaped)
     signature,  // block (reasoning), text
     redacted,   // block (reasoning), text: the block is opened, carries this alone, is closed
-    cite,       // block (text), raw: one citation of `origin`
+    cite,       // block (text), raw: one citation as `origin` has it; `citation`: in common terms
     close,      // block
     logprobs,   // raw: chat logprobs object of this choice
     usage,      // absolute; a later one replaces an earlier one
@@ -291,6 +318,7 @@ struct StreamEvent {
     DialectId origin = DialectId::anthropic;  // signature, redacted, cite: whose it is
     int64_t created = 0;
     const Usage *usage = nullptr;
+    const Citation *citation = nullptr;  // cite
 };
 
 // A whole answer as the events of a stream, for a provider that answers a streaming request

@@ -46,6 +46,7 @@ class Replay {
         StreamEvent event = make(kind);
         event.block_kind = block_kind;
         event.block = block_;
+        event.origin = origin_;
         return event;
     }
 
@@ -71,26 +72,38 @@ class Replay {
         }
         send(EventKind::open, BlockKind::text);
         send_text(EventKind::delta, BlockKind::text, text.text);
-        if (!text.citations.empty()) {
-            json::Reader reader;
-            if (auto list = reader.parse_unpadded(text.citations.bytes)) {
-                for (json::Value citation : list->items()) {
-                    StreamEvent event = make(EventKind::cite, BlockKind::text);
-                    event.raw = citation.raw();
-                    sink_.on_event(event);
-                }
-            }
-        }
+        cite(text);
         close(BlockKind::text);
     }
 
+    // Each citation as it came, in common terms, or both: the lists run in step.
+    void cite(const Text &text) {
+        json::Reader reader;
+        Result<json::Value> list = reader.parse_unpadded(text.citations.bytes);
+        size_t own = !text.citations.empty() && list ? list->size() : 0;
+        auto raw = own > 0 ? list->items().begin() : json::Items::Iterator();
+        for (size_t i = 0; i < std::max(own, text.cited.size()); i++) {
+            StreamEvent event = make(EventKind::cite, BlockKind::text);
+            event.origin = text.citations_origin;
+            if (i < own) {
+                event.raw = (*raw).raw();
+                ++raw;
+            }
+            event.citation = i < text.cited.size() ? &text.cited[i] : nullptr;
+            sink_.on_event(event);
+        }
+    }
+
     void block(const Reasoning &reasoning) {
+        origin_ = reasoning.origin;
         if (reasoning.is_redacted) {
             send_text(EventKind::redacted, BlockKind::reasoning, reasoning.redacted);
             ++block_;
             return;
         }
-        send(EventKind::open, BlockKind::reasoning);
+        StreamEvent event = make(EventKind::open, BlockKind::reasoning);
+        event.id = reasoning.id;
+        sink_.on_event(event);
         send_text(EventKind::delta, BlockKind::reasoning, reasoning.text);
         send_text(EventKind::signature, BlockKind::reasoning, reasoning.signature);
         close(BlockKind::reasoning);
@@ -119,17 +132,26 @@ class Replay {
         StreamEvent event = make(EventKind::open, BlockKind::opaque);
         event.name = opaque.type;
         event.raw = opaque.json;
+        event.origin = opaque.dialect;
         sink_.on_event(event);
         close(BlockKind::opaque);
     }
 
-    void block(const Image &) {}
+    void block(const Image &image) {
+        StreamEvent event = make(EventKind::open, BlockKind::image);
+        event.name = image.source.mime;
+        event.text = image.source.data;
+        sink_.on_event(event);
+        close(BlockKind::image);
+    }
+
     void block(const Document &) {}
     void block(const Audio &) {}
     void block(const ToolResult &) {}
 
     EventSink &sink_;
     Arena arena_;
+    DialectId origin_ = DialectId::anthropic;  // of the reasoning at hand
     uint32_t choice_ = 0;
     uint32_t block_ = 0;
 };

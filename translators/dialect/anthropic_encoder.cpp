@@ -207,6 +207,9 @@ class MessagesEncoder final : public Encoder {
                     return;
                 }
                 break;
+            case BlockKind::image:
+                slot.state = State::hidden;
+                return;
             case BlockKind::opaque:
                 if (event.raw.empty() || !is_server_block(event.name)) {
                     slot.state = State::hidden;
@@ -334,6 +337,7 @@ class MessagesEncoder final : public Encoder {
                 writer.object().key("type").plain("thinking").key("thinking").plain("");
                 writer.key("signature").plain("").end();
                 break;
+            case BlockKind::image:
             case BlockKind::opaque:
                 one_line(raw, writer);
                 break;
@@ -388,6 +392,7 @@ class MessagesEncoder final : public Encoder {
                 break;
             case BlockKind::text:
             case BlockKind::refusal:
+            case BlockKind::image:
             case BlockKind::opaque:
                 delta("text_delta", "text", text, out);
                 break;

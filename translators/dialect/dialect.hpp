@@ -10,6 +10,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -35,6 +36,14 @@ struct Envelope {
     int64_t max_tokens = 0;  // 0: not said
 };
 
+// Where a service keeps to the body of a dialect but for its edges.
+enum class Carrier : uint8_t {
+    direct,   // the dialect's own address, and everybody who imitates it
+    azure,    // model in the path, api-version
+    vertex,   // Google Cloud: messages lose `model` and gain anthropic_version; Gemini has labels
+    bedrock,  // InvokeModel: messages lose `model` and `stream` and gain anthropic_version
+};
+
 // Properties of the model behind a deployment that change how a request is written; from
 // provider/model_traits (patterns on the name) and the provider's quirks.
 struct ModelTraits {
@@ -54,12 +63,25 @@ struct ModelTraits {
     bool service_tier = false;        // chat: knows the tiers of OpenAI
     bool system_in_messages = false;  // messages: role system among the turns
     int64_t max_output = 4096;        // for max_tokens, where the target requires it
+    bool mistral = false;          // chat: ids of 9 characters, `any`, random_seed, thinking parts
+    bool string_content = false;   // chat: content must be a string, not a list
+    bool no_strict_tools = false;  // chat: refuses `strict` in tools
+    bool no_tool_choice_required = false;  // chat: knows auto and none only
+    bool thinking_switch = false;          // chat: `thinking:{type}` turns reasoning on and off
+    bool enable_thinking = false;          // chat: `enable_thinking` turns reasoning on and off
+    bool user_last = false;                // the last message must be from the user
+    bool thinking_level = false;           // gemini: thinkingLevel instead of thinkingBudget
+    int64_t thinking_min = 0;  // gemini: least budget; -1: thinking cannot be turned off
+    int64_t thinking_max = 0;  // gemini: largest budget; 0: knows no thinking
+    bool claude = false;       // converse: a model of Anthropic
+    bool nova = false;         // converse: a model of Amazon
 };
 
 // The side that a request is rendered for.
 struct Target {
     std::string_view model;  // the provider's own name
     ModelTraits traits;
+    Carrier carrier = Carrier::direct;
     bool drop_params = false;  // on: what cannot be said is left out and named
 };
 
@@ -102,7 +124,8 @@ struct ClientView {
     bool usage_wanted = false;   // chat stream: send the usage chunk
     bool show_reasoning = true;  // messages: only when the request enabled thinking
     bool legacy_functions = false;
-    int64_t now = 0;  // seconds, for `created` when the provider gave none
+    bool json_array = false;  // gemini without alt=sse: the stream is one JSON array
+    int64_t now = 0;          // seconds, for `created` when the provider gave none
     IdSource *ids = nullptr;
     std::string_view model;                         // shown when the provider named none
     uint64_t request_bytes = 0;                     // for an estimate of input tokens
@@ -113,6 +136,9 @@ struct ClientView {
     // From Notes, plain names as the client knows them: a call of one of these has {"input": text}
     // as its arguments, and the client gets the text.
     const std::vector<std::string_view> *custom_tools = nullptr;
+    // What the client asked for, where it was parsed: dialects that repeat parts of the request in
+    // their answers copy them when the encoder is made (the request is gone afterwards).
+    const ir::Request *request = nullptr;
 };
 
 // The tool that stands for structured output at models without it.
@@ -170,11 +196,16 @@ struct ObserverOptions {
     bool hide_usage = false;  // drop the usage chunk that we asked for ourselves
 };
 
-// One dialect: a table of functions.
+// One dialect: a table of functions. A dialect that only clients speak has no decoder, one that
+// only providers speak no encoder; the functions of the other side are null.
 struct Dialect {
     DialectId id;
-    std::string_view name;       // `dialect` directive and $llm_dialect
-    std::string_view chat_path;  // below base_url: /chat/completions, /messages
+    std::string_view name;  // `dialect` directive and $llm_dialect
+    // Below base_url; {model} stands for the escaped name. stream_path: where it differs.
+    std::string_view chat_path;
+    std::string_view stream_path;
+    // Content type of a provider's stream.
+    std::string_view stream_type = "text/event-stream";
 
     Result<Envelope> (*read_envelope)(json::Value root);
     Status (*parse_request)(json::Value root, Arena &arena, ir::Request &request);
@@ -202,11 +233,25 @@ struct Dialect {
     void (*render_error_frame)(const ApiError &error, ByteBuffer &out);
     // A keep-alive that the dialect's SDKs ignore.
     std::string_view ping_frame;
+
+    // Counting the tokens of a request; all null where the dialect has no such call. The counter
+    // of a provider is asked with render_count; a client's body is read with parse_request.
+    std::string_view count_path;
+    Status (*render_count)(const ir::Request &request, const Target &target, Arena &arena,
+                           json::Writer &writer, Notes &notes) = nullptr;
+    std::optional<int64_t> (*parse_count)(json::Value root) = nullptr;
+    void (*render_counted)(int64_t tokens, json::Writer &writer) = nullptr;
+
+    bool is_client() const { return make_encoder != nullptr; }
+    bool is_provider() const { return make_decoder != nullptr; }
 };
 
-extern const Dialect kOpenAi;
-extern const Dialect kAnthropic;
+#define LLM_DIALECT(id, table) extern const Dialect table;
+#include "translators/dialect/dialects.def"
+#undef LLM_DIALECT
 
+// Every dialect that there is.
+std::span<const Dialect *const> dialects();
 const Dialect &dialect(DialectId id);
 const Dialect *find_dialect(std::string_view name);
 

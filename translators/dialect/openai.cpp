@@ -4,14 +4,22 @@
 namespace llm {
 
 const Dialect kOpenAi = {
-    DialectId::openai,          "openai",
-    "/chat/completions",        openai::read_envelope,
-    openai::parse_request,      openai::render_request,
-    openai::splice_request,     openai::parse_response,
-    openai::render_response,    openai::observe_response,
-    openai::make_decoder,       openai::make_encoder,
-    openai::make_observer,      openai::render_error,
-    openai::render_error_frame, ": ping\n\n",
+    .id = DialectId::openai,
+    .name = "openai",
+    .chat_path = "/chat/completions",
+    .read_envelope = openai::read_envelope,
+    .parse_request = openai::parse_request,
+    .render_request = openai::render_request,
+    .splice_request = openai::splice_request,
+    .parse_response = openai::parse_response,
+    .render_response = openai::render_response,
+    .observe_response = openai::observe_response,
+    .make_decoder = openai::make_decoder,
+    .make_encoder = openai::make_encoder,
+    .make_observer = openai::make_observer,
+    .render_error = openai::render_error,
+    .render_error_frame = openai::render_error_frame,
+    .ping_frame = ": ping\n\n",
 };
 
 }  // namespace llm

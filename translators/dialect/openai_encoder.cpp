@@ -296,6 +296,7 @@ void ChatEncoder::delta(const StreamEvent &event, ByteBuffer &out) {
                 arguments(*block, event.text, out);
             }
             break;
+        case BlockKind::image:
         case BlockKind::opaque:
             break;
     }

@@ -5,25 +5,33 @@
 
 namespace llm {
 
-const Dialect &dialect(DialectId id) {
-    switch (id) {
-#define LLM_DIALECT(name, table) \
-    case DialectId::name:        \
-        return table;
+namespace {
+
+constexpr const Dialect *kDialects[] = {
+#define LLM_DIALECT(id, table) &table,
 #include "translators/dialect/dialects.def"
 #undef LLM_DIALECT
+};
+
+}  // namespace
+
+std::span<const Dialect *const> dialects() {
+    return kDialects;
+}
+
+const Dialect &dialect(DialectId id) {
+    for (const Dialect *known : kDialects) {
+        if (known->id == id) {
+            return *known;
+        }
     }
     return kOpenAi;  // an id that is none was cast from elsewhere
 }
 
 const Dialect *find_dialect(std::string_view name) {
-    for (DialectId id : {
-#define LLM_DIALECT(dialect_id, table) DialectId::dialect_id,
-#include "translators/dialect/dialects.def"
-#undef LLM_DIALECT
-         }) {
-        if (dialect(id).name == name) {
-            return &dialect(id);
+    for (const Dialect *known : kDialects) {
+        if (known->name == name) {
+            return known;
         }
     }
     return nullptr;

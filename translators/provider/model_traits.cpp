@@ -153,6 +153,13 @@ ModelTraits model_traits(DialectId dialect, std::string_view model, bool is_offi
             return openai_traits(name.view(), is_official);
         case DialectId::anthropic:
             return anthropic_traits(name.view());
+        case DialectId::responses:
+        case DialectId::gemini:
+        case DialectId::bedrock:
+        case DialectId::cohere:
+        case DialectId::ollama:
+        case DialectId::completions:
+            break;
     }
     return {};
 }
