@@ -300,7 +300,8 @@ void compare_with_client(const Answer &provider, const Answer &client, DialectId
         }
         expect_equal("reasoning", from.reasoning, to.reasoning, problems);
         compare_calls(from, to, &reader, problems);
-        if (reader.carries_signatures) {
+        // Those of chat services are of many makers, in shapes of their own: left out whole.
+        if (reader.carries_signatures && provider.origin != DialectId::openai) {
             expect_equal("signatures", joined(from.signatures),
                          joined(untagged(to.signatures, provider.origin)), problems);
             expect_equal("redacted thinking", joined(from.redacted),
