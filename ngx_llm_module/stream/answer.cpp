@@ -41,10 +41,11 @@ void Answer::reset() {
 void Answer::start_relay() {
     const Provider &provider = *request_.candidate().deployment->provider;
     bool usage_wanted = request_.envelope.usage_wanted || request_.loc.stream_usage;
-    if (provider.dialect == request_.client && !provider.is_mock()) {
+    const Dialect *spoken = provider.speech_for(*request_.client).dialect;
+    if (spoken == request_.client && !provider.is_mock()) {
         relay_ = make_pass_relay(*request_.client, !usage_wanted);
     } else {
-        const Dialect *from = provider.is_mock() ? nullptr : provider.dialect;
+        const Dialect *from = provider.is_mock() ? nullptr : spoken;
         relay_ = make_translating_relay(from, *request_.client, client_view(request_));
     }
     mode_ = Mode::stream;
@@ -287,7 +288,8 @@ void Answer::end_whole() {
         return;
     }
     Arena arena;
-    const Dialect &from = *request_.candidate().deployment->provider->dialect;
+    const Dialect &from =
+        *request_.candidate().deployment->provider->speech_for(*request_.client).dialect;
     Usage usage;
     JsonText model, finish;
     if (!from.observe_response(*root, usage, model, finish)) {

@@ -39,8 +39,8 @@ void append_credential(const RequestHead &request, std::string &head) {
         case AuthKind::bearer:
         case AuthKind::header:
         case AuthKind::google_oauth:
-            add_header_line(request.auth.name,
-                            std::string(request.auth.prefix).append(request.key), head);
+            add_header_line(request.auth.name, std::string(request.auth.prefix).append(request.key),
+                            head);
             break;
         case AuthKind::none:
         case AuthKind::query:
