@@ -81,6 +81,8 @@ LlmRequest *find_llm_request(ngx_http_request_t *r);
 // --- stages.cpp ---
 void run_stages(LlmRequest &request);
 void start_attempt(LlmRequest &request);
+// Credentials are there, or cannot be had: the request is built and sent.
+void continue_attempt(LlmRequest &request);
 // The same candidate again, not counted: its idle connection was dead.
 void retry_on_new_connection(LlmRequest &request);
 // The current attempt has no answer: the next candidate, or the error to the client.

@@ -5,6 +5,7 @@
 #include "ngx_llm_module/request/llm_request.hpp"
 #include "ngx_llm_module/request/local_answers.hpp"
 #include "ngx_llm_module/request/reply.hpp"
+#include "ngx_llm_module/upstream/credentials.hpp"
 #include "ngx_llm_module/upstream/worker.hpp"
 
 namespace llm {
@@ -158,9 +159,16 @@ constexpr Stage kStages[] = {
 
 // An error that the request brought with it: it would fail everywhere.
 ErrorClass class_of(Errc code) {
-    return code == Errc::unsupported ? ErrorClass::unsupported
-           : code == Errc::too_large ? ErrorClass::too_large
-                                     : ErrorClass::invalid_request;
+    switch (code) {
+        case Errc::unsupported:
+            return ErrorClass::unsupported;
+        case Errc::too_large:
+            return ErrorClass::too_large;
+        case Errc::internal:
+            return ErrorClass::upstream;  // no credentials for the provider: not the caller's fault
+        default:
+            return ErrorClass::invalid_request;
+    }
 }
 
 }  // namespace
@@ -183,7 +191,18 @@ void start_attempt(LlmRequest &request) {
     const Candidate &candidate = request.candidate();
     request.lease.acquire_slot(candidate.deployment->slot);
     request.notes = Notes();
+    if (CredentialSource *source = worker().credentials(*candidate.deployment->provider)) {
+        auto wait = std::make_unique<CredentialWait>(request, *source);
+        if (wait->is_needed()) {
+            request.attempt = std::move(wait);
+            return;
+        }
+    }
+    continue_attempt(request);
+}
 
+void continue_attempt(LlmRequest &request) {
+    const Candidate &candidate = request.candidate();
     OutgoingRequest outgoing;
     if (Status built = build_request(request, candidate, outgoing); !built) {
         const Error &error = built.error();
@@ -209,6 +228,10 @@ void retry_on_new_connection(LlmRequest &request) {
 void try_next(LlmRequest &request, const ApiError &error) {
     request.attempt.reset();
     request.lease.release_slot();
+    CredentialSource *source = worker().credentials(*request.candidate().deployment->provider);
+    if (source != nullptr && error.error_class == ErrorClass::authentication) {
+        source->reject();
+    }
     Ledger &ledger = request.ledger;
     ledger.upstream_time += ngx_current_msec - ledger.attempt_began;
     const ErrorSpelling &known = spelling(error.error_class);

@@ -40,7 +40,6 @@ void CredentialSource::forget(CredentialWaiter &waiter) {
 }
 
 void CredentialSource::fetch() {
-    ended_.reset();
     Result<std::string> body = token_request(*provider_.service_account, int64_t(ngx_time()));
     if (!body) {
         over("the service account's key cannot sign");
@@ -65,28 +64,24 @@ void CredentialSource::fetch() {
     may_reuse_ = true;
     status_ = 0;
     answer_.clear();
-    exchange_ = std::make_unique<NetAttempt>(context, std::move(outgoing), *this);
+    AnswerSink &sink = *this;
+    exchange_ = std::make_unique<NetAttempt>(context, std::move(outgoing), sink);
     exchange_->start();
 }
 
-// Everybody who waits is told; the list is taken first, because they may ask again at once.
+// Everybody who waits is told. None of them waits again: there is a token, or a pause.
 void CredentialSource::over(const char *why) {
-    ended_ = std::move(exchange_);
+    exchange_.reset();
     if (why != nullptr) {
         not_before_ = ngx_time() + kPause;
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "llm: no access token for provider %s: %s",
                       provider_.name.c_str(), why);
     }
-    std::vector<CredentialWaiter *> waiters;
-    waiters.swap(waiters_);
-    while (!waiters.empty()) {
-        CredentialWaiter *waiter = waiters.back();
-        waiters.pop_back();
-        // One of them may end another, which then forgets itself in both lists.
-        being_told_ = &waiters;
+    while (!waiters_.empty()) {
+        CredentialWaiter *waiter = waiters_.back();
+        waiters_.pop_back();
         waiter->on_credential();
     }
-    being_told_ = nullptr;
 }
 
 bool CredentialSource::on_head(const wire::HttpHead &head) {
@@ -106,7 +101,8 @@ bool CredentialSource::on_body(std::string_view bytes) {
 void CredentialSource::on_end() {
     exchange_->finish();
     Result<json::Value> root = worker().parse_unpadded(answer_);
-    Result<AccessToken> token = root ? parse_access_token(*root) : Result<AccessToken>(root.error());
+    Result<AccessToken> token =
+        root ? parse_access_token(*root) : Result<AccessToken>(root.error());
     if (status_ != NGX_HTTP_OK || !token) {
         over(status_ != NGX_HTTP_OK ? "it was refused" : "the answer is not understood");
         return;
@@ -123,14 +119,14 @@ void CredentialSource::on_broken(Broken why) {
 
 // An idle connection was dead: the same again on a new one.
 void CredentialSource::on_stale() {
-    ended_ = std::move(exchange_);
+    exchange_.reset();
     may_reuse_ = false;
-    std::unique_ptr<Attempt> dead = std::move(ended_);
     fetch();
 }
 
 void CredentialWait::on_credential() {
-    continue_attempt(request_);
+    Turn turn(request_.r);
+    continue_attempt(request_);  // this object is gone
 }
 
 }  // namespace llm

@@ -54,7 +54,6 @@ class CredentialSource final : private AnswerSink {
     const Provider &provider_;
     ngx_resolver_t *const resolver_;
     std::unique_ptr<Attempt> exchange_;
-    std::unique_ptr<Attempt> ended_;  // its functions are still on the stack
     std::string answer_;
     uint16_t status_ = 0;
     std::string token_;

@@ -13,7 +13,6 @@ namespace llm {
 namespace {
 
 constexpr std::string_view kScope = "https://www.googleapis.com/auth/cloud-platform";
-constexpr std::string_view kTokenUri = "https://oauth2.googleapis.com/token";
 constexpr int64_t kLifetime = 3600;  // the most that is given
 
 template <auto free_it>
@@ -77,37 +76,17 @@ std::string plain_member(json::Value root, std::string_view name) {
 
 }  // namespace
 
-Result<ServiceAccount> parse_service_account(std::string_view json) {
-    json::Reader reader;
-    Result<json::Value> root = reader.parse_unpadded(json);
-    if (!root || !root->is_object()) {
-        return Error{Errc::invalid_json, "a service account must be a JSON object"};
-    }
-    ServiceAccount account;
-    account.client_email = plain_member(*root, "client_email");
-    account.private_key = plain_member(*root, "private_key");
-    account.key_id = plain_member(*root, "private_key_id");
-    account.token_uri = plain_member(*root, "token_uri");
-    account.project = plain_member(*root, "project_id");
-    if (account.token_uri.empty()) {
-        account.token_uri = kTokenUri;
-    }
-    if (account.client_email.empty()) {
-        return Error{Errc::invalid_request, "the service account has no client_email"};
-    }
+bool has_usable_key(const ServiceAccount &account) {
     Key key = read_key(account.private_key);
-    if (!key || EVP_PKEY_base_id(key.get()) != EVP_PKEY_RSA) {
-        return Error{Errc::invalid_request, "the service account has no usable private_key"};
-    }
-    return account;
+    return key && EVP_PKEY_base_id(key.get()) == EVP_PKEY_RSA;
 }
 
 Result<std::string> token_request(const ServiceAccount &account, int64_t now) {
     ByteBuffer head, claims;
     json::Writer h(head);
     h.object().key("alg").plain("RS256").key("typ").plain("JWT");
-    if (!account.key_id.empty()) {
-        h.key("kid").plain(account.key_id);
+    if (!account.private_key_id.empty()) {
+        h.key("kid").plain(account.private_key_id);
     }
     h.end();
     json::Writer c(claims);

@@ -9,19 +9,12 @@
 
 #include "translators/core/result.hpp"
 #include "translators/json/reader.hpp"
+#include "translators/provider/service_account.hpp"
 
 namespace llm {
 
-struct ServiceAccount {
-    std::string client_email;
-    std::string private_key;  // PEM
-    std::string key_id;       // may be empty
-    std::string token_uri;
-    std::string project;  // may be empty
-};
-
-// The JSON file that Google gives out. The key is tried, so that a broken one is found at start.
-Result<ServiceAccount> parse_service_account(std::string_view json);
+// The key can be read, and it is of the right kind.
+bool has_usable_key(const ServiceAccount &account);
 
 // The body (application/x-www-form-urlencoded) of the request for a token, valid from `now`.
 Result<std::string> token_request(const ServiceAccount &account, int64_t now);
