@@ -83,6 +83,9 @@ struct Target {
     ModelTraits traits;
     Carrier carrier = Carrier::direct;
     bool drop_params = false;  // on: what cannot be said is left out and named
+    // Flags of anthropic-beta for a body that has them (Carrier::bedrock), comma separated, already
+    // filtered: see anthropic_beta.hpp.
+    std::string_view beta_flags;
 };
 
 // Parameters left out of a translated request, for x-llm-dropped-params. Hints (user, metadata,
