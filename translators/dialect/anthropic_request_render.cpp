@@ -3,11 +3,11 @@
 // equal bytes. What cannot be said is left out and named when it is a hint, and refused when it
 // would change the answer (unless the target drops parameters).
 #include <algorithm>
-#include <charconv>
 
 #include "translators/dialect/anthropic.hpp"
 #include "translators/dialect/anthropic_schema.hpp"
 #include "translators/dialect/anthropic_tools.hpp"
+#include "translators/dialect/render_values.hpp"
 
 namespace llm::anthropic {
 
@@ -24,16 +24,6 @@ constexpr std::string_view kJsonToolLine =
     "When you have everything you need, give your final answer by calling the tool "
     "json_tool_call.";
 
-std::optional<double> number_of(RawJson raw) {
-    double value = 0;
-    const char *end = raw.bytes.data() + raw.bytes.size();
-    auto [stop, error] = std::from_chars(raw.bytes.data(), end, value);
-    if (raw.empty() || error != std::errc() || stop != end) {
-        return std::nullopt;
-    }
-    return value;
-}
-
 std::optional<int64_t> whole_number_of(RawJson raw) {
     std::optional<double> value = number_of(raw);
     if (!value || !(*value >= 0 && *value < 9e15) ||
@@ -41,10 +31,6 @@ std::optional<int64_t> whole_number_of(RawJson raw) {
         return std::nullopt;
     }
     return static_cast<int64_t>(*value);
-}
-
-bool is_set(RawJson raw) {
-    return !raw.empty() && raw.bytes != "null";
 }
 
 // Thinking and its limits, as they are sent.
@@ -56,31 +42,6 @@ struct ThinkingPlan {
 
     bool is_on() const { return send == Send::enabled || send == Send::adaptive; }
 };
-
-int64_t budget_of(Effort effort) {
-    switch (effort) {
-        case Effort::none:
-        case Effort::minimal:
-        case Effort::low:
-            return 1024;
-        case Effort::medium:
-            return 2048;
-        case Effort::high:
-            return 4096;
-        case Effort::xhigh:
-            return 8192;
-        case Effort::max:
-            return 16384;
-    }
-    return kMinBudget;
-}
-
-Effort effort_of(int64_t budget) {
-    return budget >= 10000  ? Effort::high
-           : budget >= 5000 ? Effort::medium
-           : budget >= 2000 ? Effort::low
-                            : Effort::minimal;
-}
 
 std::string_view effort_name(Effort effort, bool has_xhigh) {
     switch (effort) {
@@ -282,7 +243,7 @@ class Renderer {
             plan_.send = ThinkingPlan::Send::adaptive;
             plan_.effort = wish.effort;
             if (!plan_.effort && wish.kind == ThinkingKind::budget) {
-                plan_.effort = effort_of(wish.budget);
+                plan_.effort = effort_of_budget(wish.budget);
             }
             return;
         }
@@ -292,7 +253,7 @@ class Renderer {
     void plan_budget(const ir::Thinking &wish, std::optional<int64_t> given) {
         int64_t budget = wish.budget;
         if (wish.kind == ThinkingKind::effort) {
-            budget = budget_of(wish.effort.value_or(Effort::medium));
+            budget = budget_of_effort(wish.effort.value_or(Effort::medium));
         } else if (wish.kind == ThinkingKind::adaptive) {
             budget = std::min(plan_.max_tokens / 2, kMaxBudget);
         }

@@ -7,6 +7,7 @@
 #include <unordered_set>
 
 #include "translators/dialect/anthropic_schema.hpp"
+#include "translators/dialect/function_tools.hpp"
 
 namespace llm::anthropic {
 
@@ -15,11 +16,6 @@ namespace {
 using ir::ToolChoiceKind;
 using ir::ToolKind;
 
-constexpr std::string_view kEmptySchema = "{\"type\":\"object\",\"properties\":{}}";
-constexpr std::string_view kTextInputSchema =
-    "{\"type\":\"object\",\"properties\":{\"input\":{\"type\":\"string\"}},"
-    "\"required\":[\"input\"]}";
-constexpr std::string_view kTextInputNote = "Raw text input.";
 constexpr std::string_view kJsonToolDescription = "Gives the final answer in the required form.";
 
 }  // namespace
@@ -41,12 +37,6 @@ bool ToolRenderer::is_allowed(const ir::Tool &tool) {
     return false;
 }
 
-bool ToolRenderer::has_grammar(const ir::Tool &tool) {
-    Result<json::Value> raw = reader_.parse_unpadded(tool.raw.bytes);
-    return raw && ((*raw)["custom"]["format"]["type"].equals("grammar") ||
-                   (*raw)["format"]["type"].equals("grammar"));
-}
-
 Status ToolRenderer::refuse(std::string_view what) {
     if (!target_.drop_params) {
         return unsupported(what, "tools");
@@ -66,7 +56,7 @@ Status ToolRenderer::select() {
             LLM_TRY(refuse("the target does not have this built-in tool"));
             continue;
         }
-        if (tool.kind == ToolKind::custom && has_grammar(tool)) {
+        if (tool.kind == ToolKind::custom && has_grammar(tool, reader_)) {
             // With drop_params the tool stays, without its grammar.
             LLM_TRY(refuse("the target cannot hold a tool's input to a grammar"));
         }

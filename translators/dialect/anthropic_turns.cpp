@@ -20,29 +20,9 @@ using ir::Part;
 using ir::Role;
 using What = Block::What;
 
-bool is_text_mime(JsonText mime) {
-    return mime.bytes.starts_with("text/");
-}
-
 bool is_image_mime(JsonText mime) {
     return json::equals(mime, "image/png") || json::equals(mime, "image/jpeg") ||
            json::equals(mime, "image/gif") || json::equals(mime, "image/webp");
-}
-
-// Data addresses as the bytes they hold.
-ir::Source resolve(const ir::Source &source, Arena &arena) {
-    ir::Source resolved = source;
-    if (source.kind == ir::SourceKind::url) {
-        if (std::optional<DataUrl> data = parse_data_url(source.data, arena)) {
-            resolved.kind = ir::SourceKind::base64;
-            resolved.mime = data->mime;
-            resolved.data = data->data;
-        }
-    }
-    if (resolved.kind == ir::SourceKind::base64) {
-        resolved.mime = trusted_mime(resolved.mime, resolved.data);
-    }
-    return resolved;
 }
 
 // The parameter to blame when the part cannot be sent; empty when it can.
@@ -52,14 +32,14 @@ std::string_view unsupported_part(const Part &part, DialectId from, Arena &arena
         return "input_audio";
     }
     if (const ir::Image *image = std::get_if<ir::Image>(&part.is)) {
-        ir::Source source = resolve(image->source, arena);
+        ir::Source source = resolve_source(image->source, arena);
         bool is_bad_data =
             source.kind == ir::SourceKind::base64 && is_foreign && !is_image_mime(source.mime);
         bool is_bad_id = source.kind == ir::SourceKind::file_id && is_foreign;
         return is_bad_data || is_bad_id ? "image_url" : std::string_view();
     }
     if (const ir::Document *document = std::get_if<ir::Document>(&part.is)) {
-        ir::Source source = resolve(document->source, arena);
+        ir::Source source = resolve_source(document->source, arena);
         bool is_bad_data = source.kind == ir::SourceKind::base64 && is_foreign &&
                            !json::equals(source.mime, "application/pdf") &&
                            !is_text_mime(source.mime);
@@ -432,13 +412,13 @@ class BlockWriter {
 
     void operator()(const ir::Image &image) {
         writer_.object().key("type").plain("image").key("source");
-        source(resolve(image.source, context_.arena));
+        source(resolve_source(image.source, context_.arena));
         close(cache_);
     }
 
     void operator()(const ir::Document &document) {
         writer_.object().key("type").plain("document").key("source");
-        source(resolve(document.source, context_.arena));
+        source(resolve_source(document.source, context_.arena));
         if (!document.title.empty()) {
             writer_.key("title").text(document.title);
         }
@@ -549,7 +529,7 @@ class BlockWriter {
                 break;
             case ir::SourceKind::base64:
                 if (is_text_mime(source.mime)) {
-                    plain_text(decode_text(source.data));
+                    plain_text(decode_base64_text(source.data, context_.arena));
                 } else {
                     writer_.plain("base64").key("media_type").text(source.mime);
                     writer_.key("data").text(source.data);
@@ -561,39 +541,6 @@ class BlockWriter {
 
     void plain_text(JsonText data) {
         writer_.plain("text").key("media_type").plain("text/plain").key("data").text(data);
-    }
-
-    // Base64 as the text it stands for.
-    JsonText decode_text(JsonText base64) {
-        std::string_view in = json::unescape(base64, context_.arena);
-        char *start = context_.arena.allocate(in.size());
-        char *out = start;
-        uint32_t bits = 0;
-        int count = 0;
-        for (char c : in) {
-            uint32_t value = 0;
-            if (c >= 'A' && c <= 'Z') {
-                value = static_cast<uint32_t>(c - 'A');
-            } else if (c >= 'a' && c <= 'z') {
-                value = static_cast<uint32_t>(c - 'a') + 26;
-            } else if (c >= '0' && c <= '9') {
-                value = static_cast<uint32_t>(c - '0') + 52;
-            } else if (c == '+' || c == '-') {
-                value = 62;
-            } else if (c == '/' || c == '_') {
-                value = 63;
-            } else {
-                continue;  // padding and line breaks
-            }
-            bits = (bits << 6 | value) & 0xffff;
-            count += 6;
-            if (count >= 8) {
-                count -= 8;
-                *out++ = static_cast<char>(bits >> count & 0xff);
-            }
-        }
-        std::string_view text(start, static_cast<size_t>(out - start));
-        return json::escape(text, context_.arena);
     }
 
     const BlockContext &context_;
