@@ -69,6 +69,10 @@ class LlmRequest {
     Timeouts timeouts() const;  // of the current candidate
     bool drop_params() const;
     bool is_stream() const { return envelope.stream; }
+    bool is_count() const { return endpoint.operation == Operation::count_tokens; }
+    // How the current candidate's provider is spoken to.
+    const Speech &speech() const { return candidate().deployment->provider->speech_for(*client); }
+    const Dialect &provider_dialect() const { return *speech().dialect; }
 };
 
 // The context of a request, or nothing (rejected before the content phase).
