@@ -1,4 +1,5 @@
 // Signatures for AWS: the requests below were signed by another implementation as well.
+#include "translators/provider/path.hpp"
 #include "translators/provider/sigv4.hpp"
 
 #include <gtest/gtest.h>
@@ -19,7 +20,9 @@ struct Call {
     std::string body = "{}";
     std::string token;
 
-    std::string path() const { return "/model/" + encode_path_segment(model) + "/" + operation; }
+    std::string path() const {
+        return fill_model("/model/{model}/" + operation, model);
+    }
     std::string host() const { return "bedrock-runtime." + region + ".amazonaws.com"; }
 };
 
@@ -160,8 +163,8 @@ TEST(SigV4, TimesAreWrittenInUtcWithLeapDays) {
 }
 
 TEST(SigV4, OnlyUnreservedBytesStandInAPathSegment) {
-    EXPECT_EQ(encode_path_segment("aZ09-_.~"), "aZ09-_.~");
-    EXPECT_EQ(encode_path_segment("a/b:c d+%\xff"), "a%2Fb%3Ac%20d%2B%25%FF");
+    EXPECT_EQ(fill_model("{model}", "aZ09-_.~"), "aZ09-_.~");
+    EXPECT_EQ(fill_model("{model}", "a/b:c d+%\xff"), "a%2Fb%3Ac%20d%2B%25%FF");
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "translators/core/arena.hpp"
+#include "translators/core/ir.hpp"
 #include "translators/json/text.hpp"
 
 namespace llm {
@@ -22,5 +23,11 @@ JsonText make_data_url(JsonText mime, JsonText base64, Arena &arena);
 std::string_view sniff_mime(JsonText base64);
 // What to send: the bytes win over a contradicting declaration.
 JsonText trusted_mime(JsonText declared, JsonText base64);
+
+// Data addresses as the bytes they hold; bytes with the media type that they have.
+ir::Source resolve_source(const ir::Source &source, Arena &arena);
+bool is_text_mime(JsonText mime);
+// Base64 as the text it stands for.
+JsonText decode_base64_text(JsonText base64, Arena &arena);
 
 }  // namespace llm

@@ -6,6 +6,8 @@
 // Target::drop_params. Members that only chat clients know pass when the client spoke chat.
 #include "translators/dialect/openai.hpp"
 #include "translators/dialect/openai_render.hpp"
+#include "translators/dialect/render_hints.hpp"
+#include "translators/dialect/render_values.hpp"
 
 namespace llm::openai {
 
@@ -29,7 +31,6 @@ class RequestWriter {
     Status write();
 
   private:
-    bool has_prefill() const;
     Status write_tools();
     void write_function(const ir::Tool &tool);
     void write_tool_choice();
@@ -61,21 +62,8 @@ class RequestWriter {
     bool has_tools_ = false;
 };
 
-// A trailing assistant turn: a messages client wants it continued. Calls are answered behind it.
-bool RequestWriter::has_prefill() const {
-    if (from_chat_ || request_.turns.empty() || request_.turns.back().role != ir::Role::assistant) {
-        return false;
-    }
-    for (const ir::Part &part : request_.turns.back().parts) {
-        if (std::holds_alternative<ir::ToolCall>(part.is)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 Status RequestWriter::write() {
-    if (has_prefill() && !traits_.prefill) {
+    if (has_prefill(request_) && !traits_.prefill) {
         LLM_TRY(job_.leave_out("this model does not continue an assistant turn", "prefill"));
     }
     writer_.object();
@@ -285,16 +273,6 @@ std::string_view effort_name(Effort effort, bool knows_all) {
             return knows_all ? "max" : "high";
     }
     return "medium";
-}
-
-Effort effort_of_budget(int64_t budget) {
-    if (budget >= 10000) {
-        return Effort::high;
-    }
-    if (budget >= 5000) {
-        return Effort::medium;
-    }
-    return budget >= 2000 ? Effort::low : Effort::minimal;
 }
 
 void RequestWriter::write_thinking() {

@@ -43,6 +43,16 @@ constexpr std::string_view kNoDeveloper[] = {
 #include "translators/provider/model_traits.def"
 };
 
+constexpr std::string_view kCohereNoThinking[] = {
+#define LLM_COHERE_NO_THINKING(pattern) pattern,
+#include "translators/provider/model_traits.def"
+};
+
+constexpr std::string_view kOllamaNoThinking[] = {
+#define LLM_OLLAMA_NO_THINKING(pattern) pattern,
+#include "translators/provider/model_traits.def"
+};
+
 // Does `pattern` match at the start of `text`? Patterns are ours: brackets are closed.
 bool matches_here(std::string_view text, std::string_view pattern) {
     while (!pattern.empty()) {
@@ -153,6 +163,20 @@ ModelTraits bedrock_traits(std::string_view name) {
     return traits;
 }
 
+ModelTraits cohere_traits(std::string_view name) {
+    ModelTraits traits;
+    traits.thinking = !matches_any(name, kCohereNoThinking, std::size(kCohereNoThinking));
+    traits.prefill = false;
+    return traits;
+}
+
+ModelTraits ollama_traits(std::string_view name) {
+    ModelTraits traits;
+    traits.thinking = !matches_any(name, kOllamaNoThinking, std::size(kOllamaNoThinking));
+    traits.thinking_level = matches(name, "gpt-oss");  // and cannot be told to stop
+    return traits;
+}
+
 }  // namespace
 
 ModelTraits model_traits(DialectId dialect, std::string_view model, bool is_official) {
@@ -164,10 +188,12 @@ ModelTraits model_traits(DialectId dialect, std::string_view model, bool is_offi
             return anthropic_traits(name.view());
         case DialectId::bedrock:
             return bedrock_traits(name.view());
+        case DialectId::cohere:
+            return cohere_traits(name.view());
+        case DialectId::ollama:
+            return ollama_traits(name.view());
         case DialectId::responses:
         case DialectId::gemini:
-        case DialectId::cohere:
-        case DialectId::ollama:
         case DialectId::completions:
             break;
     }

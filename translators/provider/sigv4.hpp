@@ -11,10 +11,6 @@
 
 namespace llm {
 
-// A model's name as one segment of a path: everything but unreserved characters percent-encoded,
-// slashes and colons of an ARN as well.
-std::string encode_path_segment(std::string_view text);
-
 // Where and when a key is good. The derived key may be kept as long as none of this changes, that
 // is until the next day (UTC).
 struct SigV4Scope {
