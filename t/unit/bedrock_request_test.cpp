@@ -292,6 +292,24 @@ TEST(ConverseRequest, CacheMarksAreBlocksBehindWhatTheyMark) {
               R"({"cachePoint":{"type":"default"}}]}])");
 }
 
+TEST(ConverseRequest, NoCacheMarkDirectlyBehindADocument) {
+    constexpr std::string_view kFile =
+        R"({"type":"document","title":"d","source":{"type":"text","media_type":"text/plain",)"
+        R"("data":"x"},"cache_control":{"type":"ephemeral"}})";
+    constexpr std::string_view kSent =
+        R"({"document":{"format":"txt","name":"d","source":{"bytes":"eA=="}}})";
+    std::string text = R"({"type":"text","text":"t"})";
+    std::string file(kFile), sent(kSent);
+    EXPECT_EQ(messages(R"([{"role":"user","content":[)" + text + "," + file + "]}]"),
+              R"([{"role":"user","content":[{"text":"t"},{"cachePoint":{"type":"default"}},)" +
+                  sent + "]}]");
+    EXPECT_EQ(messages(R"([{"role":"user","content":[)" + file + "," + text + "]}]"),
+              R"([{"role":"user","content":[)" + sent +
+                  R"(,{"text":"t"},{"cachePoint":{"type":"default"}}]}])");
+    EXPECT_EQ(messages(R"([{"role":"user","content":[)" + file + "]}]"),
+              R"([{"role":"user","content":[)" + sent + R"(,{"text":"."}]}])");
+}
+
 TEST(ConverseRequest, StructuredOutputByAFormatOrByAForcedTool) {
     std::string_view format =
         R"("output_config":{"format":{"type":"json_schema","schema":{"type":"object"}}})";
