@@ -2,6 +2,8 @@
 // rendered here is also held to the rules of the API.
 #include <gtest/gtest.h>
 
+#include <deque>
+
 #include "t/check/bedrock_rules.hpp"
 #include "t/unit/anthropic_rendering.hpp"
 #include "translators/core/base64.hpp"
@@ -29,11 +31,15 @@ Target target(std::string_view model, bool drop_params = false) {
 }
 
 Rendered render(const ir::Request &request, const Target &target, Arena &arena) {
+    static std::deque<std::string> kept;  // the notes outlive the request
     Rendered rendered;
     ByteBuffer out;
     json::Writer writer(out);
     rendered.status = kBedrock.render_request(request, target, arena, writer, rendered.notes);
     rendered.body = out.view();
+    for (std::string_view &name : rendered.notes.dropped) {
+        name = kept.emplace_back(name);
+    }
     if (rendered.status) {
         json::Reader reader;
         Result<json::Value> root = reader.parse_unpadded(rendered.body);
@@ -57,11 +63,27 @@ Rendered rendered(std::string_view members, std::string_view model = kSonnet45,
     return render(parsed.request, target(model, drop_params), parsed.arena);
 }
 
+// Thoughts that carry the tag of another dialect are that one's.
+void read_tags(ir::Request &request) {
+    for (ir::Turn &turn : request.turns) {
+        for (ir::Part &part : turn.parts) {
+            if (auto *reasoning = std::get_if<ir::Reasoning>(&part.is)) {
+                JsonText &opaque =
+                    reasoning->is_redacted ? reasoning->redacted : reasoning->signature;
+                TaggedOpaque read = read_opaque(opaque, reasoning->origin);
+                reasoning->origin = read.origin;
+                opaque = read.data;
+            }
+        }
+    }
+}
+
 std::string messages(std::string_view list, std::string_view model = kSonnet45,
                      std::string_view more = {}) {
     Parsed parsed(R"({"model":"m","max_tokens":5)" + std::string(more) + R"(,"messages":)" +
                   std::string(list) + "}");
     EXPECT_TRUE(parsed.status) << parsed.status.error().param;
+    read_tags(parsed.request);
     Rendered result = render(parsed.request, target(model), parsed.arena);
     EXPECT_TRUE(result.status) << result.status.error().what << result.status.error().param;
     size_t begin = result.body.find("\"messages\":") + 11;
@@ -314,9 +336,11 @@ TEST(ConverseRequest, StructuredOutputByAFormatOrByAForcedTool) {
     std::string_view format =
         R"("output_config":{"format":{"type":"json_schema","schema":{"type":"object"}}})";
     Rendered newer = rendered(format);
-    EXPECT_TRUE(newer.has(R"("outputConfig":{"textFormat":{"type":"json_schema","structure":)"
-                          R"({"jsonSchema":{"schema":"{\"type\":\"object\"}"}}}})"));
-    EXPECT_FALSE(newer.notes.json_tool);
+    EXPECT_TRUE(newer.has(
+        R"("outputConfig":{"textFormat":{"type":"json_schema","structure":)"
+        R"({"jsonSchema":{"schema":"{\"type\":\"object\"}","name":"structured_output"}}}})"))
+        << newer.body;
+    EXPECT_FALSE(newer.notes.json_tool) << newer.body;
     Rendered older = rendered(format, kNova);
     EXPECT_TRUE(older.notes.json_tool);
     EXPECT_TRUE(older.has(R"("toolChoice":{"tool":{"name":"json_tool_call"}})"));
@@ -351,9 +375,10 @@ TEST(ConverseRequest, WhatTheServiceCannotBeToldIsNamed) {
     EXPECT_FALSE(rendered(R"("max_tokens":0)").status);
 }
 
-TEST(ConverseRequest, ASystemPromptAloneNeedsAUserTurn) {
-    EXPECT_EQ(messages("[]", kSonnet45, R"(,"system":"s")"),
-              R"([{"role":"user","content":[{"text":"."}]}])");
+TEST(ConverseRequest, TheFirstTurnIsTheUsersAndNoneIsBlank) {
+    EXPECT_EQ(messages(R"([{"role":"assistant","content":"a"},{"role":"user","content":" "}])"),
+              R"x([{"role":"user","content":[{"text":"."}]},{"role":"assistant","content":)x"
+              R"x([{"text":"a"}]},{"role":"user","content":[{"text":"(empty)"}]}])x");
 }
 
 TEST(ConverseCount, TheSameMessagesInAnEnvelope) {
