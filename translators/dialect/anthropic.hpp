@@ -124,6 +124,8 @@ struct RawUsage {
     bool known = false;
 
     void merge(json::Value usage);
+    // What Bedrock counted itself (in message_stop), where the answer said nothing of its input.
+    void merge_metrics(json::Value metrics);
     Usage to_usage() const;
 };
 

@@ -6,6 +6,7 @@
 
 #include <unordered_set>
 
+#include "translators/dialect/anthropic_beta.hpp"
 #include "translators/dialect/anthropic_schema.hpp"
 
 namespace llm::anthropic {
@@ -116,6 +117,22 @@ void ToolRenderer::write(CacheMarks &marks, json::Writer &writer) {
     writer.end();
 }
 
+// Nothing in the tool as it came that the carrier refuses.
+bool ToolRenderer::takes_all(const ir::Tool &tool) {
+    if (target_.carrier != Carrier::bedrock) {
+        return true;
+    }
+    Result<json::Value> raw = reader_.parse_unpadded(tool.raw.bytes);
+    if (raw) {
+        for (auto [key, value] : raw->members()) {
+            if (!takes_tool_member(key.bytes, target_)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 void ToolRenderer::write_tool(const ir::Tool &tool, CacheMarks &marks, json::Writer &writer) {
     if (tool.kind == ToolKind::server) {
         write_server_tool(tool, marks, writer);
@@ -126,7 +143,8 @@ void ToolRenderer::write_tool(const ir::Tool &tool, CacheMarks &marks, json::Wri
                       (marks.skip == 0 && mark_for_target(tool.cache.bytes, target_).size() ==
                                               tool.cache.bytes.size());
     JsonText name = tool_name_for_target(tool.name, notes_.renamed, arena_);
-    if (is_own && keeps_mark && name.bytes == tool.name.bytes && !tool.schema.empty()) {
+    if (is_own && keeps_mark && takes_all(tool) && name.bytes == tool.name.bytes &&
+        !tool.schema.empty()) {
         writer.raw(tool.raw);
         return;
     }

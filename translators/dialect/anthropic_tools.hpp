@@ -41,6 +41,7 @@ class ToolRenderer {
   private:
     bool same(JsonText a, JsonText b);
     bool is_allowed(const ir::Tool &tool);
+    bool takes_all(const ir::Tool &tool);
     Status refuse(std::string_view what);
     void write_tool(const ir::Tool &tool, CacheMarks &marks, json::Writer &writer);
     void write_server_tool(const ir::Tool &tool, CacheMarks &marks, json::Writer &writer);

@@ -79,6 +79,37 @@ RawJson mark_of(const Block &block) {
     return {};
 }
 
+bool is_file(const Block &block) {
+    return block.what == What::part && std::holds_alternative<ir::Document>(block.part->is);
+}
+
+// Which blocks a mark follows. The service refuses one directly behind a document or a video: it
+// moves before the run of these, or behind the next other block.
+std::vector<RawJson> marks_of(const Message &message) {
+    const std::vector<Block> &blocks = message.blocks;
+    std::vector<RawJson> marks(blocks.size());
+    for (size_t i = 0; i < blocks.size(); ++i) {
+        RawJson mark = mark_of(blocks[i]);
+        if (mark.empty()) {
+            continue;
+        }
+        size_t at = i + 1;
+        while (at > 0 && is_file(blocks[at - 1])) {
+            --at;
+        }
+        if (at == 0) {
+            at = i + 1;
+            while (at <= blocks.size() && is_file(blocks[at - 1])) {
+                ++at;
+            }
+        }
+        if (at <= blocks.size()) {
+            marks[at - 1] = mark;
+        }
+    }
+    return marks;
+}
+
 class BlockWriter {
   public:
     BlockWriter(const Context &context, json::Writer &writer)
@@ -89,9 +120,10 @@ class BlockWriter {
         writer_.plain(message.role == Role::assistant ? "assistant" : "user");
         writer_.key("content").array();
         has_text_ = has_document_ = false;
-        for (const Block &block : message.blocks) {
-            write(block);
-            context_.points.write(mark_of(block), writer_, context_.notes);
+        std::vector<RawJson> marks = marks_of(message);
+        for (size_t i = 0; i < marks.size(); ++i) {
+            write(message.blocks[i]);
+            context_.points.write(marks[i], writer_, context_.notes);
         }
         if (has_document_ && !has_text_) {
             text_block({"."});  // a file alone is refused
@@ -370,8 +402,8 @@ Status build_history(const ir::Request &request, const Target &target, Arena &ar
 uint32_t count_marks(const History &history) {
     uint32_t count = 0;
     for (const Message &message : history.messages) {
-        for (const Block &block : message.blocks) {
-            count += mark_of(block).empty() ? 0 : 1;
+        for (RawJson mark : marks_of(message)) {
+            count += mark.empty() ? 0 : 1;
         }
     }
     return count;
