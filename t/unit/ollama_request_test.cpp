@@ -46,7 +46,7 @@ TEST(OllamaRequest, ContentIsOneString) {
                      "messages"),
               R"([{"role":"system","content":"S\n\nT"},{"role":"user","content":"a\nb","images":[)"
               R"("iVBORw0KGgo="]},{"role":"assistant","content":"cd"},)"
-              R"({"role":"user","content":"(empty)"}])");
+              R"x({"role":"user","content":"(empty)"}])x");
 }
 
 TEST(OllamaRequest, ImagesThatItCannotReadAreRefused) {
@@ -58,8 +58,7 @@ TEST(OllamaRequest, ImagesThatItCannotReadAreRefused) {
     EXPECT_EQ(image("https://u/x.png").body, "refused image_url");
     EXPECT_EQ(image("data:image/gif;base64,R0lGODlh").body, "refused image_url");
     Sent dropped = image("https://u/x.png", true);
-    EXPECT_EQ(member(dropped.body, "messages"), R"([{"role":"user","content":"(empty)"
-}])");
+    EXPECT_EQ(member(dropped.body, "messages"), R"x([{"role":"user","content":"(empty)"}])x");
     EXPECT_EQ(dropped.dropped, "image_url");
 }
 
