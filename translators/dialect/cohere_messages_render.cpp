@@ -9,6 +9,7 @@
 #include "translators/dialect/cohere_render.hpp"
 #include "translators/dialect/function_tools.hpp"
 #include "translators/dialect/media.hpp"
+#include "translators/dialect/render_hints.hpp"
 #include "translators/dialect/render_parts.hpp"
 
 namespace llm::cohere {
@@ -156,8 +157,7 @@ Status MessagesWriter::sort_document(const ir::Part &part, const ir::Document &d
     bool is_text = PartText::has_text(part) ||
                    (source.kind == ir::SourceKind::base64 && is_text_mime(source.mime));
     if (!is_text) {
-        bool from_chat = request_.dialect == DialectId::openai;
-        return job_.leave_out("the target reads no files", from_chat ? "file" : "document");
+        return job_.leave_out("the target reads no files", file_name(request_.dialect));
     }
     (is_cited(document) ? content.documents : content.all).push_back(&part);
     return {};

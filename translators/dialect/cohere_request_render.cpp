@@ -20,9 +20,12 @@ using ir::ThinkingKind;
 constexpr size_t kMaxStops = 5;
 
 // Members of this API that no other has.
+constexpr std::string_view kOwnMembers[] = {
+    "documents", "citation_options", "safety_mode", "priority", "strict_tools",
+};
+
 bool takes(std::string_view name) {
-    for (std::string_view known :
-         {"documents", "citation_options", "safety_mode", "priority", "strict_tools"}) {
+    for (std::string_view known : kOwnMembers) {
         if (name == known) {
             return true;
         }
@@ -157,16 +160,14 @@ void RequestWriter::write_number(std::string_view name, std::string_view client_
     }
     std::optional<double> low = number_of(least);
     std::optional<double> high = number_of(most);
-    if (low && *number < *low) {
-        value = least;
-    } else if (high && *number > *high) {
-        value = most;
-    }
-    if (value.bytes == least.bytes || value.bytes == most.bytes) {
-        double sent = number_of(value).value_or(0);
-        if (sent != *number && !(client_name == "top_p" && *number == 1)) {
+    bool is_low = low && *number < *low;
+    bool is_high = high && *number > *high;
+    if (is_low || is_high) {
+        bool is_usual = client_name == "top_p" && *number == 1;  // all tokens: nothing to name
+        if (!is_usual) {
             job_.note(client_name);
         }
+        value = is_low ? least : most;
     }
     writer_.key(name).raw(value);
 }
@@ -204,8 +205,7 @@ void RequestWriter::write_stop() {
             continue;
         }
         if (count == kMaxStops) {
-            bool from_messages = request_.dialect == DialectId::anthropic;
-            job_.note(from_messages ? "stop_sequences" : "stop");
+            job_.note(stop_name(request_.dialect));
             break;
         }
         if (count++ == 0) {
@@ -229,7 +229,7 @@ void RequestWriter::write_thinking() {
                   (thinking.kind == ThinkingKind::budget && thinking.budget == 0);
     if (!job_.target.traits.thinking) {
         if (!is_off) {
-            job_.note(request_.dialect == DialectId::openai ? "reasoning_effort" : "thinking");
+            job_.note(thinking_name(request_.dialect));
         }
         return;
     }
@@ -245,12 +245,14 @@ void RequestWriter::write_thinking() {
 }
 
 void RequestWriter::write_extra() {
-    for (const ir::Extra &extra : request_.extra) {
-        std::string_view name = json::unescape(extra.name, job_.arena);
-        bool is_tools = name == "strict_tools";
-        if (takes(name) && is_set(extra.value) && name != "documents" &&
-            !(is_tools && tools_.empty())) {
-            writer_.key(name).raw(extra.value);
+    for (std::string_view name : kOwnMembers) {
+        RawJson value;
+        for (const ir::Extra &extra : request_.extra) {
+            value = json::equals(extra.name, name) ? extra.value : value;
+        }
+        bool has_place = name == "strict_tools" ? !tools_.empty() : name != "documents";
+        if (has_place && is_set(value)) {
+            writer_.key(name).raw(value);
         }
     }
 }

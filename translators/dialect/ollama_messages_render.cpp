@@ -7,6 +7,7 @@
 #include "translators/dialect/function_tools.hpp"
 #include "translators/dialect/media.hpp"
 #include "translators/dialect/ollama_render.hpp"
+#include "translators/dialect/render_hints.hpp"
 #include "translators/dialect/render_parts.hpp"
 #include "translators/dialect/tool_arguments.hpp"
 
@@ -141,8 +142,7 @@ Status MessagesWriter::sort_document(const ir::Part &part, const ir::Document &d
     bool is_text = PartText::has_text(part) ||
                    (source.kind == ir::SourceKind::base64 && is_text_mime(source.mime));
     if (!is_text) {
-        bool from_chat = request_.dialect == DialectId::openai;
-        return job_.leave_out("the target reads no files", from_chat ? "file" : "document");
+        return job_.leave_out("the target reads no files", file_name(request_.dialect));
     }
     Result<json::Value> citations = reader_.parse_unpadded(document.citations.bytes);
     if (citations && (*citations)["enabled"].is_true()) {

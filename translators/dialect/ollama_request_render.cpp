@@ -164,7 +164,7 @@ std::string_view level_name(Effort effort, bool has_max) {
 void RequestWriter::write_thinking() {
     const ir::Thinking &thinking = request_.thinking;
     const ModelTraits &traits = job_.target.traits;
-    std::string_view name = request_.dialect == DialectId::openai ? "reasoning_effort" : "thinking";
+    std::string_view name = thinking_name(request_.dialect);
     std::optional<Effort> effort = thinking.effort;
     bool is_off = thinking.kind == ThinkingKind::off;
     switch (thinking.kind) {

@@ -84,9 +84,47 @@ std::string_view output_name(DialectId client) {
     }
 }
 
+std::string_view thinking_name(DialectId client) {
+    switch (client) {
+        case DialectId::openai:
+            return "reasoning_effort";
+        case DialectId::responses:
+            return "reasoning";
+        case DialectId::gemini:
+            return "thinkingConfig";
+        default:
+            return "thinking";
+    }
+}
+
+std::string_view stop_name(DialectId client) {
+    switch (client) {
+        case DialectId::anthropic:
+            return "stop_sequences";
+        case DialectId::gemini:
+            return "stopSequences";
+        default:
+            return "stop";
+    }
+}
+
+std::string_view file_name(DialectId client) {
+    switch (client) {
+        case DialectId::openai:
+            return "file";
+        case DialectId::responses:
+            return "input_file";
+        case DialectId::gemini:
+            return "inlineData";
+        default:
+            return "document";
+    }
+}
+
 bool has_prefill(const ir::Request &request) {
-    if (request.dialect == DialectId::openai || request.turns.empty() ||
-        request.turns.back().role != ir::Role::assistant) {
+    bool is_answered =
+        request.dialect == DialectId::openai || request.dialect == DialectId::responses;
+    if (is_answered || request.turns.empty() || request.turns.back().role != ir::Role::assistant) {
         return false;
     }
     for (const ir::Part &part : request.turns.back().parts) {
