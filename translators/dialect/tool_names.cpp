@@ -7,6 +7,7 @@
 
 #include <charconv>
 #include <cstring>
+#include <string>
 
 namespace llm {
 
@@ -126,6 +127,12 @@ JsonText invent_call_id(JsonText answer_id, uint32_t ordinal, Arena &arena) {
     std::string_view number(digits, static_cast<size_t>(result.ptr - digits));
     JsonText seed = concat(json::unescape(answer_id, arena), ":", number, arena);
     return concat("call_", Hash(seed.bytes).first(24), {}, arena);
+}
+
+JsonText history_call_id(size_t turn, size_t call, JsonText name, Arena &arena) {
+    std::string seed = std::to_string(turn) + ':' + std::to_string(call) + ':';
+    seed += json::unescape(name, arena);
+    return concat("call_", Hash(seed).first(24), {}, arena);
 }
 
 void plan_tool_names(const std::vector<JsonText> &declared, std::vector<Renamed> &renamed,

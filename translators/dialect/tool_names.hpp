@@ -17,6 +17,8 @@ JsonText call_id_for_openai(JsonText id, Arena &arena);
 JsonText call_id_for_anthropic(JsonText id, Arena &arena);
 // call_ + 24 hex from a hash of (answer id, ordinal), for providers that give none.
 JsonText invent_call_id(JsonText answer_id, uint32_t ordinal, Arena &arena);
+// For the call of a history that has no ids, from its place and name.
+JsonText history_call_id(size_t turn, size_t call, JsonText name, Arena &arena);
 
 // A tool whose name the target would refuse ([a-zA-Z0-9_-]{1,64}) under another name; the answer
 // is mapped back with the same list.
