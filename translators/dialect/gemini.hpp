@@ -13,6 +13,13 @@
 namespace llm::gemini {
 
 // --- requests -------------------------------------------------------------------------------
+//
+// What a Gemini client says and the IR has no member for stands in Request::extra under its
+// camelCase name: top-level members as they are called (safetySettings, labels), those of
+// generationConfig and toolConfig with that name before them (generationConfig.speechConfig,
+// toolConfig.retrievalConfig). includeThoughts is Thinking::display: summarized or omitted.
+// A tools[] element that is not functionDeclarations is a server tool, `raw` the whole element; a
+// part that the IR cannot hold is an Opaque with the whole part, its signature included.
 
 Result<Envelope> read_envelope(json::Value root);
 Status parse_request(json::Value root, Arena &arena, ir::Request &request);
@@ -28,17 +35,21 @@ void render_response(const ir::Response &response, const ClientView &view, Arena
                      json::Writer &writer);
 bool observe_response(json::Value root, Usage &usage, JsonText &model, JsonText &finish);
 
+// Citations: `raw` of the first one is the whole groundingMetadata (Text::citations: an array with
+// it alone); those after it have common terms only.
+
 // `has_calls`: the answer calls a tool, which STOP does not say.
 ir::Finish finish_of(JsonText finish_reason, bool has_calls);
 
-// Token counts as the API gives them: cumulative, each absent member keeps what was known.
+// Token counts as the API gives them. Each object with counts replaces the one before as a whole.
 struct RawUsage {
     int64_t prompt = 0;
     int64_t tool_use_prompt = 0;
     int64_t cached = 0;
     int64_t candidates = 0;
     int64_t thoughts = 0;
-    int64_t total = 0;
+    int64_t audio_in = 0;
+    int64_t audio_out = 0;
     bool known = false;
 
     void merge(json::Value usage_metadata);
