@@ -3,7 +3,7 @@
 // A signature has no part of its own: Google's, and any that needs no text, stands on the call that
 // follows, else on an empty text part; another maker's stands on the thoughts that it signs.
 #include "translators/dialect/gemini.hpp"
-#include "translators/dialect/gemini_answer.hpp"
+#include "translators/dialect/gemini_client.hpp"
 #include "translators/dialect/tool_arguments.hpp"
 
 namespace llm::gemini {
