@@ -144,6 +144,9 @@ class ContentsReader {
             if (!is_known && signature.empty()) {
                 return invalid("a part without data", "contents.parts");
             }
+            if (is_known && std::holds_alternative<ir::Opaque>(turn.parts.back().is)) {
+                return {};  // the whole part, its signature included
+            }
         }
         if (!signature.empty()) {
             turn.parts.push_back({read_signature(signature, arena_)});

@@ -1,7 +1,7 @@
 // Watches a Gemini stream that passes through untouched. Every frame is a whole answer with a piece
 // of content, so every frame is read: usage, finish reasons, the first content, errors. There is no
-// last frame: the stream is complete when its input ends behind a finishReason (or a blockReason);
-// one that had content and named no reason counts as complete too, with no reason.
+// last frame: the stream is complete when its input ends after every candidate had its finishReason
+// (or the prompt was blocked).
 #include <string>
 
 #include "translators/dialect/gemini.hpp"
@@ -52,7 +52,7 @@ class GeminiObserver final : public Observer {
             usage_ = raw_usage_.to_usage();
             seen.has_usage = true;
         }
-        take_finish(root["promptFeedback"]["blockReason"], seen);
+        is_blocked_ = take_finish(root["promptFeedback"]["blockReason"], seen) || is_blocked_;
         for (Value candidate : root.find("candidates").items()) {
             for (Value part : candidate["content"]["parts"].items()) {
                 if (!has_content_ && has_content(part)) {
@@ -60,7 +60,11 @@ class GeminiObserver final : public Observer {
                     seen.is_content = true;
                 }
             }
-            take_finish(candidate.find("finishReason"), seen);
+            uint64_t bit = uint64_t{1} << (candidate.find("index").as_int().value_or(0) & 63);
+            open_ |= bit;
+            if (take_finish(candidate.find("finishReason"), seen)) {
+                finished_ |= bit;
+            }
         }
         return seen;
     }
@@ -69,15 +73,19 @@ class GeminiObserver final : public Observer {
     const ApiError &error() const override { return error_; }
     std::string_view model() const override { return model_; }
     std::string_view finish_reason() const override { return finish_; }
-    bool finish(ByteBuffer &) override { return is_failed_ || has_finish_ || has_content_; }
+    bool finish(ByteBuffer &) override {
+        bool is_finished = open_ != 0 ? (open_ & ~finished_) == 0 : is_blocked_;
+        return is_failed_ || is_finished;
+    }
 
   private:
-    void take_finish(Value reason, Observation &seen) {
-        if (reason.is_string() && !reason.text().empty()) {
-            finish_ = reason.text().bytes;
-            has_finish_ = true;
-            seen.is_finish = true;
+    bool take_finish(Value reason, Observation &seen) {
+        if (!reason.is_string() || reason.text().empty()) {
+            return false;
         }
+        finish_ = reason.text().bytes;
+        seen.is_finish = true;
+        return true;
     }
 
     json::Reader reader_;
@@ -88,7 +96,9 @@ class GeminiObserver final : public Observer {
     std::string model_;
     std::string finish_;
     bool has_content_ = false;
-    bool has_finish_ = false;
+    uint64_t open_ = 0;  // candidates, a bit each
+    uint64_t finished_ = 0;
+    bool is_blocked_ = false;
     bool is_failed_ = false;
 };
 
