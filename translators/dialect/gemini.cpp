@@ -25,6 +25,7 @@ const Dialect kGemini = {
     .render_count = gemini::render_count,
     .parse_count = gemini::parse_count,
     .render_counted = gemini::render_counted,
+    .is_reasoning_wanted = gemini::is_reasoning_wanted,
 };
 
 }  // namespace llm

@@ -25,6 +25,8 @@ Result<Envelope> read_envelope(json::Value root);
 Status parse_request(json::Value root, Arena &arena, ir::Request &request);
 Status render_request(const ir::Request &request, const Target &target, Arena &arena,
                       json::Writer &writer, Notes &notes);
+// includeThoughts.
+bool is_reasoning_wanted(const ir::Request &request);
 Status splice_request(json::Value root, const Envelope &envelope, const Target &target,
                       std::vector<Edit> &edits);
 

@@ -72,12 +72,6 @@ void write_answer_id(const ClientView &view, json::Writer &writer) {
     writer.text({{id, kSize}});
 }
 
-bool shows_thoughts(const ClientView &view) {
-    bool is_asked = view.request == nullptr || view.request->dialect != DialectId::gemini ||
-                    json::equals(view.request->thinking.display, "summarized");
-    return view.show_reasoning && is_asked;
-}
-
 JsonText signature_for_client(DialectId origin, JsonText data, bool is_redacted, Arena &arena) {
     if (origin == DialectId::gemini) {
         return data;

@@ -20,9 +20,6 @@ void write_usage(Usage usage, json::Writer &writer);
 // An id for an answer whose provider gave none, as a value.
 void write_answer_id(const ClientView &view, json::Writer &writer);
 
-// Did the client ask for thoughts?
-bool shows_thoughts(const ClientView &view);
-
 // A signature as a Gemini client gets it: Google's own as it is, any other tagged and in Base64.
 JsonText signature_for_client(DialectId origin, JsonText data, bool is_redacted, Arena &arena);
 // May a signature go to a client that is not shown the text it belongs to? Not where the maker

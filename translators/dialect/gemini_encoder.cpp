@@ -59,8 +59,7 @@ void append_line(std::string_view raw, ByteBuffer &out) {
 
 class GeminiEncoder final : public Encoder {
   public:
-    explicit GeminiEncoder(const ClientView &view)
-        : view_(view), shown_model_(view.model), shows_thoughts_(shows_thoughts(view)) {
+    explicit GeminiEncoder(const ClientView &view) : view_(view), shown_model_(view.model) {
         view_.request = nullptr;
     }
 
@@ -110,7 +109,6 @@ class GeminiEncoder final : public Encoder {
     json::Reader reader_;  // for logprobs only
     Arena arena_;          // one event's
     Usage usage_;
-    bool shows_thoughts_;
     bool is_ended_ = false;
 };
 
@@ -355,7 +353,7 @@ void GeminiEncoder::delta(const StreamEvent &event, ByteBuffer &out) {
             text_chunk(event.choice, event.text, out);
             break;
         case BlockKind::reasoning:
-            if (shows_thoughts_) {
+            if (view_.show_reasoning) {
                 out.append(begin_chunk(&choice(event.choice), out) ? "," : "");
                 out.append("{\"text\":\"");
                 out.append(event.text.bytes);
@@ -434,7 +432,7 @@ void GeminiEncoder::close_thoughts(Block &block, ByteBuffer &out) {
     if (signature.empty()) {
         return;
     }
-    if (!is_foreign || !block.has_text || !shows_thoughts_) {
+    if (!is_foreign || !block.has_text || !view_.show_reasoning) {
         if (stands_alone(block.origin, block.has_text)) {
             keep_signature(block.choice, signature, out);
         }

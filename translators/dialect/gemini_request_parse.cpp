@@ -432,6 +432,10 @@ bool is_foreign_signature(JsonText sent, Arena &arena) {
     return read_signature(sent, arena).origin != DialectId::gemini;
 }
 
+bool is_reasoning_wanted(const ir::Request &request) {
+    return json::equals(request.thinking.display, "summarized");
+}
+
 // --- entry points ---------------------------------------------------------------------------
 
 Result<Envelope> read_envelope(Value root) {

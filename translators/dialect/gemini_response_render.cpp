@@ -15,7 +15,7 @@ using json::Value;
 class PartsWriter {
   public:
     PartsWriter(const ClientView &view, Arena &arena, json::Writer &writer)
-        : view_(view), arena_(arena), writer_(writer), shows_thoughts_(shows_thoughts(view)) {}
+        : view_(view), arena_(arena), writer_(writer) {}
 
     Grounding grounding;
 
@@ -41,8 +41,8 @@ class PartsWriter {
         JsonText opaque = reasoning.is_redacted ? reasoning.redacted : reasoning.signature;
         JsonText signature =
             signature_for_client(reasoning.origin, opaque, reasoning.is_redacted, arena_);
-        bool is_with_text = is_foreign && has_text && shows_thoughts_;
-        if (has_text && shows_thoughts_) {
+        bool is_with_text = is_foreign && has_text && view_.show_reasoning;
+        if (has_text && view_.show_reasoning) {
             flush();
             writer_.object().key("text").text(reasoning.text).key("thought").boolean(true);
             if (is_with_text && !signature.empty()) {
@@ -136,7 +136,6 @@ class PartsWriter {
     Arena &arena_;
     json::Writer &writer_;
     JsonText signature_;  // waits for the part that it goes on
-    bool shows_thoughts_;
 };
 
 }  // namespace
