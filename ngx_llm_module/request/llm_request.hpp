@@ -70,8 +70,9 @@ class LlmRequest {
     bool drop_params() const;
     bool is_stream() const { return envelope.stream; }
     bool is_count() const { return endpoint.operation == Operation::count_tokens; }
-    // What the current candidate's provider speaks to us.
-    const Dialect &provider_dialect() const { return *candidate().deployment->provider->dialect; }
+    // How the current candidate's provider is spoken to.
+    const Speech &speech() const { return candidate().deployment->provider->speech_for(*client); }
+    const Dialect &provider_dialect() const { return *speech().dialect; }
 };
 
 // The context of a request, or nothing (rejected before the content phase).

@@ -117,10 +117,10 @@ void write_readiness(LlmRequest &request, json::Writer &w) {
 
 }  // namespace
 
-bool can_count(const std::vector<Candidate> &candidates) {
-    for (const Candidate &candidate : candidates) {
+bool can_count(const LlmRequest &request) {
+    for (const Candidate &candidate : request.candidates) {
         const Provider &provider = *candidate.deployment->provider;
-        if (!provider.is_mock() && provider.dialect->render_count != nullptr) {
+        if (!provider.is_mock() && !provider.speech_for(*request.client).count_path.empty()) {
             return true;
         }
     }

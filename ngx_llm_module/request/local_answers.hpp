@@ -1,10 +1,6 @@
 // Answers that need no provider: the list of models, health, and "yes, there is somebody here".
 #pragma once
 
-#include <vector>
-
-#include "ngx_llm_module/route/candidates.hpp"
-
 namespace llm {
 
 class LlmRequest;
@@ -13,7 +9,7 @@ void answer_locally(LlmRequest &request);
 
 // count_tokens: whether a provider can do it, and what is said where none can. The estimate is
 // labelled by the header x-llm-token-count.
-bool can_count(const std::vector<Candidate> &candidates);
+bool can_count(const LlmRequest &request);
 void answer_estimated_count(LlmRequest &request);
 
 }  // namespace llm

@@ -123,7 +123,7 @@ void on_deadline(ngx_event_t *ev) {
 
 Next attempt(LlmRequest &request) {
     ngx_http_request_t *r = request.r;
-    if (request.is_count() && !can_count(request.candidates)) {
+    if (request.is_count() && !can_count(request)) {
         answer_estimated_count(request);
         return Next::done;
     }

@@ -1,0 +1,36 @@
+// Google service accounts: a signed statement of who we are (JWT, RS256) is exchanged for an access
+// token that lasts an hour. This file knows the forms; who sends them and when is
+// upstream/credentials.cpp.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "translators/core/result.hpp"
+#include "translators/json/reader.hpp"
+
+namespace llm {
+
+struct ServiceAccount {
+    std::string client_email;
+    std::string private_key;  // PEM
+    std::string key_id;       // may be empty
+    std::string token_uri;
+    std::string project;  // may be empty
+};
+
+// The JSON file that Google gives out. The key is tried, so that a broken one is found at start.
+Result<ServiceAccount> parse_service_account(std::string_view json);
+
+// The body (application/x-www-form-urlencoded) of the request for a token, valid from `now`.
+Result<std::string> token_request(const ServiceAccount &account, int64_t now);
+
+struct AccessToken {
+    std::string value;
+    int64_t lifetime = 0;  // seconds
+};
+
+Result<AccessToken> parse_access_token(json::Value root);
+
+}  // namespace llm
