@@ -116,7 +116,8 @@ void ToolRenderer::write_function(const ir::Tool &tool, json::Writer &writer) {
     if (tool.kind == ToolKind::custom) {
         writer.key("description").open_text().piece(tool.description);
         writer.piece_plain(tool.description.empty() ? "" : "\n\n").piece_plain(kTextInputNote);
-        writer.close_text().key("parameters").raw({kTextInput});
+        writer.close_text().key(job_.is_modern() ? "parametersJsonSchema" : "parameters");
+        writer.raw({kTextInput});
     } else {
         if (!tool.description.empty()) {
             writer.key("description").text(tool.description);
