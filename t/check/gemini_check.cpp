@@ -17,6 +17,7 @@ const DialectCheck kGeminiCheck = {
     .finish_of = gemini::finish_of,
     .reads_refusal_as_text = true,
     .counts_cache_write = false,
+    .signs_unasked = true,
 };
 
 }  // namespace llm::check

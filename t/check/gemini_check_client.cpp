@@ -154,6 +154,11 @@ class AnswerReader {
             problems_.push_back("a candidate without finishReason");
         }
         answer_.is_complete = is_whole;
+        for (auto &[index, message] : answer_.choices) {
+            message.reasoning = plain(message.reasoning);
+            message.text = plain(message.text);
+            message.spoken = message.text;
+        }
         return answer_;
     }
 
@@ -198,12 +203,11 @@ class AnswerReader {
             problems_.push_back("a part must hold one thing: " + shown(value.raw().bytes));
         }
         if (value["text"].is_string()) {
-            std::string text = plain(value["text"].text());
+            std::string text(value["text"].text().bytes);  // escaped, until all of it came
             if (value["thought"].is_true()) {
                 message.reasoning += text;
             } else {
                 message.text += text;
-                message.spoken += text;
             }
         } else if (value["functionCall"].is_object()) {
             call(value["functionCall"], message);
