@@ -213,6 +213,7 @@ class AnswerReader {
             call(value["functionCall"], message);
         } else {
             message.server_blocks++;
+            return;  // whole, its signature included
         }
         if (!value["thoughtSignature"].absent()) {
             signature(plain(value["thoughtSignature"].text()), message);

@@ -288,6 +288,7 @@ Status read_output(Value config, Arena &arena, ir::Request &request) {
     }
     if (schema.is_object()) {
         request.output.kind = ir::OutputKind::json_schema;
+        request.output.strict = false;  // members may be optional, as nowhere in strict schemas
         request.output.schema = to_json_schema(schema, arena);
     } else if (is_json) {
         request.output.kind = ir::OutputKind::json_object;
