@@ -336,6 +336,14 @@ TEST(GeminiAnswer, ABodySaysWhatItsStreamSays) {
               "finish tool_calls STOP\nend\n");
 }
 
+TEST(GeminiAnswer, IndentsOfABodyDoNotReachTheArguments) {
+    std::string lines = replayed(
+        "{\"candidates\":[{\"content\":{\"parts\":[{\"functionCall\":{"
+        "\"id\":\"1\",\"name\":\"f\",\"args\":{\n  \"a b\" : [\n 1.50, "
+        "\"x \\\" y\"\n]\r\n}}}]},\"finishReason\":\"STOP\"}]}");
+    EXPECT_NE(lines.find(R"(delta 0 {\"a b\":[1.50,\"x \\\" y\"]})"), std::string::npos) << lines;
+}
+
 TEST(GeminiAnswer, WithoutContentOrCandidates) {
     EXPECT_EQ(replayed(R"({"candidates":[{"finishReason":"MAX_TOKENS"}],"responseId":"r"})"),
               "start r \nfinish length MAX_TOKENS\nend\n");

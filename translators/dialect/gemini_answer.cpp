@@ -61,6 +61,33 @@ uint32_t hex_of(std::string_view digits) {
     return code;
 }
 
+// JSON without the line ends and indents that whole answers have between values: it goes into
+// frames of one line, and arguments of a call come back with every request. Values stay as they
+// are.
+std::string_view one_line(std::string_view raw, Arena &arena) {
+    if (raw.find_first_of("\r\n") == std::string_view::npos) {
+        return raw;
+    }
+    char *start = arena.allocate(raw.size());
+    char *out = start;
+    bool is_string = false;
+    for (size_t i = 0; i < raw.size(); ++i) {
+        char c = raw[i];
+        if (!is_string && (c == ' ' || c == '\n' || c == '\r' || c == '\t')) {
+            continue;
+        }
+        *out++ = c;
+        if (c == '\\' && is_string) {
+            *out++ = raw[++i];  // the reader has seen that one follows
+        } else if (c == '"') {
+            is_string = !is_string;
+        }
+    }
+    size_t size = static_cast<size_t>(out - start);
+    arena.shrink_last(start, size);
+    return {start, size};
+}
+
 // Views into the arena, with room behind for the reader.
 std::string_view padded_copy(std::string_view text, Arena &arena) {
     char *start = arena.allocate(text.size() + json::kPadding);
@@ -211,7 +238,7 @@ bool AnswerReader::on_candidate(Value candidate) {
         }
     }
     if (Value grounding = candidate.find("groundingMetadata"); grounding.size() > 0) {
-        to->grounding = grounding.raw().bytes;
+        to->grounding = one_line(grounding.raw().bytes, arena_);
     }
     if (Value recitation = candidate.find("citationMetadata"); recitation.size() > 0) {
         to->recitation = recitation.raw().bytes;
@@ -344,7 +371,8 @@ bool AnswerReader::on_call(Candidate &to, Value call, JsonText signature) {
         open_call(to, call, signature);
         Value arguments = call.find("args");
         if (!goes_on && pieces.size() == 0) {
-            std::string_view raw = arguments.is_object() ? arguments.raw().bytes : "{}";
+            std::string_view raw =
+                arguments.is_object() ? one_line(arguments.raw().bytes, arena_) : "{}";
             ir::StreamEvent delta = event(to, EventKind::delta);
             delta.text = json::escape(raw, arena_);
             sink_->on_event(delta);
@@ -429,7 +457,7 @@ void AnswerReader::on_opaque(Candidate &to, Value part) {
     to.kind = BlockKind::opaque;
     ir::StreamEvent open = event(to, EventKind::open);
     open.name = type;
-    open.raw = part.raw();
+    open.raw = {one_line(part.raw().bytes, arena_)};
     open.origin = DialectId::gemini;
     sink_->on_event(open);
     close(to);

@@ -451,7 +451,7 @@ Status read_system(Value system, ir::Request &request) {
     if (!system.is_object()) {
         return invalid("must be an object with parts", kName);
     }
-    auto add = [&request](Value part) -> Status {
+    auto add = [&](Value part) -> Status {
         Value text = part.is_string() ? part : part.find("text");
         if (!text.is_string()) {
             return invalid("must hold text parts only", kName);
