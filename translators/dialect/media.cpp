@@ -155,17 +155,23 @@ std::optional<DataUrl> parse_data_url(JsonText url, Arena &arena) {
 
     DataUrl result;
     result.mime.bytes = corrected({lowered, mime.size()});
-    std::string_view data = url.bytes.substr(comma + 1);
-    if (is_standard_base64(data)) {
-        result.data.bytes = data;
-        return result;
+    std::optional<JsonText> data = standard_base64({url.bytes.substr(comma + 1)}, arena);
+    if (!data) {
+        return std::nullopt;
     }
-    std::optional<std::string_view> normal = normalise_base64(json::unescape({data}, arena), arena);
+    result.data = *data;
+    return result;
+}
+
+std::optional<JsonText> standard_base64(JsonText data, Arena &arena) {
+    if (is_standard_base64(data.bytes)) {
+        return data;
+    }
+    std::optional<std::string_view> normal = normalise_base64(json::unescape(data, arena), arena);
     if (!normal) {
         return std::nullopt;
     }
-    result.data.bytes = *normal;
-    return result;
+    return JsonText{*normal};
 }
 
 JsonText make_data_url(JsonText mime, JsonText base64, Arena &arena) {

@@ -19,6 +19,10 @@ struct DataUrl {
 std::optional<DataUrl> parse_data_url(JsonText url, Arena &arena);
 JsonText make_data_url(JsonText mime, JsonText base64, Arena &arena);
 
+// Base64 in the standard alphabet with padding, no white space: the view itself when it is. Nothing
+// when it is no Base64.
+std::optional<JsonText> standard_base64(JsonText data, Arena &arena);
+
 // png, jpeg, gif, webp or pdf by the first bytes of base64 data; empty when unknown.
 std::string_view sniff_mime(JsonText base64);
 // What to send: the bytes win over a contradicting declaration.

@@ -33,6 +33,25 @@ constexpr ClaudeRow kClaude[] = {
 #include "translators/provider/model_traits.def"
 };
 
+enum GeminiTrait : uint32_t {
+    kLevels = 1,      // thinkingLevel, signatures of calls demanded
+    kJsonSchema = 2,  // JSON Schema members, addresses of files
+};
+
+constexpr int64_t kAlwaysThinks = -1;
+
+struct GeminiRow {
+    std::string_view pattern;
+    int64_t thinking_min;
+    int64_t thinking_max;
+    uint32_t traits;
+};
+
+constexpr GeminiRow kGeminiModels[] = {
+#define LLM_GEMINI(pattern, least, most, traits) {pattern, least, most, traits},
+#include "translators/provider/model_traits.def"
+};
+
 constexpr std::string_view kReasoning[] = {
 #define LLM_OPENAI_REASONING(pattern) pattern,
 #include "translators/provider/model_traits.def"
@@ -177,6 +196,22 @@ ModelTraits ollama_traits(std::string_view name) {
     return traits;
 }
 
+// Names without a family are tuned models and the like: what every model takes.
+ModelTraits gemini_traits(std::string_view name) {
+    ModelTraits traits;
+    for (const GeminiRow &row : kGeminiModels) {
+        if (!matches(name, row.pattern)) {
+            continue;
+        }
+        traits.thinking_min = row.thinking_min;
+        traits.thinking_max = row.thinking_max;
+        traits.thinking_level = (row.traits & kLevels) != 0;
+        traits.structured_output = (row.traits & kJsonSchema) != 0;
+        break;
+    }
+    return traits;
+}
+
 }  // namespace
 
 ModelTraits model_traits(DialectId dialect, std::string_view model, bool is_official) {
@@ -192,8 +227,9 @@ ModelTraits model_traits(DialectId dialect, std::string_view model, bool is_offi
             return cohere_traits(name.view());
         case DialectId::ollama:
             return ollama_traits(name.view());
-        case DialectId::responses:
         case DialectId::gemini:
+            return gemini_traits(name.view());
+        case DialectId::responses:
         case DialectId::completions:
             break;
     }
