@@ -18,7 +18,7 @@ Status parse_response(json::Value root, Arena &arena, ir::Response &response);
 // responses_decoder.cpp
 std::unique_ptr<Decoder> make_decoder();
 
-// responses_count.cpp
+// responses_request_render.cpp: counting
 Status render_count(const ir::Request &request, const Target &target, Arena &arena,
                     json::Writer &writer, Notes &notes);
 std::optional<int64_t> parse_count(json::Value root);
@@ -45,7 +45,12 @@ std::unique_ptr<Observer> make_observer(const ObserverOptions &options);
 std::unique_ptr<Encoder> make_encoder(const ClientView &view);
 
 // responses_error.cpp
+uint16_t render_error(const ApiError &error, std::string_view request_id, json::Writer &writer);
 void render_error_frame(const ApiError &error, ByteBuffer &out);
+// The same with its place in the stream.
+void append_error_event(const ApiError &error, int64_t sequence, ByteBuffer &out);
+// The code in the object of a failed answer: one of a few that the API has.
+std::string_view failure_code(ErrorClass error_class);
 void render_counted(int64_t tokens, json::Writer &writer);
 
 // Items, messages and the calls among them: more are refused, as in the chat dialect.

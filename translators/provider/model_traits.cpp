@@ -150,10 +150,10 @@ ModelTraits model_traits(DialectId dialect, std::string_view model, bool is_offi
     PlainName name(model);
     switch (dialect) {
         case DialectId::openai:
+        case DialectId::responses:
             return openai_traits(name.view(), is_official);
         case DialectId::anthropic:
             return anthropic_traits(name.view());
-        case DialectId::responses:
         case DialectId::gemini:
         case DialectId::bedrock:
         case DialectId::cohere:
