@@ -8,6 +8,7 @@
 #include "ngx_llm_module/request/headers.hpp"
 #include "ngx_llm_module/request/llm_request.hpp"
 #include "ngx_llm_module/upstream/worker.hpp"
+#include "translators/dialect/client_state.hpp"
 #include "translators/provider/model_traits.hpp"
 
 namespace llm {
@@ -230,6 +231,7 @@ Status parse_for_translation(LlmRequest &request) {
 Status translate(LlmRequest &request, const Target &target, const Provider &provider,
                  OutgoingRequest &out) {
     LLM_TRY(parse_for_translation(request));
+    LLM_TRY(check_state(*request.ir, provider.dialect->id));
     ByteBuffer rendered;
     rendered.reserve(request.body.view().size() + 512);
     json::Writer writer(rendered);
