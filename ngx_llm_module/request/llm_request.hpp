@@ -69,6 +69,9 @@ class LlmRequest {
     Timeouts timeouts() const;  // of the current candidate
     bool drop_params() const;
     bool is_stream() const { return envelope.stream; }
+    bool is_count() const { return endpoint.operation == Operation::count_tokens; }
+    // What the current candidate's provider speaks to us.
+    const Dialect &provider_dialect() const { return *candidate().deployment->provider->dialect; }
 };
 
 // The context of a request, or nothing (rejected before the content phase).

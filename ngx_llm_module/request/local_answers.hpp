@@ -1,10 +1,19 @@
 // Answers that need no provider: the list of models, health, and "yes, there is somebody here".
 #pragma once
 
+#include <vector>
+
+#include "ngx_llm_module/route/candidates.hpp"
+
 namespace llm {
 
 class LlmRequest;
 
 void answer_locally(LlmRequest &request);
+
+// count_tokens: whether a provider can do it, and what is said where none can. The estimate is
+// labelled by the header x-llm-token-count.
+bool can_count(const std::vector<Candidate> &candidates);
+void answer_estimated_count(LlmRequest &request);
 
 }  // namespace llm

@@ -3,6 +3,7 @@
 #include "ngx_llm_module/base/guard.hpp"
 #include "ngx_llm_module/request/headers.hpp"
 #include "ngx_llm_module/request/llm_request.hpp"
+#include "ngx_llm_module/request/local_answers.hpp"
 #include "ngx_llm_module/request/reply.hpp"
 #include "ngx_llm_module/upstream/worker.hpp"
 
@@ -68,7 +69,15 @@ Next understand(LlmRequest &request) {
         return Next::done;
     }
     request.envelope = *envelope;
-    request.model = json::unescape(envelope->model, request.arena);
+    if (request.endpoint.has_path_model) {
+        request.model = request.endpoint.model;
+        request.envelope.stream = request.endpoint.is_stream;
+    } else {
+        request.model = json::unescape(envelope->model, request.arena);
+    }
+    if (request.is_count()) {
+        request.envelope.stream = false;
+    }
     if (request.model.size() > kMaxModelName) {
         request.model.clear();
         reply_error(request, ErrorClass::not_found, "the model does not exist", "model_not_found",
@@ -114,6 +123,10 @@ void on_deadline(ngx_event_t *ev) {
 
 Next attempt(LlmRequest &request) {
     ngx_http_request_t *r = request.r;
+    if (request.is_count() && !can_count(request.candidates)) {
+        answer_estimated_count(request);
+        return Next::done;
+    }
     // From here on a client that leaves is noticed at once.
     r->read_event_handler = ngx_http_test_reading;
     request.call_timer.handler = guard<on_deadline>;
@@ -125,6 +138,12 @@ Next attempt(LlmRequest &request) {
     ngx_add_timer(&request.call_timer, total);
     start_attempt(request);
     return Next::done;
+}
+
+// A provider that cannot count says so in many ways; an estimate is better than that.
+bool is_no_counter(ErrorClass error_class) {
+    return error_class == ErrorClass::not_found || error_class == ErrorClass::unsupported ||
+           error_class == ErrorClass::invalid_request;
 }
 
 struct Stage {
@@ -202,6 +221,10 @@ void try_next(LlmRequest &request, const ApiError &error) {
     if (may_help && has_time && request.next_candidate < request.candidates.size()) {
         request.next_candidate++;
         start_attempt(request);
+        return;
+    }
+    if (request.is_count() && is_no_counter(error.error_class)) {
+        answer_estimated_count(request);
         return;
     }
     reply_error(request, error);

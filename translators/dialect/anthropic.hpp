@@ -13,6 +13,9 @@
 
 namespace llm::anthropic {
 
+// anthropic.cpp
+bool is_reasoning_wanted(const ir::Request &request);
+
 // --- requests -------------------------------------------------------------------------------
 
 Result<Envelope> read_envelope(json::Value root);

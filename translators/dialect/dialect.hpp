@@ -242,6 +242,12 @@ struct Dialect {
     std::optional<int64_t> (*parse_count)(json::Value root) = nullptr;
     void (*render_counted)(int64_t tokens, json::Writer &writer) = nullptr;
 
+    // Whether a client that asked like this is shown reasoning; null: always.
+    bool (*is_reasoning_wanted)(const ir::Request &request) = nullptr;
+    bool shows_reasoning(const ir::Request &request) const {
+        return is_reasoning_wanted == nullptr || is_reasoning_wanted(request);
+    }
+
     bool is_client() const { return make_encoder != nullptr; }
     bool is_provider() const { return make_decoder != nullptr; }
 };
