@@ -96,6 +96,10 @@ Status InputWriter::write() {
         LLM_TRY(write_results(turns.size()));
     }
     for (size_t i = 0; i < turns.size(); ++i) {
+        // Turns of the assistant that follow each other are one: its message goes on.
+        if (turns[i].role != ir::Role::assistant) {
+            close_message();
+        }
         switch (turns[i].role) {
             case ir::Role::system:
                 texts.clear();
@@ -115,6 +119,7 @@ Status InputWriter::write() {
                 break;
         }
     }
+    close_message();
     writer_.end();
     return {};
 }
@@ -355,7 +360,6 @@ Status InputWriter::write_assistant(const ir::Turn &turn) {
             write_text_part("output_text", part);
         }
     }
-    close_message();
     return {};
 }
 
@@ -427,6 +431,7 @@ Status InputWriter::write_result(JsonText call_id, bool is_custom, const ir::Too
         const auto *first = std::get_if<ir::Text>(&parts[0]->is);
         is_error = is_error && (first == nullptr || !says_error(first->text));
     }
+    close_message();
     writer_.object().key("type");
     writer_.plain(is_custom ? "custom_tool_call_output" : "function_call_output");
     writer_.key("call_id").text(call_id_for_responses(call_id, job_.arena));

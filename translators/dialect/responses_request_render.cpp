@@ -109,11 +109,11 @@ Status BodyWriter::write() {
     write_reasoning();
     if (!is_count_) {
         LLM_TRY(write_sampling());
-        write_include();
         write_hints();
         if (request_.stream) {
             writer_.key("stream").boolean(true);
         }
+        write_include();
         if (!is_own_) {
             writer_.key("store").boolean(is_stored_);
         }
@@ -230,11 +230,16 @@ Status BodyWriter::write_tools() {
     return {};
 }
 
+// A tool that came in this dialect goes as it came: it may have members that nobody else knows.
+bool is_as_sent(const ir::Tool &tool, JsonText name) {
+    return tool.dialect == DialectId::responses && name.bytes == tool.name.bytes &&
+           !tool.raw.empty();
+}
+
 // `strict` is always said: without it the API takes every schema for a strict one.
 void BodyWriter::write_function(const ir::Tool &tool) {
     JsonText name = sent_name(tool.name);
-    bool is_same = tool.dialect == DialectId::responses && name.bytes == tool.name.bytes;
-    if (is_same && !tool.raw.empty()) {
+    if (is_as_sent(tool, name)) {
         writer_.raw(tool.raw);
         return;
     }
@@ -256,6 +261,10 @@ void BodyWriter::write_function(const ir::Tool &tool) {
 void BodyWriter::write_custom(const ir::Tool &tool) {
     job_.notes.custom_tools.push_back(json::unescape(tool.name, job_.arena));
     JsonText name = sent_name(tool.name);
+    if (is_as_sent(tool, name)) {
+        writer_.raw(tool.raw);
+        return;
+    }
     Result<json::Value> raw = reader_.parse_unpadded(tool.raw.bytes);
     json::Value own = raw ? *raw : json::Value();
     json::Value custom = own["custom"].is_object() ? own["custom"] : own;
