@@ -5,6 +5,12 @@ namespace llm::check {
 
 const DialectCheck kResponsesCheck = {
     .id = DialectId::responses,
+    .read_request = read_responses_request,
+    .fit = fit_responses,
+    .stream_of = responses_stream_of,
+    .body_of = responses_body_of,
+    .aims = kResponsesAims,
+    .check_rules = check_responses_rules,
     .request_of = responses_request_of,
     .read_stream = read_responses_stream,
     .read_body = read_responses_body,

@@ -7,7 +7,7 @@
 #include "t/check/responses_check.hpp"
 #include "translators/json/writer.hpp"
 
-namespace llm::check::responses {
+namespace llm::check {
 namespace {
 
 using json::Value;
@@ -462,9 +462,9 @@ void read_content(Value content, std::vector<std::string> &texts, Said &said) {
 
 }  // namespace
 
-const std::span<const Aim> kAims = kModels;
+const std::span<const Aim> kResponsesAims = kModels;
 
-void fit(Scenario &scenario, Chance &) {
+void fit_responses(Scenario &scenario, Chance &) {
     std::erase_if(scenario.blocks,
                   [](const Scenario::Block &block) { return block.kind == Kind::redacted; });
     if (scenario.finish == ir::Finish::stop_sequence) {
@@ -473,19 +473,19 @@ void fit(Scenario &scenario, Chance &) {
     }
 }
 
-std::string stream_of(const Scenario &scenario) {
+std::string responses_stream_of(const Scenario &scenario) {
     return AnswerWriter(scenario).stream();
 }
 
-std::string body_of(const Scenario &scenario) {
+std::string responses_body_of(const Scenario &scenario) {
     return AnswerWriter(scenario).body();
 }
 
-void check_rules(Value root, const ModelTraits &traits, Problems &problems) {
+void check_responses_rules(Value root, const ModelTraits &traits, Problems &problems) {
     RequestRules(root, traits, problems).check();
 }
 
-Said read_request(Value root) {
+Said read_responses_request(Value root) {
     Said said;
     add_text(said.system, root["instructions"]);
     add_text(said.user, root["input"]);
@@ -515,4 +515,4 @@ Said read_request(Value root) {
     return said;
 }
 
-}  // namespace llm::check::responses
+}  // namespace llm::check
