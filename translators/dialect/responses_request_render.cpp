@@ -86,6 +86,7 @@ class BodyWriter {
     bool is_own_;
     bool is_family_;  // the client speaks a dialect of OpenAI
     bool is_stored_ = false;
+    bool has_logprobs_ = false;
 };
 
 RawJson BodyWriter::extra(std::string_view name) const {
@@ -367,7 +368,11 @@ Status BodyWriter::write_sampling() {
     }
     write_number("temperature", request_.temperature);
     write_number("top_p", request_.top_p);
-    if (request_.logprobs && !request_.top_logprobs.empty()) {
+    has_logprobs_ = request_.logprobs && !(traits_.is_reasoning && job_.target.drop_params);
+    if (request_.logprobs && !has_logprobs_) {
+        job_.note("logprobs");
+    }
+    if (has_logprobs_ && !request_.top_logprobs.empty()) {
         writer_.key("top_logprobs").raw(request_.top_logprobs);
     }
     return {};
@@ -479,19 +484,14 @@ void BodyWriter::write_include() {
     }
     // Thoughts that nobody keeps must come with the answer, to go back with the next request.
     bool wants_thoughts = !is_own_ && !is_stored_ && traits_.is_reasoning;
-    bool wants_logprobs = request_.logprobs;
-    if (wants_logprobs && traits_.is_reasoning && job_.target.drop_params) {
-        job_.note("logprobs");
-        wants_logprobs = false;
-    }
-    if (!wants_thoughts && !wants_logprobs) {
+    if (!wants_thoughts && !has_logprobs_) {
         return;
     }
     writer_.key("include").array();
     if (wants_thoughts) {
         writer_.plain("reasoning.encrypted_content");
     }
-    if (wants_logprobs) {
+    if (has_logprobs_) {
         writer_.plain("message.output_text.logprobs");
     }
     writer_.end();
