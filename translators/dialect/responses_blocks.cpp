@@ -112,47 +112,57 @@ void ResponsesDecoder::on_part(Value event, PartType kind, JsonText text, bool i
     }
 }
 
+static BlockKind block_kind(PartType kind) {
+    return kind == PartType::text      ? BlockKind::text
+           : kind == PartType::refusal ? BlockKind::refusal
+                                       : BlockKind::reasoning;
+}
+
 // A fragment, or the whole text of the part, of which only what is missing goes out.
 void ResponsesDecoder::give(ItemState &item, PartState &part, JsonText text, bool is_whole) {
     text = is_whole ? behind(text, part.length) : text;
     if (text.empty() || part.is_closed) {
         return;
     }
-    BlockKind kind = part.kind == PartType::text      ? BlockKind::text
-                     : part.kind == PartType::refusal ? BlockKind::refusal
-                                                      : BlockKind::reasoning;
-    uint32_t block = part.block;
+    BlockKind kind = block_kind(part.kind);
     if (kind == BlockKind::reasoning) {
         if (item.source.value_or(part.kind) != part.kind) {
             return;  // summary and thoughts: the first that came is shown
         }
         item.source = part.kind;
         open_reasoning(item);
-        block = item.block;
         if (part.length == 0 && item.has_text && part.kind == PartType::summary) {
-            send(EventKind::delta, kind, block, {"\\n\\n"});
+            send(EventKind::delta, kind, item.block, {"\\n\\n"});
         }
         item.has_text = true;
-    } else if (block == kNoStreamBlock) {
-        for (PartState &other : item.parts) {
-            close_part(other);
-        }
-        part.is_closed = false;
-        block = part.block = next_block_++;
-        send(EventKind::open, kind, block);
+        part.length += length_of(text);
+        send(EventKind::delta, kind, item.block, text);
+        return;
+    }
+    if (part.block == kNoStreamBlock || part.block != spoken_) {
+        close_spoken();
+        spoken_ = part.block = next_block_++;
+        spoken_kind_ = kind;
+        send(EventKind::open, kind, spoken_);
         has_text_ = has_text_ || kind == BlockKind::text;
         has_refusal_ = has_refusal_ || kind == BlockKind::refusal;
     }
     part.length += length_of(text);
-    send(EventKind::delta, kind, block, text);
+    send(EventKind::delta, kind, spoken_, text);
+}
+
+void ResponsesDecoder::close_spoken() {
+    if (spoken_ != kNoStreamBlock) {
+        send(EventKind::close, spoken_kind_, spoken_);
+        spoken_ = kNoStreamBlock;
+    }
 }
 
 void ResponsesDecoder::close_part(PartState &part) {
-    if (part.block != kNoStreamBlock && !part.is_closed) {
-        part.is_closed = true;
-        send(EventKind::close, part.kind == PartType::text ? BlockKind::text : BlockKind::refusal,
-             part.block);
+    if (part.block != kNoStreamBlock && part.block == spoken_) {
+        close_spoken();
     }
+    part.is_closed = part.is_closed || part.block != kNoStreamBlock;
 }
 
 void ResponsesDecoder::on_part_done(Value event) {
@@ -202,7 +212,7 @@ void ResponsesDecoder::on_annotation(Value event) {
 }
 
 void ResponsesDecoder::cite(PartState &part, Value annotation) {
-    if (part.block == kNoStreamBlock || part.is_closed || !annotation.is_object()) {
+    if (part.block == kNoStreamBlock || part.block != spoken_ || !annotation.is_object()) {
         return;
     }
     ++part.cited;
@@ -236,10 +246,11 @@ void ResponsesDecoder::take_item_id(ItemState &item, Value value) {
 }
 
 void ResponsesDecoder::open_reasoning(ItemState &item) {
-    if (item.block != kNoStreamBlock) {
+    if (item.block != kNoStreamBlock && item.block == thought_) {
         return;
     }
-    item.block = next_block_++;
+    close_thought();
+    thought_ = item.block = next_block_++;
     StreamEvent event;
     event.kind = EventKind::open;
     event.block_kind = BlockKind::reasoning;
@@ -274,8 +285,15 @@ void ResponsesDecoder::on_reasoning_done(ItemState &item, Value value) {
         event.origin = DialectId::responses;
         emit(event);
     }
-    if (item.block != kNoStreamBlock) {
-        send(EventKind::close, BlockKind::reasoning, item.block);
+    if (item.block == thought_) {
+        close_thought();
+    }
+}
+
+void ResponsesDecoder::close_thought() {
+    if (thought_ != kNoStreamBlock) {
+        send(EventKind::close, BlockKind::reasoning, thought_);
+        thought_ = kNoStreamBlock;
     }
 }
 

@@ -294,19 +294,16 @@ void ResponsesDecoder::on_terminal(Value response) {
     // Whatever is still open, in order of opening.
     std::vector<std::pair<uint32_t, BlockKind>> open;
     for (const ItemState &item : items_) {
-        if (item.is_done) {
-            continue;
+        bool is_call = item.kind == ItemType::call || item.kind == ItemType::custom_call;
+        if (is_call && !item.is_done && item.block != kNoStreamBlock) {
+            open.push_back({item.block, BlockKind::tool});
         }
-        if (item.block != kNoStreamBlock) {
-            bool is_call = item.kind != ItemType::reasoning;
-            open.push_back({item.block, is_call ? BlockKind::tool : BlockKind::reasoning});
-        }
-        for (const PartState &part : item.parts) {
-            if (part.block != kNoStreamBlock && !part.is_closed) {
-                bool is_text = part.kind == PartType::text;
-                open.push_back({part.block, is_text ? BlockKind::text : BlockKind::refusal});
-            }
-        }
+    }
+    if (spoken_ != kNoStreamBlock) {
+        open.push_back({spoken_, spoken_kind_});
+    }
+    if (thought_ != kNoStreamBlock) {
+        open.push_back({thought_, BlockKind::reasoning});
     }
     std::sort(open.begin(), open.end());
     for (const auto &[block, kind] : open) {

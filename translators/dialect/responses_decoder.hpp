@@ -70,6 +70,8 @@ class ResponsesDecoder final : public Decoder, private wire::SseHandler {
     void cite(PartState &part, json::Value annotation);
     void cite_rest(PartState &part, json::Value annotations);
     void close_part(PartState &part);
+    void close_spoken();
+    void close_thought();
     void take_item_id(ItemState &item, json::Value value);
     void open_reasoning(ItemState &item);
     void open_call(ItemState &item, JsonText id, JsonText name);
@@ -92,6 +94,9 @@ class ResponsesDecoder final : public Decoder, private wire::SseHandler {
     size_t early_ = 0;  // bytes that wait for names
     size_t parts_ = 0;
     uint32_t next_block_ = 0;
+    uint32_t spoken_ = kNoStreamBlock;   // the open text or refusal: one at a time, so that
+    uint32_t thought_ = kNoStreamBlock;  // their order is that of their coming; and of reasoning
+    ir::BlockKind spoken_kind_ = ir::BlockKind::text;
     uint32_t calls_ = 0;
     bool has_text_ = false;
     bool has_refusal_ = false;
