@@ -50,7 +50,7 @@ ResponsesEncoder::ResponsesEncoder(const ClientView &view, Form form)
       form_(form),
       shows_summary_(view.show_reasoning &&
                      (view.request == nullptr || !view.request->thinking.display.empty())),
-      shows_encrypted_(wants_encrypted(view.request)),
+      shows_encrypted_(view.show_reasoning && wants_encrypted(view.request)),
       created_(view.now),
       ids_(view),
       unsettled_(UINT32_MAX) {
