@@ -25,6 +25,22 @@ bool is_content_part(const ir::Opaque &opaque) {
            (opaque.type.bytes.starts_with("input_") || opaque.type.bytes.starts_with("output_"));
 }
 
+// An item that only this dialect has. Types that the IR models cannot be ones: as content parts,
+// which nobody knows either, they would come out as something else.
+bool is_item(const ir::Opaque &opaque) {
+    constexpr std::string_view kModelled[] = {
+        "message",          "reasoning",
+        "function_call",    "function_call_output",
+        "custom_tool_call", "custom_tool_call_output",
+    };
+    for (std::string_view type : kModelled) {
+        if (json::equals(opaque.type, type)) {
+            return false;
+        }
+    }
+    return opaque.dialect == DialectId::responses && !is_content_part(opaque);
+}
+
 bool has_text(const std::vector<const ir::Text *> &texts) {
     for (const ir::Text *text : texts) {
         if (!text->text.empty()) {
@@ -83,10 +99,14 @@ Status InputWriter::write() {
     if (turns.empty() && !has_system) {
         return {};  // what the provider has stored is the input
     }
-    if (!turns.empty() && has_system) {
+    bool is_stored = turns.empty() && leans_on_stored(request_);
+    if ((!turns.empty() || is_stored) && has_system) {
         writer_.key("instructions").open_text();
         write_texts(texts);
         writer_.close_text();
+    }
+    if (is_stored) {
+        return {};
     }
     writer_.key("input").array();
     if (turns.empty()) {
@@ -265,6 +285,12 @@ void InputWriter::write_image(const ir::Image &image) {
 
 void InputWriter::write_document(const ir::Document &document) {
     const ir::Source &source = document.source;
+    bool is_image = source.kind == ir::SourceKind::base64 &&
+                    trusted_mime(source.mime, source.data).bytes.starts_with("image/");
+    if (is_image) {
+        write_image({source, {}, {}});
+        return;
+    }
     writer_.object().key("type").plain("input_file");
     if (source.kind == ir::SourceKind::file_id) {
         writer_.key("file_id").text(source.data);
@@ -291,7 +317,7 @@ Status InputWriter::write_user(const ir::Turn &turn) {
         }
         has_content = true;
         if (const auto *item = std::get_if<ir::Opaque>(&part.is);
-            item != nullptr && item->dialect == DialectId::responses && !is_content_part(*item)) {
+            item != nullptr && is_item(*item)) {
             close_message();
             writer_.raw(item->json);
             is_written = true;
@@ -325,7 +351,7 @@ bool is_own_reasoning(const ir::Part &part) {
 bool is_output(const ir::Part &part) {
     const auto *opaque = std::get_if<ir::Opaque>(&part.is);
     return is_text_part(part) || std::holds_alternative<ir::ToolCall>(part.is) ||
-           (opaque != nullptr && opaque->dialect == DialectId::responses);
+           (opaque != nullptr && is_item(*opaque));
 }
 
 Status InputWriter::write_assistant(const ir::Turn &turn) {
@@ -344,7 +370,7 @@ Status InputWriter::write_assistant(const ir::Turn &turn) {
             close_message();
             LLM_TRY(write_call(*call));
         } else if (const auto *opaque = std::get_if<ir::Opaque>(&part.is)) {
-            if (opaque->dialect == DialectId::responses) {
+            if (is_item(*opaque)) {
                 close_message();
                 writer_.raw(opaque->json);
             } else {
