@@ -296,7 +296,7 @@ void ResponsesEncoder::sign(const ir::StreamEvent &event, ByteBuffer &out) {
         return;
     }
     std::string &data = items_[slot.item].data;
-    data.assign(tag);
+    data.append(data.empty() ? tag : "");  // it may come in pieces
     data.append(event.text.bytes);
 }
 
