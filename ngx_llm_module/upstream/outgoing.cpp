@@ -10,6 +10,7 @@
 #include "ngx_llm_module/upstream/credentials.hpp"
 #include "ngx_llm_module/upstream/worker.hpp"
 #include "translators/dialect/anthropic_beta.hpp"
+#include "translators/dialect/client_state.hpp"
 #include "translators/provider/model_traits.hpp"
 #include "translators/provider/request_head.hpp"
 #include "translators/provider/sigv4.hpp"
@@ -266,6 +267,7 @@ Status parse_for_translation(LlmRequest &request) {
 Status translate(LlmRequest &request, const Target &target, const Dialect &spoken,
                  const Provider &provider, OutgoingRequest &out) {
     LLM_TRY(parse_for_translation(request));
+    LLM_TRY(check_state(*request.ir, spoken.id));
     ByteBuffer rendered;
     rendered.reserve(request.body.view().size() + 512);
     json::Writer writer(rendered);

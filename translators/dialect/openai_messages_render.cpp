@@ -363,7 +363,7 @@ Status MessagesWriter::write_results(size_t assistant) {
     for (const ir::ToolResult *result : step.results) {
         note_cache(result->cache);
     }
-    if (step.has_stray_result) {
+    if (!step.strays.empty()) {
         job_.note("tool_result");
     }
     std::vector<const ir::Part *> media;

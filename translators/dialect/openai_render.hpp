@@ -6,6 +6,11 @@
 
 namespace llm::openai {
 
+// reasoning_effort. `knows_all`: also xhigh and max, which are high to the others.
+std::string_view effort_name(ir::Effort effort, bool knows_all);
+// `user` has room for 64 characters.
+std::string_view cut_user(JsonText id, Arena &arena);
+
 // The array of messages, as a value. openai_messages_render.cpp
 Status render_messages(const RenderJob &job);
 

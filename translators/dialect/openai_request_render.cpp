@@ -17,7 +17,6 @@ using ir::Effort;
 using ir::ThinkingKind;
 
 constexpr size_t kMaxStops = 4;
-constexpr size_t kMaxUserCharacters = 64;
 
 class RequestWriter {
   public:
@@ -255,26 +254,6 @@ void RequestWriter::write_stop() {
     }
 }
 
-std::string_view effort_name(Effort effort, bool knows_all) {
-    switch (effort) {
-        case Effort::none:
-            return "none";
-        case Effort::minimal:
-            return "minimal";
-        case Effort::low:
-            return "low";
-        case Effort::medium:
-            return "medium";
-        case Effort::high:
-            return "high";
-        case Effort::xhigh:
-            return knows_all ? "xhigh" : "high";
-        case Effort::max:
-            return knows_all ? "max" : "high";
-    }
-    return "medium";
-}
-
 void RequestWriter::write_thinking() {
     const ir::Thinking &thinking = request_.thinking;
     std::string_view name = client_name("reasoning_effort", "thinking");
@@ -372,17 +351,7 @@ void RequestWriter::write_user() {
         job_.note(client_name("user", "metadata"));
         return;
     }
-    std::string_view user = json::unescape(request_.user, job_.arena);
-    size_t characters = 0;
-    size_t end = 0;
-    while (end < user.size()) {
-        bool is_start = (user[end] & 0xC0) != 0x80;
-        if (is_start && characters++ == kMaxUserCharacters) {
-            break;
-        }
-        ++end;
-    }
-    writer_.key("user").plain(user.substr(0, end));
+    writer_.key("user").plain(cut_user(request_.user, job_.arena));
 }
 
 // Members that the IR does not model: a chat provider may know those of a chat client, and no
@@ -403,6 +372,41 @@ void RequestWriter::write_extra() {
 }
 
 }  // namespace
+
+std::string_view effort_name(Effort effort, bool knows_all) {
+    switch (effort) {
+        case Effort::none:
+            return "none";
+        case Effort::minimal:
+            return "minimal";
+        case Effort::low:
+            return "low";
+        case Effort::medium:
+            return "medium";
+        case Effort::high:
+            return "high";
+        case Effort::xhigh:
+            return knows_all ? "xhigh" : "high";
+        case Effort::max:
+            return knows_all ? "max" : "high";
+    }
+    return "medium";
+}
+
+std::string_view cut_user(JsonText id, Arena &arena) {
+    constexpr size_t kMaxUserCharacters = 64;
+    std::string_view user = json::unescape(id, arena);
+    size_t characters = 0;
+    size_t end = 0;
+    while (end < user.size()) {
+        bool is_start = (user[end] & 0xC0) != 0x80;
+        if (is_start && characters++ == kMaxUserCharacters) {
+            break;
+        }
+        ++end;
+    }
+    return user.substr(0, end);
+}
 
 Status render_request(const ir::Request &request, const Target &target, Arena &arena,
                       json::Writer &writer, Notes &notes) {

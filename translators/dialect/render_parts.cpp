@@ -133,8 +133,9 @@ Step match_results(const std::vector<ir::Turn> &turns, size_t assistant, Arena &
     std::sort(call_ids.begin(), call_ids.end());
     for (const Found &result : results) {
         step.results.push_back(result.second);
-        step.has_stray_result |=
-            !std::binary_search(call_ids.begin(), call_ids.end(), result.first);
+        if (!std::binary_search(call_ids.begin(), call_ids.end(), result.first)) {
+            step.strays.push_back(result.second);
+        }
     }
     return step;
 }

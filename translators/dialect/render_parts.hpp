@@ -41,7 +41,7 @@ struct AnsweredCall {
 struct Step {
     std::vector<AnsweredCall> calls;
     std::vector<const ir::ToolResult *> results;  // all of them, sorted by id
-    bool has_stray_result = false;                // one without its call
+    std::vector<const ir::ToolResult *> strays;   // those without their call
 };
 Step match_results(const std::vector<ir::Turn> &turns, size_t assistant, Arena &arena);
 

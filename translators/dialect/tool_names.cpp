@@ -14,6 +14,8 @@ namespace llm {
 namespace {
 
 constexpr size_t kOpenAiIdSize = 40;
+constexpr size_t kResponsesIdSize = 64;
+constexpr size_t kResponsesIdHead = 55;
 constexpr size_t kNameSize = 64;
 constexpr size_t kNameHashSize = 6;
 
@@ -150,6 +152,15 @@ JsonText call_id_for_bedrock(JsonText id, Arena &arena) {
         clean = clean.substr(0, kNameSize - 1 - kHash);
     }
     return concat(clean, "_", Hash(plain).first(kHash), arena);
+}
+
+JsonText call_id_for_responses(JsonText id, Arena &arena) {
+    std::string_view plain = json::unescape(id, arena);
+    if (plain.size() <= kResponsesIdSize) {
+        return id;
+    }
+    JsonText made = concat(plain.substr(0, kResponsesIdHead), "-", Hash(plain).first(8), arena);
+    return json::escape(made.bytes, arena);
 }
 
 JsonText invent_call_id(JsonText answer_id, uint32_t ordinal, Arena &arena) {

@@ -218,6 +218,7 @@ ModelTraits model_traits(DialectId dialect, std::string_view model, bool is_offi
     PlainName name(model);
     switch (dialect) {
         case DialectId::openai:
+        case DialectId::responses:
             return openai_traits(name.view(), is_official);
         case DialectId::anthropic:
             return anthropic_traits(name.view());
@@ -229,7 +230,6 @@ ModelTraits model_traits(DialectId dialect, std::string_view model, bool is_offi
             return ollama_traits(name.view());
         case DialectId::gemini:
             return gemini_traits(name.view());
-        case DialectId::responses:
         case DialectId::completions:
             break;
     }
