@@ -1,5 +1,5 @@
 // Writing a generateContent request: what its parts share. gemini_request_render.cpp is the whole,
-// gemini_tools.cpp the tools, gemini_turns.cpp the contents.
+// gemini_tools.cpp the tools, gemini_turns.cpp the contents, gemini_parts.cpp what stands in them.
 #pragma once
 
 #include <vector>
@@ -79,6 +79,11 @@ struct Content {
     bool is_model = false;
     std::vector<Piece> pieces;
 };
+
+// The text of a part that is text for this API; null for others.
+const JsonText *text_of(const ir::Part &part);
+// The parameter to blame when the part cannot be sent; empty when it can.
+std::string_view unsupported_part(const RenderJob &job, const ir::Part &part);
 
 Status build_contents(const RenderJob &job, std::vector<Content> &contents);
 void write_contents(const RenderJob &job, const std::vector<Content> &contents,
