@@ -381,14 +381,14 @@ TEST(ChatRequestOut, G19_ResultsComeBeforeTheTextOfTheSameTurn) {
     Conversation talk;
     ir::Turn &turn = talk.user();
     turn.parts.push_back({ir::Text{{"and now?"}}});
-    turn.parts.push_back({ir::ToolResult{{"toolu_1"}, {{ir::Text{{"42"}}}}, true}});
+    turn.parts.push_back({ir::ToolResult{{"toolu_1"}, {}, {{ir::Text{{"42"}}}}, true}});
     EXPECT_EQ(talk.messages(), R"({"role":"tool","tool_call_id":"toolu_1","content":"Error: 42"},)"
                                R"({"role":"user","content":"and now?"})");
 }
 
 TEST(ChatRequestOut, G25_ImagesInResultsMoveBehindTheRun) {
     Conversation talk;
-    ir::ToolResult result{{"toolu_1"}, {}};
+    ir::ToolResult result{{"toolu_1"}, {}, {}};
     result.parts.push_back({ir::Text{{"see"}}});
     result.parts.push_back({ir::Image{{ir::SourceKind::base64, {"image/png"}, {"iVBORw0KGgo="}}}});
     talk.user().parts.push_back({result});

@@ -105,9 +105,10 @@ void write_usage(Usage usage, json::Writer &writer);
 // Ours, by size, where the provider said nothing.
 int64_t estimate_tokens(uint64_t bytes);
 JsonText invent_message_id(const ClientView &view, Arena &arena);
-// Citations and server blocks of another dialect's provider must not reach the client: it sends
-// them back, and the API would refuse them.
-bool is_own_citation(RawJson citation);
+// A citation of this dialect in common terms.
+ir::Citation read_citation(json::Value citation);
+// Server blocks of another dialect's provider must not reach the client: it sends them back, and
+// the API would refuse them.
 bool is_server_block(JsonText type);
 
 // --- streams --------------------------------------------------------------------------------
