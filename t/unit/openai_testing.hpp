@@ -51,7 +51,8 @@ struct Ids final : IdSource {
 };
 
 inline std::string_view name_of(ir::BlockKind kind) {
-    constexpr std::string_view kNames[] = {"text", "reasoning", "tool", "refusal", "opaque"};
+    constexpr std::string_view kNames[] = {"text",    "reasoning", "tool",
+                                           "refusal", "image",     "opaque"};
     return kNames[static_cast<size_t>(kind)];
 }
 
@@ -96,6 +97,7 @@ class Script : public ir::EventSink {
             case ir::EventKind::signature:
                 add("signature " + block + " ");
                 add(event.text.bytes);
+                add(event.origin == DialectId::gemini ? " of Google" : "");
                 break;
             case ir::EventKind::redacted:
                 add("redacted " + block + " ");
@@ -104,6 +106,12 @@ class Script : public ir::EventSink {
             case ir::EventKind::cite:
                 add("cite " + block + " ");
                 add(event.raw.bytes);
+                if (event.citation != nullptr) {
+                    add(" = ");
+                    add(event.citation->url.bytes);
+                    add(" " + std::to_string(event.citation->start) + " to " +
+                        std::to_string(event.citation->end));
+                }
                 break;
             case ir::EventKind::close:
                 add("close " + block);
