@@ -19,6 +19,11 @@ Result<Envelope> read_envelope(json::Value root);
 Status parse_request(json::Value root, Arena &arena, ir::Request &request);
 Status render_request(const ir::Request &request, const Target &target, Arena &arena,
                       json::Writer &writer, Notes &notes);
+// Counting: what the prompt consists of, and nothing that is about the answer.
+Status render_count(const ir::Request &request, const Target &target, Arena &arena,
+                    json::Writer &writer, Notes &notes);
+std::optional<int64_t> parse_count(json::Value root);
+void render_counted(int64_t tokens, json::Writer &writer);
 Status splice_request(json::Value root, const Envelope &envelope, const Target &target,
                       std::vector<Edit> &edits);
 

@@ -302,19 +302,17 @@ int64_t count_characters(JsonText text) {
     return count;
 }
 
-void write_answer_id(const ClientView &view, json::Writer &writer) {
+void write_answer_id(const ClientView &view, json::Writer &writer, std::string_view prefix) {
     constexpr char kDigits[] = "0123456789abcdef";
-    constexpr std::string_view kPrefix = "chatcmpl-";
-    char id[kPrefix.size() + 32];
-    kPrefix.copy(id, kPrefix.size());
+    char id[32];
     uint64_t random = 0;
-    for (size_t i = 0; i < 32; ++i) {
+    for (size_t i = 0; i < sizeof id; ++i) {
         if (i % 16 == 0) {
             random = view.ids != nullptr ? view.ids->next() : 0;
         }
-        id[kPrefix.size() + i] = kDigits[(random >> (60 - i % 16 * 4)) & 15];
+        id[i] = kDigits[(random >> (60 - i % 16 * 4)) & 15];
     }
-    writer.text({{id, sizeof id}});
+    writer.open_text().piece({prefix}).piece({{id, sizeof id}}).close_text();
 }
 
 }  // namespace llm::openai

@@ -70,6 +70,7 @@ std::optional<JsonText> custom_input(std::string_view arguments, json::Reader &r
 int64_t count_characters(JsonText text);
 
 // An id for an answer whose provider gave none, as a value.
-void write_answer_id(const ClientView &view, json::Writer &writer);
+void write_answer_id(const ClientView &view, json::Writer &writer,
+                     std::string_view prefix = "chatcmpl-");
 
 }  // namespace llm::openai

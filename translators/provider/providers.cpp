@@ -38,6 +38,13 @@ void apply_quirks(uint32_t quirks, ModelTraits &traits) {
     traits.no_stream_options |= (quirks & kNoStreamOptions) != 0;
     traits.max_completion_tokens |= (quirks & kMaxCompletionTokens) != 0;
     traits.wants_reasoning_content |= (quirks & kWantsReasoningContent) != 0;
+    traits.mistral |= (quirks & kMistral) != 0;
+    traits.string_content |= (quirks & kStringContent) != 0;
+    traits.no_strict_tools |= (quirks & kNoStrictTools) != 0;
+    traits.no_tool_choice_required |= (quirks & kNoToolChoiceRequired) != 0;
+    traits.thinking_switch |= (quirks & kThinkingSwitch) != 0;
+    traits.enable_thinking |= (quirks & kEnableThinking) != 0;
+    traits.user_last |= (quirks & kUserLast) != 0;
 }
 
 ModelTraits preset_traits(const ProviderPreset &preset, std::string_view model) {

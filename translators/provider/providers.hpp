@@ -19,10 +19,17 @@ enum class AuthKind : uint8_t {
 // Differences from the dialect, one bit each; apply_quirks turns them into traits.
 enum ProviderQuirk : uint32_t {
     kNoQuirks = 0,
-    kStrictMembers = 1,          // refuses members that it does not know
-    kNoStreamOptions = 2,        // refuses stream_options; usage comes always
-    kMaxCompletionTokens = 4,    // that name instead of max_tokens
-    kWantsReasoningContent = 8,  // history must carry reasoning_content
+    kStrictMembers = 1,           // refuses members that it does not know
+    kNoStreamOptions = 2,         // refuses stream_options; usage comes always
+    kMaxCompletionTokens = 4,     // that name instead of max_tokens
+    kWantsReasoningContent = 8,   // history must carry reasoning_content
+    kMistral = 16,                // ids of 9 characters, tool_choice any, random_seed, prefix
+    kStringContent = 32,          // content must be a string, not a list
+    kNoStrictTools = 64,          // refuses `strict` in tools
+    kNoToolChoiceRequired = 128,  // knows tool_choice auto and none only
+    kThinkingSwitch = 256,        // `thinking:{type}` turns reasoning on and off
+    kEnableThinking = 512,        // `enable_thinking` turns reasoning on and off
+    kUserLast = 1024,             // the last message must be from the user
 };
 
 struct FixedHeader {
