@@ -87,7 +87,8 @@ class Log final : public ir::EventSink {
   private:
     static std::string str(JsonText text) { return std::string(text.bytes); }
     static std::string kind(BlockKind kind) {
-        static const char *const kNames[] = {"text", "reasoning", "tool", "refusal", "opaque"};
+        static const char *const kNames[] = {"text",    "reasoning", "tool",
+                                             "refusal", "image",     "opaque"};
         return kNames[static_cast<int>(kind)];
     }
 };

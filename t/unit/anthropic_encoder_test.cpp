@@ -231,17 +231,64 @@ TEST(AnthropicEncoder, Case38_ThinkingSignaturesAndRedactedBlocks) {
     EXPECT_EQ(stream.fault(), "");
 }
 
-TEST(AnthropicEncoder, G57_SignaturesOfOtherProvidersAreLeftOut) {
+// What a foreign provider signed, with a tag that says whose it is; own ones are never touched.
+TEST(AnthropicEncoder, G57_SignaturesOfOtherProvidersAreTagged) {
     Stream stream;
-    stream.start().open(0, BlockKind::reasoning).delta(0, "Hm");
-    for (EventKind kind : {EventKind::signature, EventKind::redacted, EventKind::cite}) {
-        StreamEvent foreign = Stream::at(kind, 0);
-        foreign.origin = DialectId::openai;
-        foreign.text = {"foreign"};
-        foreign.raw = {R"({"type":"char_location","x":"foreign"})"};
-        stream.send(foreign);
+    stream.start();
+    for (uint32_t block : {0u, 1u}) {
+        stream.open(block, BlockKind::reasoning).delta(block, "Hm");
+        StreamEvent event = Stream::at(EventKind::signature, block);
+        event.origin = block == 0 ? DialectId::bedrock : DialectId::anthropic;
+        event.text = {"signed"};
+        stream.send(event).close(block);
     }
-    stream.close(0).finish(ir::Finish::stop).end();
+    StreamEvent redacted = Stream::at(EventKind::redacted, 2);
+    redacted.origin = DialectId::bedrock;
+    redacted.text = {"hidden"};
+    stream.send(redacted).finish(ir::Finish::stop).end();
+    EXPECT_EQ(stream.fault(), "");
+    std::string frames = stream.frames();
+    EXPECT_NE(frames.find(R"("signature":"gw1.bedrock.signed")"), std::string::npos);
+    EXPECT_NE(frames.find(R"("signature":"signed")"), std::string::npos);
+    EXPECT_NE(frames.find(R"("data":"gw1.bedrock.hidden")"), std::string::npos);
+}
+
+// Gemini signs calls: a block of thinking without text stands for that, also while a call before
+// it is still open.
+TEST(AnthropicEncoder, Gotcha61_SignedCallsHaveABlockBefore) {
+    for (bool is_second : {false, true}) {
+        Stream stream;
+        stream.start();
+        if (is_second) {
+            stream.open(0, BlockKind::tool, "c0", "f").delta(0, "{");
+        }
+        stream.open(1, BlockKind::reasoning);
+        StreamEvent event = Stream::at(EventKind::signature, 1);
+        event.origin = DialectId::gemini;
+        event.text = {"sig"};
+        stream.send(event).close(1).open(2, BlockKind::tool, "c2", "g").delta(2, "{}");
+        if (is_second) {
+            stream.delta(0, "}").close(0);
+        }
+        stream.close(2).finish(ir::Finish::tool_calls).end();
+        EXPECT_EQ(stream.fault(), "");
+        std::string frames = stream.frames();
+        size_t block = frames.find(R"({"type":"thinking","thinking":"","signature":""})");
+        size_t signature = frames.find(R"("signature":"gw1.gemini.sig")");
+        size_t call = frames.find(R"("id":"c2")");
+        EXPECT_LT(block, signature);
+        EXPECT_LT(signature, call);
+        EXPECT_NE(call, std::string::npos);
+    }
+}
+
+TEST(AnthropicEncoder, CitationsOfOtherProvidersAreLeftOut) {
+    Stream stream;
+    stream.start().open(0, BlockKind::text).delta(0, "Hm");
+    StreamEvent foreign = Stream::at(EventKind::cite, 0);
+    foreign.origin = DialectId::openai;
+    foreign.raw = {R"({"type":"char_location","x":"foreign"})"};
+    stream.send(foreign).close(0).finish(ir::Finish::stop).end();
     EXPECT_EQ(stream.frames().find("foreign"), std::string::npos);
     EXPECT_EQ(stream.fault(), "");
 }

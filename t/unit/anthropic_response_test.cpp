@@ -158,11 +158,13 @@ TEST(AnthropicResponse, AnswersOfOtherDialects) {
     ClientView view;
     view.renamed = &renamed;
     std::string text = render(response, view);
-    EXPECT_NE(text.find(R"("content":[{"type":"thinking","thinking":"Hm","signature":""},)"
-                        R"({"type":"text","text":"No."},)"
-                        R"({"type":"tool_use","id":"call_1","name":"get.weather",)"
-                        R"("input":{"raw_arguments":"{\"a\":"}}])"),
-              std::string::npos)
+    EXPECT_NE(
+        text.find(
+            R"("content":[{"type":"thinking","thinking":"Hm","signature":"gw1.openai.not ours"},)"
+            R"({"type":"text","text":"No."},)"
+            R"({"type":"tool_use","id":"call_1","name":"get.weather",)"
+            R"("input":{"raw_arguments":"{\"a\":"}}])"),
+        std::string::npos)
         << text;
     EXPECT_NE(text.find(R"("id":"msg_000000000000000000000000")"), std::string::npos) << text;
     view.show_reasoning = false;

@@ -215,16 +215,25 @@ TEST(ChatEncoder, Case38_ThinkingAndItsSignature) {
     stream.send({.kind = EventKind::redacted, .block = 1, .text = {"R=="}});
     EXPECT_EQ(
         stream.frames(),
-        (Frames{kRole, chunk(R"("reasoning_content":"Hm")"),
-                chunk(R"("thinking_blocks":[{"type":"thinking","thinking":"","signature":"S=="}])"),
-                chunk(R"("thinking_blocks":[{"type":"redacted_thinking","data":"R=="}])")}));
+        (Frames{
+            kRole, chunk(R"("reasoning_content":"Hm")"),
+            chunk(
+                R"("thinking_blocks":[{"type":"thinking","thinking":"","signature":"gw1.anthropic.S=="}])"),
+            chunk(
+                R"("thinking_blocks":[{"type":"redacted_thinking","data":"gw1.anthropic.R=="}])")}));
 }
 
-TEST(ChatEncoder, SignaturesOfOtherOriginsAreNotPassedOff) {
-    Stream stream;
-    stream.start().open(0, BlockKind::reasoning);
-    stream.send({.kind = EventKind::signature, .text = {"S"}, .origin = DialectId::openai});
-    EXPECT_EQ(stream.frames(), Frames{kRole});
+TEST(ChatEncoder, Case44_SignaturesSayWhoseTheyAre) {
+    for (auto [origin, tag] :
+         {std::pair{DialectId::openai, "gw1.openai."}, std::pair{DialectId::gemini, "gw1.gemini."},
+          std::pair{DialectId::responses, "gw1.responses."}}) {
+        Stream stream;
+        stream.start().open(0, BlockKind::reasoning);
+        stream.send({.kind = EventKind::signature, .text = {"S"}, .origin = origin}).close(0);
+        EXPECT_EQ(stream.frames().back(),
+                  chunk(R"("thinking_blocks":[{"type":"thinking","thinking":"","signature":")" +
+                        std::string(tag) + R"(S"}])"));
+    }
 }
 
 TEST(ChatEncoder, HiddenReasoningLeavesNothing) {
@@ -239,20 +248,27 @@ TEST(ChatEncoder, CitationsBecomeAnnotationsBeforeTheFinish) {
     Stream stream;
     stream.start().open(0, BlockKind::text).delta(0, "\\ud83d").delta(0, "\\ude00\\n").close(0);
     stream.open(1, BlockKind::text);
-    stream.send(
-        {.kind = EventKind::cite,
-         .block = 1,
-         .raw = {
-             R"({"type":"web_search_result_location","url":"https://e.x","title":"T","cited_text":"c"})"}});
-    stream.send({.kind = EventKind::cite,
-                 .block = 1,
-                 .raw = {R"({"type":"char_location","document_index":0})"}});
+    ir::Citation whole_block{{"https://e.x"}, {"T"}, {}, 0, -1};
+    ir::Citation part{{"https://e.x/2"}, {}, {}, 1, 3};
+    ir::Citation nowhere{{"https://e.x/3"}, {}, {}, -1, -1};
+    ir::Citation document{{}, {"a document"}, {"quote"}, 0, 1};
+    for (const ir::Citation *citation : {&whole_block, &part, &nowhere, &document}) {
+        stream.send({.kind = EventKind::cite,
+                     .block = 1,
+                     .raw = {R"({"type":"x"})"},
+                     .citation = citation});
+    }
     stream.delta(1, "caf\xc3\xa9").close(1).finish(ir::Finish::stop);
     Frames frames = stream.frames();
     ASSERT_EQ(frames.size(), 6u);
-    EXPECT_EQ(frames[4],
-              chunk(R"("annotations":[{"type":"url_citation","url_citation":{)"
-                    R"("url":"https://e.x","title":"T","start_index":2,"end_index":6}}])"));
+    auto annotation = [](std::string_view url, std::string_view title, int from, int to) {
+        return R"({"type":"url_citation","url_citation":{"url":")" + std::string(url) +
+               R"(","title":")" + std::string(title) + R"(","start_index":)" +
+               std::to_string(from) + R"(,"end_index":)" + std::to_string(to) + "}}";
+    };
+    EXPECT_EQ(frames[4], chunk(R"("annotations":[)" + annotation("https://e.x", "T", 2, 6) + "," +
+                               annotation("https://e.x/2", "", 3, 5) + "," +
+                               annotation("https://e.x/3", "", 6, 6) + "]"));
     EXPECT_EQ(frames[5], chunk("", R"("stop")"));
 }
 
@@ -260,10 +276,11 @@ TEST(ChatEncoder, AnnotationsAreBounded) {
     Stream stream;
     stream.start();
     std::string url(8000, 'u');
-    std::string cite = R"({"type":"web_search_result_location","url":")" + url + R"("})";
+    ir::Citation cite;
+    cite.url = {url};
     for (uint32_t block = 0; block < 1000; ++block) {
         stream.open(block, BlockKind::text);
-        stream.send({.kind = EventKind::cite, .block = block, .raw = {cite}}).close(block);
+        stream.send({.kind = EventKind::cite, .block = block, .citation = &cite}).close(block);
     }
     stream.finish(ir::Finish::stop);
     EXPECT_LT(stream.bytes().size(), 300u << 10);

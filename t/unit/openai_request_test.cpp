@@ -5,25 +5,6 @@
 namespace llm::openai_testing {
 namespace {
 
-// A body parsed into the IR, with everything it points into.
-struct Parsed {
-    explicit Parsed(std::string_view body) : document(body) {
-        status = kOpenAi.parse_request(document.root(), arena, request);
-    }
-    Document document;
-    Arena arena;
-    ir::Request request;
-    Status status;
-};
-
-std::string with_messages(std::string_view messages, std::string_view more = {}) {
-    return R"({"model":"m","messages":[)" + std::string(messages) + "]" + std::string(more) + "}";
-}
-
-std::string with(std::string_view more) {
-    return with_messages(R"({"role":"user","content":"Hi"})", "," + std::string(more));
-}
-
 // The name of the parameter that is refused.
 std::string refused(std::string_view body) {
     Parsed parsed(body);
@@ -40,43 +21,6 @@ const T &part(const ir::Turn &turn, size_t index) {
     const T *found = index < turn.parts.size() ? std::get_if<T>(&turn.parts[index].is) : nullptr;
     EXPECT_NE(found, nullptr) << "part " << index;
     return found != nullptr ? *found : kNone;
-}
-
-std::string rendered(const ir::Request &request, const Target &target, Notes *notes = nullptr) {
-    Arena arena;
-    ByteBuffer out;
-    json::Writer writer(out);
-    Notes own;
-    Status status =
-        kOpenAi.render_request(request, target, arena, writer, notes != nullptr ? *notes : own);
-    if (!status) {
-        return "refused " + std::string(status.error().param);
-    }
-    Document valid(out.view());
-    return std::string(out.view());
-}
-
-// The messages that a chat provider is sent for these messages.
-std::string resent(std::string_view messages, ModelTraits traits = {}) {
-    Parsed parsed(with_messages(messages));
-    EXPECT_TRUE(parsed.status) << parsed.status.error().what;
-    Target target{.model = "t", .traits = traits};
-    std::string body = rendered(parsed.request, target);
-    constexpr std::string_view kHead = R"({"model":"t","messages":)";
-    EXPECT_EQ(body.substr(0, kHead.size()), kHead);
-    return body.substr(kHead.size(), body.size() - kHead.size() - 1);
-}
-
-// What a chat client sends beside the messages, as it goes out again.
-std::string resent_with(std::string_view more, ModelTraits traits = {}, bool drop_params = false,
-                        Notes *notes = nullptr) {
-    Parsed parsed(with(more));
-    EXPECT_TRUE(parsed.status) << parsed.status.error().what;
-    Target target{.model = "t", .traits = traits, .drop_params = drop_params};
-    std::string body = rendered(parsed.request, target, notes);
-    constexpr std::string_view kHead =
-        R"({"model":"t","messages":[{"role":"user","content":"Hi"}])";
-    return body.starts_with(kHead) ? body.substr(kHead.size()) : body;
 }
 
 // --- in -------------------------------------------------------------------------------------
@@ -381,14 +325,14 @@ TEST(ChatRequestOut, G19_ResultsComeBeforeTheTextOfTheSameTurn) {
     Conversation talk;
     ir::Turn &turn = talk.user();
     turn.parts.push_back({ir::Text{{"and now?"}}});
-    turn.parts.push_back({ir::ToolResult{{"toolu_1"}, {{ir::Text{{"42"}}}}, true}});
+    turn.parts.push_back({ir::ToolResult{{"toolu_1"}, {}, {{ir::Text{{"42"}}}}, true}});
     EXPECT_EQ(talk.messages(), R"({"role":"tool","tool_call_id":"toolu_1","content":"Error: 42"},)"
                                R"({"role":"user","content":"and now?"})");
 }
 
 TEST(ChatRequestOut, G25_ImagesInResultsMoveBehindTheRun) {
     Conversation talk;
-    ir::ToolResult result{{"toolu_1"}, {}};
+    ir::ToolResult result{{"toolu_1"}, {}, {}};
     result.parts.push_back({ir::Text{{"see"}}});
     result.parts.push_back({ir::Image{{ir::SourceKind::base64, {"image/png"}, {"iVBORw0KGgo="}}}});
     talk.user().parts.push_back({result});

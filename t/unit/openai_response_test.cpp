@@ -289,19 +289,22 @@ TEST(ChatAnswerOut, LegacyClientsGetOneFunctionCall) {
     EXPECT_EQ(shown_finish(response, view), "function_call");
 }
 
-TEST(ChatAnswerOut, Case38_ThinkingWithSignaturesOfMessagesOnly) {
+TEST(ChatAnswerOut, Case38_ThinkingWithSignaturesThatSayWhoseTheyAre) {
     ir::Reasoning own{{"Hm"}, {"S"}};
     own.origin = DialectId::anthropic;
     ir::Reasoning redacted;
     redacted.is_redacted = true;
     redacted.redacted = {"R"};
     redacted.origin = DialectId::anthropic;
-    EXPECT_EQ(shown_message(answer_of({{own}, {redacted}, {ir::Text{{"x"}}}})),
-              R"({"role":"assistant","content":"x","refusal":null,"reasoning_content":"Hm",)"
-              R"("thinking_blocks":[{"type":"thinking","thinking":"Hm","signature":"S"},)"
-              R"({"type":"redacted_thinking","data":"R"}]})");
-    EXPECT_EQ(shown_message(answer_of({{ir::Reasoning{{"Hm"}, {"S"}}}, {ir::Text{{"x"}}}})),
-              R"({"role":"assistant","content":"x","refusal":null,"reasoning_content":"Hm"})");
+    EXPECT_EQ(
+        shown_message(answer_of({{own}, {redacted}, {ir::Text{{"x"}}}})),
+        R"({"role":"assistant","content":"x","refusal":null,"reasoning_content":"Hm",)"
+        R"("thinking_blocks":[{"type":"thinking","thinking":"Hm","signature":"gw1.anthropic.S"},)"
+        R"({"type":"redacted_thinking","data":"gw1.anthropic.R"}]})");
+    EXPECT_EQ(
+        shown_message(answer_of({{ir::Reasoning{{"Hm"}, {"S"}}}, {ir::Text{{"x"}}}})),
+        R"({"role":"assistant","content":"x","refusal":null,"reasoning_content":"Hm",)"
+        R"("thinking_blocks":[{"type":"thinking","thinking":"Hm","signature":"gw1.openai.S"}]})");
     ClientView hidden;
     hidden.show_reasoning = false;
     EXPECT_EQ(shown_message(answer_of({{own}, {ir::Text{{"x"}}}}), hidden),
@@ -312,6 +315,7 @@ TEST(ChatAnswerOut, G29_CitationsAndTheirPlaces) {
     ir::Text cited{{"b\\ud83d\\ude00"}};
     cited.citations = {R"([{"type":"web_search_result_location","url":"https://e.x","title":"T"},)"
                        R"({"type":"page_location","document_index":0}])"};
+    cited.cited = {{{"https://e.x"}, {"T"}, {}, 0, -1}, {{}, {"a document"}, {}, 0, -1}};
     EXPECT_EQ(shown_message(answer_of({{ir::Text{{"a\\n"}}}, {cited}})),
               R"({"role":"assistant","content":"a\nb\ud83d\ude00","refusal":null,"annotations":[)"
               R"({"type":"url_citation","url_citation":{"url":"https://e.x","title":"T",)"

@@ -97,6 +97,7 @@ class Script : public ir::EventSink {
             case ir::EventKind::signature:
                 add("signature " + block + " ");
                 add(event.text.bytes);
+                add(event.origin == DialectId::gemini ? " of Google" : "");
                 break;
             case ir::EventKind::redacted:
                 add("redacted " + block + " ");
@@ -105,6 +106,12 @@ class Script : public ir::EventSink {
             case ir::EventKind::cite:
                 add("cite " + block + " ");
                 add(event.raw.bytes);
+                if (event.citation != nullptr) {
+                    add(" = ");
+                    add(event.citation->url.bytes);
+                    add(" " + std::to_string(event.citation->start) + " to " +
+                        std::to_string(event.citation->end));
+                }
                 break;
             case ir::EventKind::close:
                 add("close " + block);
@@ -184,6 +191,63 @@ inline std::string stream_of(const std::vector<std::string> &chunks, bool done =
 inline std::string delta(std::string_view members, std::string_view finish = "null") {
     return "\"choices\":[{\"index\":0,\"delta\":{" + std::string(members) +
            "},\"finish_reason\":" + std::string(finish) + "}]";
+}
+
+// A body parsed into the IR, with everything it points into.
+struct Parsed {
+    explicit Parsed(std::string_view body) : document(body) {
+        status = kOpenAi.parse_request(document.root(), arena, request);
+    }
+    Document document;
+    Arena arena;
+    ir::Request request;
+    Status status;
+};
+
+inline std::string with_messages(std::string_view messages, std::string_view more = {}) {
+    return R"({"model":"m","messages":[)" + std::string(messages) + "]" + std::string(more) + "}";
+}
+
+inline std::string with(std::string_view more) {
+    return with_messages(R"({"role":"user","content":"Hi"})", "," + std::string(more));
+}
+
+inline std::string rendered(const ir::Request &request, const Target &target,
+                            Notes *notes = nullptr) {
+    Arena arena;
+    ByteBuffer out;
+    json::Writer writer(out);
+    Notes own;
+    Status status =
+        kOpenAi.render_request(request, target, arena, writer, notes != nullptr ? *notes : own);
+    if (!status) {
+        return "refused " + std::string(status.error().param);
+    }
+    Document valid(out.view());
+    return std::string(out.view());
+}
+
+// The messages that a chat provider is sent for these messages.
+inline std::string resent(std::string_view messages, ModelTraits traits = {}) {
+    Parsed parsed(with_messages(messages));
+    EXPECT_TRUE(parsed.status) << parsed.status.error().what;
+    Target target{.model = "t", .traits = traits};
+    std::string body = rendered(parsed.request, target);
+    constexpr std::string_view kHead = R"({"model":"t","messages":)";
+    EXPECT_EQ(body.substr(0, kHead.size()), kHead);
+    return body.substr(kHead.size(), body.size() - kHead.size() - 1);
+}
+
+// What a chat client sends beside the messages, as it goes out again.
+inline std::string resent_with(std::string_view more, ModelTraits traits = {},
+                               bool drop_params = false, Notes *notes = nullptr) {
+    Parsed parsed(with(more));
+    EXPECT_TRUE(parsed.status) << parsed.status.error().what;
+    Target target{.model = "t", .traits = traits, .drop_params = drop_params};
+    std::string body = rendered(parsed.request, target, notes);
+    constexpr std::string_view kHead =
+        R"({"model":"t","messages":[{"role":"user","content":"Hi"}])";
+    return body.starts_with(kHead) ? body.substr(kHead.size()) : body;
 }
 
 }  // namespace llm::openai_testing

@@ -144,7 +144,7 @@ TEST(Replay, G56_ASignatureWithoutTextIsKept) {
     response.choices[0].parts.push_back({refusal});
     EXPECT_EQ(replayed(response),
               (Lines{"start  ", "0.0 open 1", "0.0 signature sig", "0.0 close",
-                     "0.1 open 4server_tool_use{\"type\":1}", "0.1 close", "0.2 open 3",
+                     "0.1 open 5server_tool_use{\"type\":1}", "0.1 close", "0.2 open 3",
                      "0.2 delta no", "0.2 close", "finish 0 ", "end"}));
 }
 

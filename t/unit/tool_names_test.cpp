@@ -18,6 +18,9 @@ class ToolNames : public testing::Test {
     std::string anthropic_id(std::string_view id) {
         return std::string(call_id_for_anthropic({id}, arena_).bytes);
     }
+    std::string mistral_id(std::string_view id) {
+        return std::string(call_id_for_mistral({id}, arena_).bytes);
+    }
     std::string sent(std::string_view name) {
         return std::string(tool_name_for_target({name}, renamed_, arena_).bytes);
     }
@@ -35,6 +38,16 @@ TEST_F(ToolNames, IdsThatConformStay) {
         EXPECT_EQ(openai_id(id), id);
         EXPECT_EQ(anthropic_id(id), id);
     }
+}
+
+TEST_F(ToolNames, Gotcha45_NineCharactersForMistral) {
+    EXPECT_EQ(mistral_id("rEJDoePqM"), "rEJDoePqM");
+    EXPECT_EQ(mistral_id("call_15X0Q2MmkK1IeFfiol9LFlqb"), "gtnxCEaRn");
+    EXPECT_EQ(mistral_id("functions.add:0"), "7hBrWovId");
+    EXPECT_EQ(mistral_id(std::string(65, 'a')), "hvBuXwv9V");
+    EXPECT_EQ(mistral_id("\xc3\xa9:1"), "THHrkzjJ3");
+    EXPECT_EQ(mistral_id("a_b-c_d-e").size(), 9u);
+    EXPECT_EQ(mistral_id("a_b-c_d-e").find_first_of("_-"), std::string::npos);
 }
 
 TEST_F(ToolNames, G43_LongIdsForOpenAi) {

@@ -31,6 +31,10 @@ const Dialect kAnthropic = {
     .render_error = anthropic::render_error,
     .render_error_frame = anthropic::render_error_frame,
     .ping_frame = anthropic::kPingFrame,
+    .count_path = "/messages/count_tokens",
+    .render_count = anthropic::render_count,
+    .parse_count = anthropic::parse_count,
+    .render_counted = anthropic::render_counted,
     .is_reasoning_wanted = anthropic::is_reasoning_wanted,
 };
 

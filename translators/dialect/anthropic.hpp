@@ -22,6 +22,11 @@ Result<Envelope> read_envelope(json::Value root);
 Status parse_request(json::Value root, Arena &arena, ir::Request &request);
 Status render_request(const ir::Request &request, const Target &target, Arena &arena,
                       json::Writer &writer, Notes &notes);
+// Counting: what the prompt consists of, and nothing that is about the answer.
+Status render_count(const ir::Request &request, const Target &target, Arena &arena,
+                    json::Writer &writer, Notes &notes);
+std::optional<int64_t> parse_count(json::Value root);
+void render_counted(int64_t tokens, json::Writer &writer);
 Status splice_request(json::Value root, const Envelope &envelope, const Target &target,
                       std::vector<Edit> &edits);
 
@@ -134,9 +139,10 @@ void write_usage(Usage usage, json::Writer &writer);
 // Ours, by size, where the provider said nothing.
 int64_t estimate_tokens(uint64_t bytes);
 JsonText invent_message_id(const ClientView &view, Arena &arena);
-// Citations and server blocks of another dialect's provider must not reach the client: it sends
-// them back, and the API would refuse them.
-bool is_own_citation(RawJson citation);
+// A citation of this dialect in common terms.
+ir::Citation read_citation(json::Value citation);
+// Server blocks of another dialect's provider must not reach the client: it sends them back, and
+// the API would refuse them.
 bool is_server_block(JsonText type);
 
 // --- streams --------------------------------------------------------------------------------

@@ -355,7 +355,9 @@ class MessagesDecoder final : public Decoder, private wire::SseHandler {
         }
         if (is_open_ || open_block(Open::text, ir::BlockKind::text, {}, {})) {
             ir::StreamEvent event = block_event(EventKind::cite);
+            ir::Citation common = read_citation(citation);
             event.raw = citation.raw();
+            event.citation = &common;
             sink_->on_event(event);
         }
     }

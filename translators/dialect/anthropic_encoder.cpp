@@ -9,6 +9,7 @@
 #include <string>
 
 #include "translators/dialect/anthropic.hpp"
+#include "translators/dialect/opaque_tag.hpp"
 
 namespace llm::anthropic {
 
@@ -211,7 +212,8 @@ class MessagesEncoder final : public Encoder {
                 slot.state = State::hidden;
                 return;
             case BlockKind::opaque:
-                if (event.raw.empty() || !is_server_block(event.name)) {
+                if (event.raw.empty() || event.origin != DialectId::anthropic ||
+                    !is_server_block(event.name)) {
                     slot.state = State::hidden;
                     return;
                 }
@@ -236,8 +238,14 @@ class MessagesEncoder final : public Encoder {
     }
 
     void content(const ir::StreamEvent &event, ByteBuffer &out) {
-        if (event.kind != EventKind::delta && event.origin != DialectId::anthropic) {
-            return;  // the client would send it back, and the API refuse it
+        bool is_opaque = event.kind == EventKind::signature || event.kind == EventKind::redacted;
+        if (is_opaque && event.origin != DialectId::anthropic) {
+            arena_.reset();
+            ir::StreamEvent tagged = event;
+            tagged.text = tag_opaque(event.origin, event.text, DialectId::anthropic, arena_);
+            tagged.origin = DialectId::anthropic;
+            content(tagged, out);
+            return;
         }
         if (event.kind == EventKind::redacted) {
             open_redacted(event, out);  // it is a whole block, and often comes alone
@@ -248,8 +256,9 @@ class MessagesEncoder final : public Encoder {
         Slot &slot = slots_[event.block];
         bool is_reasoning = slot.kind == BlockKind::reasoning;
         if (event.kind == EventKind::cite) {
-            if (slot.kind != BlockKind::text || !is_own_citation(event.raw)) {
-                return;
+            bool is_own = event.origin == DialectId::anthropic && !event.raw.empty();
+            if (slot.kind != BlockKind::text || !is_own) {
+                return;  // the client would send it back, and the API refuse it
             }
         } else if (event.text.empty() || slot.kind == BlockKind::opaque) {
             return;
@@ -555,6 +564,7 @@ class MessagesEncoder final : public Encoder {
     }
 
     const ClientView view_;
+    Arena arena_;               // of one event
     std::vector<Slot> slots_;   // by the block numbers of the IR
     uint32_t current_ = kNone;  // the block open on the wire
     int64_t next_index_ = 0;    // its index, or the next one's

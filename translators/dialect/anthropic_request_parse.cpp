@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "translators/dialect/anthropic.hpp"
+#include "translators/dialect/opaque_tag.hpp"
 
 namespace llm::anthropic {
 
@@ -146,9 +147,11 @@ class ContentParser {
             if (type.equals("redacted_thinking")) {
                 ir::Reasoning reasoning;
                 reasoning.is_redacted = true;
-                reasoning.origin = DialectId::anthropic;
-                LLM_TRY(
-                    read_string(block.find("data"), "messages.content.data", reasoning.redacted));
+                JsonText data;
+                LLM_TRY(read_string(block.find("data"), "messages.content.data", data));
+                TaggedOpaque opaque = read_opaque(data, DialectId::anthropic);
+                reasoning.origin = opaque.origin;
+                reasoning.redacted = opaque.data;
                 parts.push_back({reasoning});
                 return {};
             }
@@ -275,10 +278,12 @@ class ContentParser {
 
     Status thinking(Value block, std::vector<ir::Part> &parts) {
         ir::Reasoning reasoning;
-        reasoning.origin = DialectId::anthropic;
         LLM_TRY(read_string(block.find("thinking"), "messages.content.thinking", reasoning.text));
-        LLM_TRY(read_string(block.find("signature"), "messages.content.signature",
-                            reasoning.signature));
+        JsonText signature;
+        LLM_TRY(read_string(block.find("signature"), "messages.content.signature", signature));
+        TaggedOpaque opaque = read_opaque(signature, DialectId::anthropic);
+        reasoning.origin = opaque.origin;
+        reasoning.signature = opaque.data;
         parts.push_back({reasoning});
         return {};
     }

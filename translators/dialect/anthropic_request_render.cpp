@@ -28,16 +28,7 @@ class Renderer {
 
     Status render() {
         LLM_TRY(refuse_what_is_lacking(request_, target_, notes_));
-        if (!is_own()) {
-            LLM_TRY(note_extras(request_, target_, arena_, notes_));
-        }
-        LLM_TRY(tools_.select(takes_built_in));
-        plan_output();
-        LLM_TRY(build_history(request_, target_, arena_, notes_, history_));
-        plan_ = plan_thinking(request_, traits_, tools_.is_forced() || history_.forbids_thinking,
-                              notes_);
-        plan_system();
-        plan_marks();
+        LLM_TRY(plan());
 
         writer_.object();
         carrier();
@@ -51,16 +42,44 @@ class Renderer {
         output();
         caller();
         extras();
+        prompt();
+        return {};
+    }
+
+    // The same prompt, without what only an answer needs.
+    Status render_count() {
+        LLM_TRY(plan());
+        writer_.object().key("model").plain(target_.model);
+        thinking();
+        output();
+        prompt();
+        return {};
+    }
+
+  private:
+    Status plan() {
+        if (!is_own()) {
+            LLM_TRY(note_extras(request_, target_, arena_, notes_));
+        }
+        LLM_TRY(tools_.select(takes_built_in));
+        plan_output();
+        LLM_TRY(build_history(request_, target_, arena_, notes_, history_));
+        plan_ = plan_thinking(request_, traits_, tools_.is_forced() || history_.forbids_thinking,
+                              notes_);
+        plan_system();
+        plan_marks();
+        return {};
+    }
+
+    void prompt() {
         tools_.write(marks_, writer_);
         tools_.write_choice(writer_);
         system();
         writer_.key("messages");
         write_messages(history_, {request_, target_, arena_, notes_, marks_}, writer_);
         writer_.end();
-        return {};
     }
 
-  private:
     bool is_own() const { return request_.dialect == DialectId::anthropic; }
 
     // What other carriers have in place of the model's name.
@@ -272,6 +291,20 @@ class Renderer {
 Status render_request(const ir::Request &request, const Target &target, Arena &arena,
                       json::Writer &writer, Notes &notes) {
     return Renderer(request, target, arena, writer, notes).render();
+}
+
+Status render_count(const ir::Request &request, const Target &target, Arena &arena,
+                    json::Writer &writer, Notes &notes) {
+    return Renderer(request, target, arena, writer, notes).render_count();
+}
+
+std::optional<int64_t> parse_count(json::Value root) {
+    std::optional<int64_t> tokens = root["input_tokens"].as_int();
+    return tokens && *tokens >= 0 ? tokens : std::nullopt;
+}
+
+void render_counted(int64_t tokens, json::Writer &writer) {
+    writer.object().key("input_tokens").number(tokens).end();
 }
 
 }  // namespace llm::anthropic

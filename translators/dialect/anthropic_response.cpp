@@ -5,6 +5,7 @@
 #include <unordered_set>
 
 #include "translators/dialect/anthropic.hpp"
+#include "translators/dialect/opaque_tag.hpp"
 #include "translators/dialect/tool_arguments.hpp"
 
 namespace llm::anthropic {
@@ -60,14 +61,20 @@ class ContentWriter {
             return;
         }
         writer_.object().key("type").plain("text").key("text").text(text.text);
-        if (is_own_citation(text.citations)) {
+        // Others' citations must not reach the client: it sends them back, and the API refuses
+        // them.
+        if (text.citations_origin == DialectId::anthropic && !text.citations.empty()) {
             writer_.key("citations").raw(text.citations);
         }
         writer_.end();
         bytes += text.text.bytes.size();
     }
 
-    void operator()(const ir::Refusal &refusal) { (*this)(ir::Text{refusal.text, {}, {}}); }
+    void operator()(const ir::Refusal &refusal) {
+        ir::Text text;
+        text.text = refusal.text;
+        (*this)(text);
+    }
 
     void operator()(const ir::ToolCall &call) {
         bytes += call.arguments.size();
@@ -89,21 +96,20 @@ class ContentWriter {
 
     void operator()(const ir::Reasoning &reasoning) {
         bytes += reasoning.text.bytes.size();
-        bool is_own = reasoning.origin == DialectId::anthropic;
-        if (!view_.show_reasoning || (reasoning.is_redacted && !is_own)) {
+        if (!view_.show_reasoning ||
+            (reasoning.text.empty() && reasoning.signature.empty() && reasoning.redacted.empty())) {
             return;
         }
+        JsonText opaque = tag_opaque(
+            reasoning.origin, reasoning.is_redacted ? reasoning.redacted : reasoning.signature,
+            DialectId::anthropic, arena_);
+        writer_.object().key("type");
         if (reasoning.is_redacted) {
-            writer_.object().key("type").plain("redacted_thinking");
-            writer_.key("data").text(reasoning.redacted).end();
+            writer_.plain("redacted_thinking").key("data").text(opaque).end();
             return;
         }
-        JsonText signature = is_own ? reasoning.signature : JsonText{};
-        if (reasoning.text.empty() && signature.empty()) {
-            return;
-        }
-        writer_.object().key("type").plain("thinking").key("thinking").text(reasoning.text);
-        writer_.key("signature").text(signature).end();
+        writer_.plain("thinking").key("thinking").text(reasoning.text);
+        writer_.key("signature").text(opaque).end();
     }
 
     void operator()(const ir::Opaque &opaque) {
@@ -248,9 +254,14 @@ JsonText invent_message_id(const ClientView &view, Arena &arena) {
     return {{id, kPrefix.size() + kDigits}};
 }
 
-bool is_own_citation(RawJson citation) {
-    // char_location, page_location, content_block_location, web_search_result_location, ...
-    return citation.bytes.find("_location\"") != std::string_view::npos;
+ir::Citation read_citation(Value citation) {
+    ir::Citation common;
+    common.url = citation.find("url").text();
+    Value title = citation.find("title");
+    common.title = title.is_string() ? title.text() : citation.find("document_title").text();
+    common.quote = citation.find("cited_text").text();
+    common.start = 0;  // it belongs to its whole block; offsets in it are those of the source
+    return common;
 }
 
 bool is_server_block(JsonText type) {
@@ -266,6 +277,9 @@ ir::Part parse_answer_block(Value block) {
         text.text = block.find("text").text();
         if (block.find("citations").size() > 0) {
             text.citations = block.find("citations").raw();
+            for (Value citation : block.find("citations").items()) {
+                text.cited.push_back(read_citation(citation));
+            }
         }
         return {text};
     }

@@ -411,7 +411,7 @@ class BlockWriter {
 
     void operator()(const ir::Text &text) {
         writer_.object().key("type").plain("text").key("text").text(text.text);
-        if (context_.request.dialect == DialectId::anthropic && !text.citations.empty()) {
+        if (text.citations_origin == DialectId::anthropic && !text.citations.empty()) {
             writer_.key("citations").raw(text.citations);
         }
         close(cache_);

@@ -5,6 +5,10 @@
 // are arithmetic, never by the name of a service, so that imitators get them as well.
 #include "translators/dialect/openai_answer.hpp"
 
+#include <algorithm>
+
+#include "translators/dialect/opaque_tag.hpp"
+
 namespace llm::openai {
 
 namespace {
@@ -178,35 +182,79 @@ JsonText reasoning_text(json::Value message) {
     return {};
 }
 
-bool AnnotationWriter::begin(json::Value citation, int64_t start_index) {
-    is_whole_ = citation["type"].equals("url_citation");
-    if (!is_whole_ &&
-        (!citation["url"].is_string() || !citation["type"].equals("web_search_result_location"))) {
-        return false;
+JsonText google_signature(json::Value holder) {
+    json::Value extra = holder["extra_content"];
+    return extra.is_object() ? extra["google"]["thought_signature"].text() : JsonText{};
+}
+
+void write_thinking_block(DialectId origin, bool is_redacted, JsonText text, JsonText opaque,
+                          json::Writer &writer) {
+    writer.object().key("type");
+    if (is_redacted) {
+        writer.plain("redacted_thinking").key("data");
+    } else {
+        writer.plain("thinking").key("thinking").text(text).key("signature");
+    }
+    writer.open_text();
+    if (!opaque.empty()) {
+        writer.piece({opaque_tag(origin)}).piece(opaque);
+    }
+    writer.close_text().end();
+}
+
+ir::Citation read_annotation(json::Value annotation, bool is_first_block) {
+    ir::Citation citation;
+    json::Value said = annotation["url_citation"];
+    said = said.is_object() ? said : annotation;  // some leave the nesting out
+    citation.url = said["url"].text();
+    citation.title = said["title"].text();
+    if (is_first_block) {
+        citation.start = std::max<int64_t>(said["start_index"].as_int().value_or(-1), -1);
+        citation.end = std::max<int64_t>(said["end_index"].as_int().value_or(-1), -1);
+    }
+    return citation;
+}
+
+std::vector<ir::Citation> read_addresses(json::Value body) {
+    constexpr size_t kMaxAddresses = 64;
+    std::vector<ir::Citation> citations;
+    for (json::Value address : body["citations"].items()) {
+        if (address.text().empty() || citations.size() == kMaxAddresses) {
+            continue;
+        }
+        ir::Citation &citation = citations.emplace_back();
+        citation.url = address.text();
+        for (json::Value result : body["search_results"].items()) {
+            if (result["url"].text().bytes == citation.url.bytes) {
+                citation.title = result["title"].text();
+                break;
+            }
+        }
+    }
+    return citations;
+}
+
+void AnnotationWriter::raw(RawJson annotation) {
+    if (list_.size() > 0) {
+        list_.append(',');
+    }
+    list_.append(annotation.bytes);
+}
+
+void AnnotationWriter::add(const ir::Citation &citation, int64_t begin, int64_t end) {
+    if (citation.url.empty()) {
+        return;
     }
     if (list_.size() > 0) {
         list_.append(',');
     }
-    if (is_whole_) {
-        list_.append(citation.raw().bytes);
-        return true;
-    }
-    list_.append("{\"type\":\"url_citation\",\"url_citation\":{\"url\":\"");
-    list_.append(citation["url"].text().bytes);
-    list_.append("\",\"title\":\"");
-    list_.append(citation["title"].text().bytes);
-    list_.append("\",\"start_index\":");
-    json::Writer(list_).number(start_index);
-    return true;
-}
-
-void AnnotationWriter::end(int64_t end_index) {
-    if (is_whole_) {
-        return;
-    }
-    list_.append(",\"end_index\":");
-    json::Writer(list_).number(end_index);
-    list_.append("}}");
+    int64_t to = citation.end >= 0 ? std::min(end, begin + citation.end) : end;
+    int64_t from = citation.start >= 0 ? std::min(to, begin + citation.start) : to;
+    json::Writer writer(list_);
+    writer.object().key("type").plain("url_citation").key("url_citation").object();
+    writer.key("url").text(citation.url).key("title").text(citation.title);
+    writer.key("start_index").number(from).key("end_index").number(to);
+    writer.end().end();
 }
 
 bool is_custom_tool(const ClientView &view, JsonText name) {
@@ -254,19 +302,17 @@ int64_t count_characters(JsonText text) {
     return count;
 }
 
-void write_answer_id(const ClientView &view, json::Writer &writer) {
+void write_answer_id(const ClientView &view, json::Writer &writer, std::string_view prefix) {
     constexpr char kDigits[] = "0123456789abcdef";
-    constexpr std::string_view kPrefix = "chatcmpl-";
-    char id[kPrefix.size() + 32];
-    kPrefix.copy(id, kPrefix.size());
+    char id[32];
     uint64_t random = 0;
-    for (size_t i = 0; i < 32; ++i) {
+    for (size_t i = 0; i < sizeof id; ++i) {
         if (i % 16 == 0) {
             random = view.ids != nullptr ? view.ids->next() : 0;
         }
-        id[kPrefix.size() + i] = kDigits[(random >> (60 - i % 16 * 4)) & 15];
+        id[i] = kDigits[(random >> (60 - i % 16 * 4)) & 15];
     }
-    writer.text({{id, sizeof id}});
+    writer.open_text().piece({prefix}).piece({{id, sizeof id}}).close_text();
 }
 
 }  // namespace llm::openai

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <vector>
 
 #include "translators/core/ir.hpp"
 #include "translators/dialect/dialect.hpp"
@@ -31,20 +32,32 @@ std::string_view finish_name(ir::Finish finish, bool has_calls, bool legacy_func
 // in two members, so only the first that is not empty counts.
 JsonText reasoning_text(json::Value message);
 
-// Annotations of chat, comma separated, from citations: those of messages that chat has a place
-// for (web_search_result_location), and annotations of chat itself as they are.
+// The signature that Google's compatible endpoint puts beside a call or a message.
+JsonText google_signature(json::Value holder);
+
+// The whole of `thinking_blocks` of one block that a provider signed or hid, as a value in an open
+// array. Chat is foreign to every signature, so all of them are tagged.
+void write_thinking_block(DialectId origin, bool is_redacted, JsonText text, JsonText opaque,
+                          json::Writer &writer);
+
+// An annotation of chat in common terms. A url_citation counts the characters of the whole text,
+// which are those of the block as long as `is_first_block`.
+ir::Citation read_annotation(json::Value annotation, bool is_first_block);
+// The addresses that Perplexity gives beside the choices, the titles from its search results.
+std::vector<ir::Citation> read_addresses(json::Value body);
+
+// Annotations of chat, comma separated.
 class AnnotationWriter {
   public:
     explicit AnnotationWriter(ByteBuffer &list) : list_(list) {}
 
-    // False, and nothing written, for a citation without a place. Else end() must follow, when it
-    // is known where the cited text ends.
-    bool begin(json::Value citation, int64_t start_index);
-    void end(int64_t end_index);
+    void raw(RawJson annotation);
+    // The block of the cited text is [begin, end) of the answer's. A citation without an end lasts
+    // until the block's, one without a start stands there. One without an address has no place.
+    void add(const ir::Citation &citation, int64_t begin, int64_t end);
 
   private:
     ByteBuffer &list_;
-    bool is_whole_ = false;
 };
 
 // A free text tool that the provider knows as a function with one string (ClientView), by the
@@ -57,6 +70,7 @@ std::optional<JsonText> custom_input(std::string_view arguments, json::Reader &r
 int64_t count_characters(JsonText text);
 
 // An id for an answer whose provider gave none, as a value.
-void write_answer_id(const ClientView &view, json::Writer &writer);
+void write_answer_id(const ClientView &view, json::Writer &writer,
+                     std::string_view prefix = "chatcmpl-");
 
 }  // namespace llm::openai

@@ -22,6 +22,15 @@ using ir::StreamEvent;
 constexpr size_t kMaxAnnotations = 256u << 10;  // bytes of one choice, and of one block
 constexpr size_t kMaxHeld = 8u << 20;           // arguments of one call of a free text tool
 
+// Kept until the block ends: as chat wrote it, or in common terms.
+struct Cite {
+    std::string raw;
+    std::string url;
+    std::string title;
+    int64_t start;
+    int64_t end;
+};
+
 struct Block {
     uint32_t number;
     uint32_t choice;
@@ -32,7 +41,7 @@ struct Block {
     bool is_custom = false;  // the client's free text tool: `held` until it is whole
     std::string held = {};
     int64_t first_character = 0;  // of a text block in the text of its choice
-    std::vector<std::string> cites;
+    std::vector<Cite> cites;
     size_t cited_bytes = 0;
 };
 
@@ -77,7 +86,7 @@ class ChatEncoder final : public Encoder {
     ByteBuffer prefix_;  // up to and with `"choices":[`
     std::vector<ChoiceState> choices_;
     std::vector<Block> blocks_;  // the open ones
-    json::Reader reader_;        // for citations only
+    json::Reader reader_;        // for the input of free text tools
     ByteBuffer scratch_;
     Usage usage_;
     bool is_ended_ = false;
@@ -347,28 +356,44 @@ void ChatEncoder::custom_call(Block &block, ByteBuffer &out) {
     tail({}, out);
 }
 
-// Only thinking of a messages provider can be handed back in this form.
+// The text of the block went out as reasoning_content: the client puts both together again.
 void ChatEncoder::sign(const StreamEvent &event, bool is_redacted, ByteBuffer &out) {
-    if (event.origin != DialectId::anthropic || !view_.show_reasoning || event.text.empty()) {
+    if (!view_.show_reasoning || event.text.empty()) {
         return;
     }
     choice(event.choice, out);
     head(event.choice, out);
-    out.append(is_redacted ? "\"thinking_blocks\":[{\"type\":\"redacted_thinking\",\"data\":\""
-                           : "\"thinking_blocks\":[{\"type\":\"thinking\",\"thinking\":\"\","
-                             "\"signature\":\"");
-    out.append(event.text.bytes);
-    out.append("\"}]},\"logprobs\":null");
+    out.append("\"thinking_blocks\":[");
+    json::Writer writer(out);
+    write_thinking_block(event.origin, is_redacted, {}, event.text, writer);
+    out.append("]},\"logprobs\":null");
     tail({}, out);
 }
 
-// A citation belongs to its whole block, and where that ends is known when it is closed.
+// Where the text of a block ends is known when it is closed.
 void ChatEncoder::cite(const StreamEvent &event) {
     Block *block = find(event.block);
-    if (block != nullptr && block->cited_bytes + event.raw.bytes.size() < kMaxAnnotations) {
-        block->cited_bytes += event.raw.bytes.size();
-        block->cites.emplace_back(event.raw.bytes);
+    bool is_own = event.origin == DialectId::openai && !event.raw.empty();
+    if (block == nullptr ||
+        (!is_own && (event.citation == nullptr || event.citation->url.empty()))) {
+        return;
     }
+    size_t size = sizeof(Cite);
+    size += is_own ? event.raw.bytes.size()
+                   : event.citation->url.bytes.size() + event.citation->title.bytes.size();
+    if (block->cited_bytes + size >= kMaxAnnotations) {
+        return;
+    }
+    block->cited_bytes += size;
+    Cite &kept = block->cites.emplace_back();
+    if (is_own) {
+        kept.raw = event.raw.bytes;
+        return;
+    }
+    kept.url = event.citation->url.bytes;
+    kept.title = event.citation->title.bytes;
+    kept.start = event.citation->start;
+    kept.end = event.citation->end;
 }
 
 void ChatEncoder::close(const StreamEvent &event, ByteBuffer &out) {
@@ -385,14 +410,16 @@ void ChatEncoder::close(const StreamEvent &event, ByteBuffer &out) {
         simple(block->choice, "\"content\":\"", {"{}"}, out);
     }
     ChoiceState &owner = choice(block->choice, out);
-    for (const std::string &raw : block->cites) {
-        Result<json::Value> citation = reader_.parse_unpadded(raw);
-        if (!citation || owner.annotations.size() > kMaxAnnotations) {
-            continue;
+    AnnotationWriter annotations(owner.annotations);
+    for (const Cite &cite : block->cites) {
+        if (owner.annotations.size() > kMaxAnnotations) {
+            break;
         }
-        AnnotationWriter annotation(owner.annotations);
-        if (annotation.begin(*citation, block->first_character)) {
-            annotation.end(owner.characters);
+        if (!cite.raw.empty()) {
+            annotations.raw({cite.raw});
+        } else {
+            annotations.add({{cite.url}, {cite.title}, {}, cite.start, cite.end},
+                            block->first_character, owner.characters);
         }
     }
     blocks_.erase(blocks_.begin() + (block - blocks_.data()));

@@ -6,6 +6,8 @@
 // the conversation is sent), and the function message after it the result of that call.
 #include <algorithm>
 
+#include "translators/dialect/media.hpp"
+#include "translators/dialect/opaque_tag.hpp"
 #include "translators/dialect/openai_answer.hpp"
 #include "translators/dialect/openai_request.hpp"
 
@@ -19,7 +21,7 @@ constexpr size_t kMaxUnmodelledName = 64;
 constexpr std::string_view kKnown[] = {
     "role",          "content",   "tool_calls",        "tool_call_id",    "function_call",
     "refusal",       "reasoning", "reasoning_content", "thinking_blocks", "reasoning_details",
-    "cache_control", "audio",
+    "cache_control", "audio",     "extra_content",
 };
 
 }  // namespace
@@ -187,11 +189,48 @@ Status MessageReader::read_file(Value part, std::vector<ir::Part> &parts) {
     return {};
 }
 
+namespace {
+
+// Whose signature is good together with the text of its block only.
+bool signs_text(DialectId origin) {
+    return origin == DialectId::anthropic || origin == DialectId::bedrock;
+}
+
+// Google's own place for the signature of a call or a text at its compatible endpoint.
+void read_google_signature(Value holder, ir::Turn &turn) {
+    JsonText signature = google_signature(holder);
+    if (!signature.empty()) {
+        ir::Reasoning reasoning;
+        reasoning.origin = DialectId::gemini;
+        reasoning.signature = signature;
+        turn.parts.push_back({reasoning});
+    }
+}
+
+// What a provider signed without a call stands behind the text in the IR; clients give it before.
+void move_behind_text(ir::Turn &turn) {
+    auto is_signature = [](const ir::Part &part) {
+        const auto *reasoning = std::get_if<ir::Reasoning>(&part.is);
+        return reasoning != nullptr && reasoning->origin == DialectId::gemini &&
+               reasoning->text.empty() && !reasoning->signature.empty();
+    };
+    if (!turn.parts.empty() && std::holds_alternative<ir::Text>(turn.parts.back().is)) {
+        std::stable_partition(turn.parts.begin(), turn.parts.end(),
+                              [&](const ir::Part &part) { return !is_signature(part); });
+    }
+}
+
+}  // namespace
+
 Status MessageReader::read_assistant(Value message) {
     ir::Turn turn;
     turn.role = ir::Role::assistant;
     read_reasoning(message, turn);
     LLM_TRY(read_assistant_content(message["content"], turn));
+    if (message["tool_calls"].size() == 0) {
+        move_behind_text(turn);
+    }
+    read_google_signature(message, turn);
     if (RawJson mark = cache_mark(message); !mark.empty() && !turn.parts.empty()) {
         if (auto *text = std::get_if<ir::Text>(&turn.parts.back().is)) {
             text->cache = mark;
@@ -240,36 +279,8 @@ Status MessageReader::read_assistant_content(Value content, ir::Turn &turn) {
 // The forms in which clients hand reasoning back, the most exact first; only one of them counts.
 void MessageReader::read_reasoning(Value message, ir::Turn &turn) {
     JsonText text = reasoning_text(message);
-    ir::Reasoning *without_text = nullptr;
-    size_t count_without_text = 0;
-    size_t count_thinking = 0;
-    turn.parts.reserve(message["thinking_blocks"].size() + 4);
-    for (Value block : message["thinking_blocks"].items()) {
-        ir::Reasoning reasoning;
-        reasoning.origin = DialectId::anthropic;
-        if (block["type"].equals("redacted_thinking")) {
-            reasoning.is_redacted = true;
-            reasoning.redacted = block["data"].text();
-        } else {
-            reasoning.text = block["thinking"].text();
-            reasoning.signature = block["signature"].text();
-        }
-        turn.parts.push_back({reasoning});
-        count_thinking += reasoning.is_redacted ? 0 : 1;
-        if (!reasoning.is_redacted && reasoning.text.empty()) {
-            without_text = std::get_if<ir::Reasoning>(&turn.parts.back().is);
-            ++count_without_text;
-        }
-    }
-    if (!turn.parts.empty()) {
-        // A streamed block gives its text as reasoning_content and only the signature here.
-        if (count_without_text == 1 && count_thinking == 1) {
-            without_text->text = text;
-        } else if (count_without_text > 0 && !text.empty()) {
-            // Nobody can tell which text was signed by whom: none of the signatures would hold.
-            turn.parts.clear();
-            turn.parts.push_back({ir::Reasoning{text}});
-        }
+    if (message["thinking_blocks"].size() > 0) {
+        read_thinking_blocks(message["thinking_blocks"], text, turn);
         return;
     }
     bool has_details = message["reasoning_details"].size() > 0;
@@ -287,6 +298,48 @@ void MessageReader::read_reasoning(Value message, ir::Turn &turn) {
             reasoning.redacted = detail["data"].text();
         }
         turn.parts.push_back({reasoning});
+    }
+}
+
+// Blocks as LiteLLM gives them, with the signatures of whatever provider: ours have a tag, and one
+// without is Anthropic's. A streamed block gave its text as reasoning_content and only its
+// signature here.
+void MessageReader::read_thinking_blocks(Value blocks, JsonText text, ir::Turn &turn) {
+    std::vector<ir::Reasoning> read;
+    size_t count_thinking = 0;
+    size_t count_textless = 0;
+    bool is_unclear = false;  // a signature holds for a text, and nobody knows for which
+    for (Value block : blocks.items()) {
+        ir::Reasoning reasoning;
+        reasoning.is_redacted = block["type"].equals("redacted_thinking");
+        TaggedOpaque opaque = read_opaque(
+            block[reasoning.is_redacted ? "data" : "signature"].text(), DialectId::anthropic);
+        reasoning.origin = opaque.origin;
+        (reasoning.is_redacted ? reasoning.redacted : reasoning.signature) = opaque.data;
+        if (!reasoning.is_redacted) {
+            reasoning.text = block["thinking"].text();
+            ++count_thinking;
+        }
+        if (!reasoning.is_redacted && reasoning.text.empty()) {
+            ++count_textless;
+            is_unclear = is_unclear || signs_text(opaque.origin);
+        }
+        read.push_back(reasoning);
+    }
+    is_unclear = is_unclear && count_thinking > 1 && !text.empty();
+    bool is_text_elsewhere = count_textless < count_thinking;
+    if (count_textless == 1 && count_thinking == 1) {
+        for (ir::Reasoning &reasoning : read) {
+            reasoning.text = reasoning.is_redacted ? reasoning.text : text;
+        }
+    } else if (!text.empty() && (is_unclear || !is_text_elsewhere)) {
+        turn.parts.push_back({ir::Reasoning{text}});
+    }
+    turn.parts.reserve(turn.parts.size() + read.size() + 4);
+    for (const ir::Reasoning &reasoning : read) {
+        if (!is_unclear || !signs_text(reasoning.origin)) {
+            turn.parts.push_back({reasoning});
+        }
     }
 }
 
@@ -336,6 +389,7 @@ Status MessageReader::read_call(Value call, ir::Turn &turn) {
     }
     result.arguments = arguments_of(arguments);
     result.cache = cache_mark(call);
+    read_google_signature(call, turn);
     turn.parts.push_back({result});
     return {};
 }

@@ -29,11 +29,18 @@ class MessagesWriter {
 
   private:
     void write_system(std::string_view role, const std::vector<const ir::Text *> &texts);
-    Status write_user(const ir::Turn &turn);
-    Status write_assistant(const ir::Turn &turn);
+    Status write_user(size_t first, size_t end);
+    size_t end_of_users(size_t first) const;
+    Status write_assistant(const ir::Turn &turn, bool is_last);
+    void write_continuation(const ir::Turn &turn);
     Status write_results(size_t assistant);
     Status write_call(const ir::ToolCall &call);
     void write_reasoning(const ir::Turn &turn, bool has_calls);
+    void write_thinking_parts(const ir::Turn &turn);
+    JsonText call_id(JsonText id) {
+        return job_.target.traits.mistral ? call_id_for_mistral(id, job_.arena)
+                                          : call_id_for_openai(id, job_.arena);
+    }
     Status write_result(const ir::ToolCall &call, const ir::ToolResult *result,
                         std::vector<const ir::Part *> &media);
     Status sort(const std::vector<ir::Part> &parts, Content &content);
@@ -84,11 +91,14 @@ Status MessagesWriter::write() {
                 }
                 write_system(system, texts);
                 break;
-            case ir::Role::user:
-                LLM_TRY(write_user(turns[i]));
+            case ir::Role::user: {
+                size_t end = end_of_users(i);
+                LLM_TRY(write_user(i, end));
+                i = end - 1;
                 break;
+            }
             case ir::Role::assistant:
-                LLM_TRY(write_assistant(turns[i]));
+                LLM_TRY(write_assistant(turns[i], i + 1 == turns.size()));
                 LLM_TRY(write_results(i));
                 break;
         }
@@ -219,15 +229,35 @@ void MessagesWriter::write_media(const ir::Part &part) {
 
 // --- turns ----------------------------------------------------------------------------------
 
-Status MessagesWriter::write_user(const ir::Turn &turn) {
+// Behind the user turns that become one message: some services want user and assistant in turns.
+size_t MessagesWriter::end_of_users(size_t first) const {
+    size_t end = first + 1;
+    if (job_.target.traits.mistral || job_.target.traits.user_last) {
+        while (end < request_.turns.size() && request_.turns[end].role == ir::Role::user) {
+            ++end;
+        }
+    }
+    return end;
+}
+
+Status MessagesWriter::write_user(size_t first, size_t end) {
     Content content;
-    LLM_TRY(sort(turn.parts, content));
-    bool has_other = turn.parts.empty();
-    for (const ir::Part &part : turn.parts) {
-        has_other = has_other || !std::holds_alternative<ir::ToolResult>(part.is);
+    bool has_other = false;
+    for (size_t i = first; i < end; ++i) {
+        const std::vector<ir::Part> &parts = request_.turns[i].parts;
+        LLM_TRY(sort(parts, content));
+        has_other = has_other || parts.empty();
+        for (const ir::Part &part : parts) {
+            has_other = has_other || !std::holds_alternative<ir::ToolResult>(part.is);
+        }
     }
     if (!has_other) {
         return {};
+    }
+    if (job_.target.traits.string_content && !content.media.empty()) {
+        LLM_TRY(job_.leave_out("this service takes nothing but text", "content"));
+        content.all = content.texts;
+        content.media.clear();
     }
     writer_.object().key("role").plain("user").key("content");
     if (content.all.empty()) {
@@ -258,7 +288,20 @@ Status MessagesWriter::write_user(const ir::Turn &turn) {
     return {};
 }
 
-Status MessagesWriter::write_assistant(const ir::Turn &turn) {
+// In place of a last assistant turn that nobody would continue; only with drop_params.
+void MessagesWriter::write_continuation(const ir::Turn &turn) {
+    writer_.object().key("role").plain("user").key("content").open_text();
+    writer_.piece_plain("Continue exactly from: ");
+    for (const ir::Part &part : turn.parts) {
+        if (!std::holds_alternative<ir::Opaque>(part.is) && has_text(part)) {
+            write_text(part);
+        }
+    }
+    writer_.close_text().end();
+}
+
+Status MessagesWriter::write_assistant(const ir::Turn &turn, bool is_last) {
+    const ModelTraits &traits = job_.target.traits;
     bool has_text_parts = false;
     bool has_calls = false;
     const ir::Opaque *audio = nullptr;
@@ -278,8 +321,19 @@ Status MessagesWriter::write_assistant(const ir::Turn &turn) {
     if (!has_text_parts && !has_calls && audio == nullptr) {
         return {};
     }
+    if (is_last && !has_calls && traits.user_last) {
+        write_continuation(turn);
+        return {};
+    }
+    bool has_thinking = traits.mistral && traits.wants_reasoning_content &&
+                        std::any_of(turn.parts.begin(), turn.parts.end(), [](const auto &part) {
+                            const auto *reasoning = std::get_if<ir::Reasoning>(&part.is);
+                            return reasoning != nullptr && !reasoning->text.empty();
+                        });
     writer_.object().key("role").plain("assistant").key("content");
-    if (has_text_parts) {
+    if (has_thinking) {
+        write_thinking_parts(turn);
+    } else if (has_text_parts) {
         // Nothing between the blocks: they may be one sentence, cut where a citation ends.
         writer_.open_text();
         for (const ir::Part &part : turn.parts) {
@@ -288,11 +342,16 @@ Status MessagesWriter::write_assistant(const ir::Turn &turn) {
             }
         }
         writer_.close_text();
+    } else if (traits.mistral || traits.string_content) {
+        writer_.plain("");
     } else {
         writer_.null();
     }
-    if (job_.target.traits.wants_reasoning_content) {
+    if (traits.wants_reasoning_content && !traits.mistral) {
         write_reasoning(turn, has_calls);
+    }
+    if (is_last && !has_calls && traits.mistral) {
+        writer_.key("prefix").boolean(true);  // else it is a mistake to them
     }
     if (audio != nullptr) {
         writer_.key("audio").raw(audio->json);
@@ -336,13 +395,31 @@ void MessagesWriter::write_reasoning(const ir::Turn &turn, bool has_calls) {
     }
 }
 
+// As Mistral gives them: content in parts, thoughts among them.
+void MessagesWriter::write_thinking_parts(const ir::Turn &turn) {
+    writer_.array();
+    for (const ir::Part &part : turn.parts) {
+        const auto *reasoning = std::get_if<ir::Reasoning>(&part.is);
+        if (reasoning != nullptr && !reasoning->text.empty()) {
+            writer_.object().key("type").plain("thinking").key("thinking").array();
+            writer_.object().key("type").plain("text").key("text").text(reasoning->text).end();
+            writer_.end().end();
+        } else if (!std::holds_alternative<ir::Opaque>(part.is) && has_text(part)) {
+            writer_.object().key("type").plain("text").key("text").open_text();
+            write_text(part);
+            writer_.close_text().end();
+        }
+    }
+    writer_.end();
+}
+
 Status MessagesWriter::write_call(const ir::ToolCall &call) {
     note_cache(call.cache);
     if (job_.notes.renamed.size() > kMaxRenamed) {
         return invalid("too many tools with unusable names", "messages");
     }
     JsonText name = tool_name_for_target(call.name, job_.notes.renamed, job_.arena);
-    writer_.object().key("id").text(call_id_for_openai(call.id, job_.arena));
+    writer_.object().key("id").text(call_id(call.id));
     if (call.custom) {
         writer_.key("type").plain("custom").key("custom").object();
         writer_.key("name").text(name).key("input").plain(call.arguments);
@@ -370,6 +447,11 @@ Status MessagesWriter::write_results(size_t assistant) {
     for (const AnsweredCall &answered : step.calls) {
         LLM_TRY(write_result(*answered.call, answered.result, media));
     }
+    if (!media.empty() && (job_.target.traits.mistral || job_.target.traits.string_content)) {
+        // No user message may follow at Mistral, and the tool message takes text only.
+        return job_.leave_out("this service takes no images or files in tool results",
+                              "tool_result");
+    }
     if (!media.empty()) {
         writer_.object().key("role").plain("user").key("content").array();
         for (const ir::Part *part : media) {
@@ -387,7 +469,7 @@ Status MessagesWriter::write_result(const ir::ToolCall &call, const ir::ToolResu
         LLM_TRY(sort(result->parts, content));
     }
     writer_.object().key("role").plain("tool");
-    writer_.key("tool_call_id").text(call_id_for_openai(call.id, job_.arena));
+    writer_.key("tool_call_id").text(call_id(call.id));
     writer_.key("content").open_text();
     if (result == nullptr) {
         writer_.piece(JsonText{"Error: [no result]"});

@@ -159,7 +159,9 @@ void ChatObserver::read_choice(Value choice, Observation &seen) {
         read_failure(choice, choice.raw().bytes, seen);
         return;
     }
-    seen.is_content = seen.is_content || is_content(choice["delta"]);
+    // `text`: legacy completions
+    seen.is_content =
+        seen.is_content || is_content(choice["delta"]) || !choice["text"].text().empty();
     int64_t index = choice["index"].as_int().value_or(0);
     auto known = std::find_if(choices_.begin(), choices_.end(),
                               [index](const auto &entry) { return entry.first == index; });

@@ -47,6 +47,7 @@ class MessageReader {
     Status read_file(Value part, std::vector<ir::Part> &parts);
     Status read_assistant_content(Value content, ir::Turn &turn);
     void read_reasoning(Value message, ir::Turn &turn);
+    void read_thinking_blocks(Value blocks, JsonText text, ir::Turn &turn);
     Status read_calls(Value message, ir::Turn &turn);
     Status read_call(Value call, ir::Turn &turn);
     std::string_view arguments_of(Value arguments);

@@ -4,6 +4,8 @@
 // come in one fixed order, numbers as the client wrote them. What is only a hint (metadata, cache
 // marks, betas ...) is left out and named in Notes; what changes the answer is refused unless
 // Target::drop_params. Members that only chat clients know pass when the client spoke chat.
+#include <algorithm>
+
 #include "translators/dialect/openai.hpp"
 #include "translators/dialect/openai_render.hpp"
 #include "translators/dialect/render_hints.hpp"
@@ -32,7 +34,8 @@ class RequestWriter {
   private:
     Status write_tools();
     void write_function(const ir::Tool &tool);
-    void write_tool_choice();
+    Status write_tool_choice();
+    bool is_allowed(const ir::Tool &tool) const;
     Status write_sampling();
     Status write_number(std::string_view name, RawJson value, RawJson usual, RawJson usual_too);
     void write_stop();
@@ -43,7 +46,11 @@ class RequestWriter {
     void write_extra();
     // Known at OpenAI itself or ignored by the imitator; strict imitators refuse such members.
     bool takes_openai_members() const {
-        return from_chat_ || traits_.max_completion_tokens || !traits_.strict_members;
+        return !traits_.mistral &&
+               (from_chat_ || traits_.max_completion_tokens || !traits_.strict_members);
+    }
+    bool knows_allowed_tools() const {
+        return !traits_.mistral && !traits_.no_tool_choice_required;
     }
     // The name that the client knows a parameter by.
     std::string_view client_name(std::string_view chat, std::string_view messages) const {
@@ -62,7 +69,9 @@ class RequestWriter {
 };
 
 Status RequestWriter::write() {
-    if (has_prefill(request_) && !traits_.prefill) {
+    bool is_refused = traits_.user_last ? ends_with_assistant(request_)
+                                        : has_prefill(request_) && !traits_.prefill;
+    if (is_refused) {
         LLM_TRY(job_.leave_out("this model does not continue an assistant turn", "prefill"));
     }
     writer_.object();
@@ -76,7 +85,7 @@ Status RequestWriter::write() {
     write_hints();
     if (request_.stream) {
         writer_.key("stream").boolean(true);
-        if (!traits_.no_stream_options) {
+        if (!traits_.no_stream_options && !traits_.mistral) {
             writer_.key("stream_options").object().key("include_usage").boolean(true).end();
         }
     }
@@ -98,6 +107,9 @@ Status RequestWriter::write_tools() {
                                    tool.name.empty() ? "tools" : tool.name.bytes));
             continue;
         }
+        if (!is_allowed(tool)) {
+            continue;
+        }
         if (!has_tools_) {
             writer_.key("tools").array();
             has_tools_ = true;
@@ -110,7 +122,7 @@ Status RequestWriter::write_tools() {
     }
     if (has_tools_) {
         writer_.end();
-        write_tool_choice();
+        LLM_TRY(write_tool_choice());
         if (request_.parallel_tool_calls) {
             writer_.key("parallel_tool_calls").boolean(*request_.parallel_tool_calls);
         }
@@ -127,26 +139,49 @@ void RequestWriter::write_function(const ir::Tool &tool) {
     if (!tool.schema.empty()) {
         writer_.key("parameters").raw(tool.schema);
     }
-    if (tool.strict) {
+    if (tool.strict && traits_.no_strict_tools) {
+        job_.note("strict");
+    } else if (tool.strict) {
         writer_.key("strict").boolean(*tool.strict);
     }
     writer_.end().end();
 }
 
-void RequestWriter::write_tool_choice() {
+// A list of allowed tools is OpenAI's own: others get these tools and no more.
+bool RequestWriter::is_allowed(const ir::Tool &tool) const {
     const ir::ToolChoice &choice = request_.tool_choice;
+    if (choice.kind != ir::ToolChoiceKind::allowed || knows_allowed_tools()) {
+        return true;
+    }
+    return std::any_of(choice.allowed.begin(), choice.allowed.end(), [&](JsonText name) {
+        return json::equals(name, json::unescape(tool.name, job_.arena));
+    });
+}
+
+Status RequestWriter::write_tool_choice() {
+    const ir::ToolChoice &choice = request_.tool_choice;
+    bool is_filtered = choice.kind == ir::ToolChoiceKind::allowed && !knows_allowed_tools();
+    bool is_required =
+        choice.kind == ir::ToolChoiceKind::required || (is_filtered && choice.allowed_required);
+    if (traits_.no_tool_choice_required &&
+        (is_required || choice.kind == ir::ToolChoiceKind::named)) {
+        return job_.leave_out("this service cannot be told to call a tool", "tool_choice");
+    }
+    if (is_required || is_filtered) {
+        std::string_view required = traits_.mistral ? "any" : "required";
+        writer_.key("tool_choice").plain(is_required ? required : "auto");
+        return {};
+    }
     switch (choice.kind) {
         case ir::ToolChoiceKind::unset:
-            return;
+        case ir::ToolChoiceKind::required:
+            return {};
         case ir::ToolChoiceKind::automatic:
             writer_.key("tool_choice").plain("auto");
-            return;
+            return {};
         case ir::ToolChoiceKind::none:
             writer_.key("tool_choice").plain("none");
-            return;
-        case ir::ToolChoiceKind::required:
-            writer_.key("tool_choice").plain("required");
-            return;
+            return {};
         case ir::ToolChoiceKind::named:
         case ir::ToolChoiceKind::allowed:
             break;
@@ -165,7 +200,7 @@ void RequestWriter::write_tool_choice() {
     writer_.key("tool_choice");
     if (choice.kind == ir::ToolChoiceKind::named) {
         write_named(choice.name);
-        return;
+        return {};
     }
     writer_.object().key("type").plain("allowed_tools").key("allowed_tools").object();
     writer_.key("mode").plain(choice.allowed_required ? "required" : "auto");
@@ -174,6 +209,7 @@ void RequestWriter::write_tool_choice() {
         write_named(name);
     }
     writer_.end().end().end();
+    return {};
 }
 
 // --- parameters -----------------------------------------------------------------------------
@@ -203,7 +239,11 @@ Status RequestWriter::write_sampling() {
     LLM_TRY(write_number("top_p", request_.top_p, {"1"}, {"1.0"}));
     LLM_TRY(write_number("frequency_penalty", request_.frequency_penalty, {"0"}, {"0.0"}));
     LLM_TRY(write_number("presence_penalty", request_.presence_penalty, {"0"}, {"0.0"}));
-    LLM_TRY(write_number("logit_bias", request_.logit_bias, {"{}"}, {"{}"}));
+    if (traits_.mistral && !request_.logit_bias.empty()) {
+        job_.note("logit_bias");
+    } else {
+        LLM_TRY(write_number("logit_bias", request_.logit_bias, {"{}"}, {"{}"}));
+    }
     if (!request_.top_k.empty()) {
         if (traits_.strict_members) {
             LLM_TRY(job_.leave_out("chat completions have no such parameter", "top_k"));
@@ -212,13 +252,15 @@ Status RequestWriter::write_sampling() {
         }
     }
     if (!request_.seed.empty()) {
-        writer_.key("seed").raw(request_.seed);
+        writer_.key(traits_.mistral ? "random_seed" : "seed").raw(request_.seed);
     }
     if (request_.n > 1) {
         writer_.key("n").number(request_.n);
     }
     if (request_.logprobs) {
-        if (traits_.is_reasoning && job_.target.drop_params) {
+        if (traits_.mistral) {
+            LLM_TRY(job_.leave_out("this service gives no logprobs", "logprobs"));
+        } else if (traits_.is_reasoning && job_.target.drop_params) {
             job_.note("logprobs");
         } else {
             writer_.key("logprobs").boolean(true);
@@ -258,6 +300,19 @@ void RequestWriter::write_thinking() {
     const ir::Thinking &thinking = request_.thinking;
     std::string_view name = client_name("reasoning_effort", "thinking");
     std::optional<Effort> effort = thinking.effort;
+    if (thinking.kind != ThinkingKind::unset &&
+        (traits_.thinking_switch || traits_.enable_thinking)) {
+        bool is_on = thinking.kind != ThinkingKind::off &&
+                     effort.value_or(Effort::medium) != Effort::none &&
+                     !(thinking.kind == ThinkingKind::budget && thinking.budget == 0);
+        if (traits_.enable_thinking) {
+            writer_.key("enable_thinking").boolean(is_on);
+        } else {
+            writer_.key("thinking").object().key("type").plain(is_on ? "enabled" : "disabled");
+            writer_.end();
+        }
+        return;
+    }
     switch (thinking.kind) {
         case ThinkingKind::unset:
             return;

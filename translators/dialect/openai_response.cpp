@@ -34,6 +34,8 @@ class ChoiceReader {
   private:
     void read_reasoning(Value message, ir::Choice &result);
     void read_content(Value content, ir::Choice &result);
+    void read_citations(Value annotations, ir::Choice &result);
+    void read_google_signature(Value holder, ir::Choice &result);
     void read_call(JsonText id, Value function, bool custom, ir::Choice &result);
 
     JsonText answer_id_;
@@ -46,11 +48,8 @@ void ChoiceReader::read(Value choice, ir::Choice &result) {
     Value message = choice["message"];
     read_reasoning(message, result);
     read_content(message["content"], result);
-    if (Value citations = message["annotations"]; citations.size() > 0 && !result.parts.empty()) {
-        if (auto *text = std::get_if<ir::Text>(&result.parts.back().is)) {
-            text->citations = citations.raw();
-        }
-    }
+    read_citations(message["annotations"], result);
+    read_google_signature(message, result);
     if (JsonText refusal = message["refusal"].text(); !refusal.empty()) {
         result.parts.push_back({ir::Refusal{refusal}});
     }
@@ -63,12 +62,15 @@ void ChoiceReader::read(Value choice, ir::Choice &result) {
     size_t before = result.parts.size();
     for (Value call : message["tool_calls"].items()) {
         bool custom = call["type"].equals("custom");
+        read_google_signature(call, result);
         read_call(call["id"].text(), call[custom ? "custom" : "function"], custom, result);
     }
     if (Value function = message["function_call"]; function.is_object()) {
         read_call({}, function, false, result);
     }
-    bool has_calls = result.parts.size() > before;
+    bool has_calls = std::any_of(
+        result.parts.begin() + static_cast<std::ptrdiff_t>(before), result.parts.end(),
+        [](const ir::Part &part) { return std::holds_alternative<ir::ToolCall>(part.is); });
 
     result.native_finish = choice["finish_reason"].text();
     result.finish = read_finish(result.native_finish, has_calls);
@@ -134,6 +136,29 @@ void ChoiceReader::read_content(Value content, ir::Choice &result) {
         } else if (JsonText refusal = part["refusal"].text(); !refusal.empty()) {
             result.parts.push_back({ir::Refusal{refusal}});
         }
+    }
+}
+
+void ChoiceReader::read_citations(Value annotations, ir::Choice &result) {
+    auto *text = result.parts.empty() ? nullptr : std::get_if<ir::Text>(&result.parts.back().is);
+    if (text == nullptr || annotations.size() == 0) {
+        return;
+    }
+    auto is_text = [](const ir::Part &part) { return std::holds_alternative<ir::Text>(part.is); };
+    bool is_first = std::count_if(result.parts.begin(), result.parts.end(), is_text) == 1;
+    text->citations = annotations.raw();
+    text->citations_origin = DialectId::openai;
+    for (Value annotation : annotations.items()) {
+        text->cited.push_back(read_annotation(annotation, is_first));
+    }
+}
+
+void ChoiceReader::read_google_signature(Value holder, ir::Choice &result) {
+    if (JsonText signature = google_signature(holder); !signature.empty()) {
+        ir::Reasoning reasoning;
+        reasoning.origin = DialectId::gemini;
+        reasoning.signature = signature;
+        result.parts.push_back({reasoning});
     }
 }
 
@@ -304,12 +329,14 @@ void ResponseWriter::write_content(const ir::Choice &choice, bool calls_tools) {
 
 void ResponseWriter::write_reasoning(const ir::Choice &choice) {
     bool has_text = false;
-    bool has_signed = false;
+    bool has_opaque = false;
+    auto is_opaque = [](const ir::Reasoning &reasoning) {
+        return reasoning.is_redacted ? !reasoning.redacted.empty() : !reasoning.signature.empty();
+    };
     for (const ir::Part &part : choice.parts) {
         if (const auto *reasoning = std::get_if<ir::Reasoning>(&part.is)) {
             has_text = has_text || !reasoning->text.empty();
-            has_signed = has_signed || (reasoning->origin == DialectId::anthropic &&
-                                        (reasoning->is_redacted || !reasoning->signature.empty()));
+            has_opaque = has_opaque || is_opaque(*reasoning);
         }
     }
     if (has_text) {
@@ -321,57 +348,50 @@ void ResponseWriter::write_reasoning(const ir::Choice &choice) {
         }
         writer_.close_text();
     }
-    if (!has_signed) {
+    if (!has_opaque) {
         return;
     }
     writer_.key("thinking_blocks").array();
     for (const ir::Part &part : choice.parts) {
         const auto *reasoning = std::get_if<ir::Reasoning>(&part.is);
-        if (reasoning == nullptr || reasoning->origin != DialectId::anthropic) {
-            continue;
+        if (reasoning != nullptr && is_opaque(*reasoning)) {
+            write_thinking_block(
+                reasoning->origin, reasoning->is_redacted, reasoning->text,
+                reasoning->is_redacted ? reasoning->redacted : reasoning->signature, writer_);
         }
-        writer_.object().key("type");
-        if (reasoning->is_redacted) {
-            writer_.plain("redacted_thinking").key("data").text(reasoning->redacted);
-        } else {
-            writer_.plain("thinking").key("thinking").text(reasoning->text);
-            writer_.key("signature").text(reasoning->signature);
-        }
-        writer_.end();
     }
     writer_.end();
 }
 
 void ResponseWriter::write_annotations(const ir::Choice &choice) {
-    auto has_citations = [](const ir::Part &part) {
+    auto is_cited = [](const ir::Part &part) {
         const auto *text = std::get_if<ir::Text>(&part.is);
-        return text != nullptr && !text->citations.empty();
+        return text != nullptr && (!text->citations.empty() || !text->cited.empty());
     };
-    if (std::none_of(choice.parts.begin(), choice.parts.end(), has_citations)) {
+    if (std::none_of(choice.parts.begin(), choice.parts.end(), is_cited)) {
         return;  // as nearly always: nothing to count
     }
     ByteBuffer list;
+    AnnotationWriter annotations(list);
     json::Reader reader;
     int64_t end = 0;
-    auto add = [&](RawJson citations, int64_t start) {
-        Result<Value> array = reader.parse_unpadded(citations.bytes);
-        if (!array) {
-            return;
-        }
-        for (Value citation : array->items()) {
-            AnnotationWriter one(list);
-            if (one.begin(citation, start)) {
-                one.end(end);
-            }
-        }
-    };
     for (const ir::Part &part : choice.parts) {
-        if (const auto *text = std::get_if<ir::Text>(&part.is)) {
-            int64_t start = end;
-            end += count_characters(text->text);
-            if (!text->citations.empty()) {
-                add(text->citations, start);
+        const auto *text = std::get_if<ir::Text>(&part.is);
+        if (text == nullptr) {
+            continue;
+        }
+        int64_t begin = end;
+        end += count_characters(text->text);
+        bool is_own = text->citations_origin == DialectId::openai && !text->citations.empty();
+        Result<Value> own = reader.parse_unpadded(is_own ? text->citations.bytes : "[]");
+        if (is_own && own) {
+            for (Value annotation : own->items()) {
+                annotations.raw(annotation.raw());
             }
+            continue;
+        }
+        for (const ir::Citation &citation : text->cited) {
+            annotations.add(citation, begin, end);
         }
     }
     if (list.size() > 0) {
@@ -416,6 +436,22 @@ void ResponseWriter::write_calls(const ir::Choice &choice) {
     writer_.end();
 }
 
+// Addresses for the whole answer: they go with its last text, unless it has citations of its own.
+void cite_addresses(Value root, ir::Choice &choice) {
+    if (root["citations"].size() == 0) {
+        return;
+    }
+    for (size_t i = choice.parts.size(); i-- > 0;) {
+        if (auto *text = std::get_if<ir::Text>(&choice.parts[i].is)) {
+            if (text->citations.empty()) {
+                text->cited = read_addresses(root);
+                text->citations_origin = DialectId::openai;
+            }
+            return;
+        }
+    }
+}
+
 }  // namespace
 
 Status parse_response(Value root, Arena &arena, ir::Response &response) {
@@ -444,6 +480,7 @@ Status parse_response(Value root, Arena &arena, ir::Response &response) {
         ChoiceReader(response.id, ordinal, arena).read(choice, response.choices.emplace_back());
     }
     read_usage(find_usage(root), response.usage);
+    cite_addresses(root, response.choices.front());
     return {};
 }
 

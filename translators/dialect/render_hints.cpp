@@ -124,7 +124,11 @@ std::string_view file_name(DialectId client) {
 bool has_prefill(const ir::Request &request) {
     bool is_answered =
         request.dialect == DialectId::openai || request.dialect == DialectId::responses;
-    if (is_answered || request.turns.empty() || request.turns.back().role != ir::Role::assistant) {
+    return !is_answered && ends_with_assistant(request);
+}
+
+bool ends_with_assistant(const ir::Request &request) {
+    if (request.turns.empty() || request.turns.back().role != ir::Role::assistant) {
         return false;
     }
     for (const ir::Part &part : request.turns.back().parts) {

@@ -21,5 +21,7 @@ std::string_view file_name(DialectId client);
 // A trailing assistant turn that the client wants continued: those of OpenAI's dialects do not, and
 // calls are answered behind theirs.
 bool has_prefill(const ir::Request &request);
+// The same, whoever the client is.
+bool ends_with_assistant(const ir::Request &request);
 
 }  // namespace llm

@@ -133,6 +133,31 @@ JsonText call_id_for_openai(JsonText id, Arena &arena) {
     return concat("call_", Hash(plain).first(32), {}, arena);
 }
 
+JsonText call_id_for_mistral(JsonText id, Arena &arena) {
+    constexpr size_t kSize = 9;
+    constexpr std::string_view kDigits =
+        "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    std::string_view plain = json::unescape(id, arena);
+    if (plain.size() == kSize && plain.find_first_of("_-") == std::string_view::npos &&
+        is_name(plain)) {
+        return {plain};
+    }
+    uint64_t number = 0;
+    uint64_t limit = 1;
+    for (char digit : Hash(plain).first(16)) {
+        number = number << 4 | static_cast<uint64_t>(digit <= '9' ? digit - '0' : digit - 'a' + 10);
+    }
+    for (size_t i = 0; i < kSize; ++i) {
+        limit *= kDigits.size();
+    }
+    number %= limit;
+    char *start = arena.allocate(kSize);
+    for (size_t i = kSize; i-- > 0; number /= kDigits.size()) {
+        start[i] = kDigits[number % kDigits.size()];
+    }
+    return {{start, kSize}};
+}
+
 JsonText call_id_for_anthropic(JsonText id, Arena &arena) {
     std::string_view plain = json::unescape(id, arena);
     if (is_name(plain)) {

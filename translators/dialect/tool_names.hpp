@@ -14,6 +14,8 @@ namespace llm {
 
 // api.openai.com: at most 40 characters, else call_ + 32 hex of SHA-256.
 JsonText call_id_for_openai(JsonText id, Arena &arena);
+// Mistral: exactly nine of [a-zA-Z0-9], else nine digits of base 62 from SHA-256.
+JsonText call_id_for_mistral(JsonText id, Arena &arena);
 // [a-zA-Z0-9_-]+, else sanitised + _ + 8 hex of SHA-256.
 JsonText call_id_for_anthropic(JsonText id, Arena &arena);
 // [a-zA-Z0-9_-]{1,64}: sanitised + _ + 8 hex, cut to fit.

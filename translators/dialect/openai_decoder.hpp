@@ -1,0 +1,105 @@
+// The chat decoder's state, for its two files: openai_decoder.cpp (frames, text, the end) and
+// openai_decoder_calls.cpp (tool calls).
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "translators/dialect/openai.hpp"
+#include "translators/dialect/openai_scan.hpp"
+
+namespace llm::openai {
+
+using ir::BlockKind;
+using ir::ErrorClass;
+using ir::EventKind;
+using ir::StreamEvent;
+using json::Value;
+
+constexpr int64_t kFunctionKey = -1;
+constexpr uint32_t kNoBlock = UINT32_MAX;
+
+struct DecodedCall {
+    int64_t key = 0;
+    uint32_t block = kNoBlock;
+    uint32_t ordinal = 0;
+    bool is_closed = false;
+    bool has_arguments = false;
+    std::string id;
+    std::string name;
+    std::string early;  // arguments that came before the name
+    std::string signature;
+    ArgumentScan scan;
+
+    bool is_opened() const { return block != kNoBlock; }
+};
+
+struct DecodedChoice {
+    int64_t index = 0;
+    uint32_t block = kNoBlock;  // the open text, reasoning or refusal block
+    BlockKind block_kind = BlockKind::text;
+    bool is_signed = false;  // the open reasoning block has its signature
+    uint32_t text_blocks = 0;
+    bool is_finished = false;
+    size_t last_tool = 0;
+    std::vector<DecodedCall> tools;
+    std::string native;
+    std::string stop_sequence;
+};
+
+class ChatDecoder final : public Decoder, private wire::SseHandler {
+  public:
+    void feed(std::string_view bytes, ir::EventSink &sink) override;
+    void finish(ir::EventSink &sink) override;
+    bool ended() const override { return is_ended_; }
+    size_t memory() const override;
+
+  private:
+    Status on_sse(const wire::SseEvent &frame) override;
+    void on_chunk(Value chunk);
+    void on_choice(Value choice);
+    void on_delta(DecodedChoice &choice, Value delta);
+    void on_content(DecodedChoice &choice, Value content);
+    void on_details(DecodedChoice &choice, Value details, bool take_text);
+    void on_call(DecodedChoice &choice, Value call, uint32_t position);
+    void on_function(DecodedChoice &choice, DecodedCall &tool, JsonText id, JsonText name,
+                     Value arguments);
+
+    DecodedCall *find_tool(DecodedChoice &choice, Value call, Value function, uint32_t position);
+    DecodedCall *add_tool(DecodedChoice &choice, int64_t key);
+    void take_name(DecodedCall &tool, JsonText name);
+    void open_tool(DecodedChoice &choice, DecodedCall &tool);
+    void google_block(DecodedChoice &choice, JsonText signature);
+    void cite_addresses(Value chunk);
+    void emit_addresses(DecodedChoice &choice);
+    void open_named_tools(DecodedChoice &choice);
+    void close_whole_tools(DecodedChoice &choice, const DecodedCall *except);
+
+    void text(DecodedChoice &choice, BlockKind kind, JsonText text);
+    void ensure_block(DecodedChoice &choice, BlockKind kind);
+    void open_block(DecodedChoice &choice, BlockKind kind);
+    void close_block(DecodedChoice &choice);
+    void start(Value chunk);
+    void complete();
+    void fail(ErrorClass error_class, JsonText message, JsonText code);
+    void fail(std::string_view message) { fail(ErrorClass::upstream_protocol, {message}, {}); }
+    void fail_as(Value root, std::string_view body);
+    void emit(const StreamEvent &event) { sink_->on_event(event); }
+
+    wire::SseSplitter splitter_;
+    json::Reader reader_;
+    Arena arena_;
+    ir::EventSink *sink_ = nullptr;
+    std::vector<DecodedChoice> choices_;
+    std::string answer_id_;
+    std::vector<std::pair<std::string, std::string>> addresses_;  // and titles
+    Usage usage_;
+    uint32_t next_block_ = 0;
+    uint32_t tool_count_ = 0;
+    bool has_annotations_ = false;
+    bool is_started_ = false;
+    bool is_ended_ = false;
+    bool is_draining_ = false;  // the input is over: half an event is no malformed one
+};
+
+}  // namespace llm::openai
