@@ -33,7 +33,7 @@ class CredentialSource final : private AnswerSink {
     // Empty: there is none, and the latest fetch failed.
     std::string_view token() const { return has_token() ? std::string_view(token_) : ""; }
     // The provider does not take it: the next request fetches another.
-    void reject() { expires_ = 0; }
+    void reject() { expires_ = refresh_at_ = 0; }
 
   private:
     bool has_token() const { return ngx_time() < expires_; }

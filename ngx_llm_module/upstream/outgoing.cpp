@@ -9,8 +9,11 @@
 #include "ngx_llm_module/request/llm_request.hpp"
 #include "ngx_llm_module/upstream/credentials.hpp"
 #include "ngx_llm_module/upstream/worker.hpp"
+#include "translators/dialect/anthropic_beta.hpp"
+#include "translators/dialect/client_state.hpp"
 #include "translators/provider/model_traits.hpp"
 #include "translators/provider/request_head.hpp"
+#include "translators/provider/sigv4.hpp"
 
 namespace llm {
 namespace {
@@ -26,7 +29,6 @@ constexpr std::string_view kVersion = "anthropic-version";
 
 constexpr Forwarded kForwarded[] = {
     {kVersion, DialectId::anthropic},
-    {"anthropic-beta", DialectId::anthropic},
     {"openai-beta", DialectId::openai},
     {"idempotency-key", {}},
     {"traceparent", {}},
@@ -40,6 +42,7 @@ struct Call {
     const Speech &speech;
     const Endpoint &endpoint;
     bool same_dialect;
+    std::string_view beta_flags;  // of the messages API
 };
 
 std::string_view choose_key(const Call &call) {
@@ -55,6 +58,31 @@ std::string_view choose_key(const Call &call) {
 bool goes_in_body(std::string_view name, const Speech &speech) {
     return (speech.carrier == Carrier::bedrock && name.starts_with("anthropic-")) ||
            (speech.carrier == Carrier::vertex && name == kVersion);
+}
+
+constexpr std::string_view kBeta = "anthropic-beta";
+
+// The client's flags for the messages API, of all its header lines, without those that the
+// provider would refuse. In the arena.
+std::string_view beta_flags(LlmRequest &request, const Provider &provider, const Speech &speech) {
+    if (speech.dialect->id != DialectId::anthropic) {
+        return {};
+    }
+    std::string flags;
+    for (ngx_list_part_t *part = &request.r->headers_in.headers.part; part != nullptr;
+         part = part->next) {
+        auto *headers = static_cast<ngx_table_elt_t *>(part->elts);
+        for (ngx_uint_t i = 0; i < part->nelts; i++) {
+            if (headers[i].hash != 0 && wire::same_name(view(headers[i].key), kBeta)) {
+                flags.append(flags.empty() ? "" : ",").append(view(headers[i].value));
+            }
+        }
+    }
+    if (flags.empty()) {
+        return {};
+    }
+    bool is_official = provider.preset != nullptr && provider.preset->is_official;
+    return request.arena.copy(anthropic::beta_flags_for(flags, speech.carrier, is_official));
 }
 
 // The client's header lines that go on, repeated ones too: flags may be spread over several.
@@ -76,18 +104,28 @@ std::vector<HeaderLine> forwarded_headers(const Call &call) {
     return lines;
 }
 
-AwsCredentials aws_credentials(const Call &call) {
-    ngx_http_request_t *r = call.request.r;
-    const AwsAccount &aws = call.provider.aws;
-    return {aws.id.get(r), aws.secret.get(r), aws.token.get(r), call.provider.variable("region"),
-            call.provider.auth.service};
-}
-
 // Adds what proves that the head and the body are ours; both are complete otherwise. `target` is
 // what stands in the request line.
-Status sign_request(const AwsCredentials &, std::string_view, std::string_view,
-                    const OutgoingRequest &) {
-    return Error{Errc::internal, "requests cannot be signed", {}, 0};
+void sign_request(const Call &call, std::string_view method, std::string_view target,
+                  OutgoingRequest &out) {
+    ngx_http_request_t *r = call.request.r;
+    const AwsAccount &aws = call.provider.aws;
+    size_t question = target.find('?');
+    SigV4Request request;
+    request.method = method;
+    request.host = call.endpoint.host_header;
+    request.path = target.substr(0, question);
+    request.query = question == std::string_view::npos ? "" : target.substr(question + 1);
+    request.payload = out.body;
+    request.key_id = aws.id.get(r);
+    request.secret = aws.secret.get(r);
+    request.session_token = aws.token.get(r);
+    request.region = call.provider.variable("region");
+    request.service = call.provider.auth.service;
+    request.time = int64_t(ngx_time());
+    for (const SigV4Header &line : sign_sigv4(request)) {
+        out.head.append(line.name).append(": ").append(line.value).append("\r\n");
+    }
 }
 
 Status build_head(const Call &call, std::string_view method, std::string_view path,
@@ -107,6 +145,9 @@ Status build_head(const Call &call, std::string_view method, std::string_view pa
     std::vector<HeaderLine> forwarded;
     if (call.same_dialect) {
         forwarded = forwarded_headers(call);
+        if (!call.beta_flags.empty() && !goes_in_body(kBeta, call.speech)) {
+            forwarded.push_back({kBeta, call.beta_flags});
+        }
     }
     RequestHead head;
     head.method = method;
@@ -133,8 +174,7 @@ Status build_head(const Call &call, std::string_view method, std::string_view pa
     }
     append_head(head, out.head);
     if (call.provider.auth.kind == AuthKind::sigv4 && !is_configured(configured, "authorization")) {
-        LLM_TRY(sign_request(aws_credentials(call), method,
-                             std::string(call.endpoint.path).append(path), out));
+        sign_request(call, method, std::string(call.endpoint.path).append(path), out);
     }
     out.head.append("\r\n");
     return {};
@@ -227,10 +267,12 @@ Status parse_for_translation(LlmRequest &request) {
 Status translate(LlmRequest &request, const Target &target, const Dialect &spoken,
                  const Provider &provider, OutgoingRequest &out) {
     LLM_TRY(parse_for_translation(request));
+    LLM_TRY(check_state(*request.ir, spoken.id));
     ByteBuffer rendered;
     rendered.reserve(request.body.view().size() + 512);
     json::Writer writer(rendered);
-    LLM_TRY(spoken.render_request(*request.ir, target, request.arena, writer, request.notes));
+    auto render = request.is_count() ? spoken.render_count : spoken.render_request;
+    LLM_TRY(render(*request.ir, target, request.arena, writer, request.notes));
     std::string_view body = rendered.view();
     out.made.assign(body.begin(), body.end());
     if (!provider.params.empty()) {
@@ -289,7 +331,10 @@ std::string raw_target(const LlmRequest &request, const Endpoint &endpoint) {
 std::string chat_target(const Call &call, std::string_view model) {
     const Speech &speech = call.speech;
     bool is_stream = call.request.is_stream() && !speech.stream_path.empty();
-    std::string path = fill_model(is_stream ? speech.stream_path : speech.chat_path, model);
+    std::string path = fill_model(call.request.is_count() ? speech.count_path
+                                  : is_stream             ? speech.stream_path
+                                                          : speech.chat_path,
+                                  model);
     if (call.same_dialect && call.request.only_provider != nullptr) {
         append_query(call.request, path);  // such a location is the provider's own address
     }
@@ -316,14 +361,21 @@ Status build_request(LlmRequest &request, const Candidate &candidate, OutgoingRe
             out.body.push_back(request.body.view());
         }
         out.is_head = request.r->method == NGX_HTTP_HEAD;
-        return build_head({request, provider, speech, endpoint, true}, view(request.r->method_name),
+        return build_head({request, provider, speech, endpoint, true,
+                           beta_flags(request, provider, speech)}, view(request.r->method_name),
                           raw_target(request, endpoint), request.body.view().size(), out);
     }
     const Speech &speech = provider.speech_for(*request.client);
     const Endpoint &endpoint = choose_endpoint(speech);
     out.endpoint = &endpoint;
-    Call call{request, provider, speech, endpoint, speech.dialect == request.client};
+    if (request.is_count() && speech.count_path.empty()) {
+        return unsupported("the provider does not count tokens", "model");
+    }
+    Call call{request, provider, speech, endpoint, speech.dialect == request.client, {}};
     Target target = make_target(request, candidate, speech);
+    if (call.same_dialect) {
+        target.beta_flags = call.beta_flags = beta_flags(request, provider, speech);
+    }
     if (call.same_dialect) {
         LLM_TRY(splice(request, target, provider, out));
     } else {

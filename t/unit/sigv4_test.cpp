@@ -1,4 +1,5 @@
 // Signatures for AWS: the requests below were signed by another implementation as well.
+#include "translators/provider/path.hpp"
 #include "translators/provider/sigv4.hpp"
 
 #include <gtest/gtest.h>

@@ -16,8 +16,6 @@ namespace {
 using ir::ToolChoiceKind;
 using ir::ToolKind;
 
-constexpr std::string_view kEmptySchema = "{\"type\":\"object\",\"properties\":{}}";
-
 }  // namespace
 
 bool ToolRenderer::same(JsonText a, JsonText b) {
@@ -35,12 +33,6 @@ bool ToolRenderer::is_allowed(const ir::Tool &tool) {
         }
     }
     return false;
-}
-
-bool ToolRenderer::has_grammar(const ir::Tool &tool) {
-    Result<json::Value> raw = reader_.parse_unpadded(tool.raw.bytes);
-    return raw && ((*raw)["custom"]["format"]["type"].equals("grammar") ||
-                   (*raw)["format"]["type"].equals("grammar"));
 }
 
 Status ToolRenderer::refuse(std::string_view what) {
@@ -76,7 +68,7 @@ Status ToolRenderer::select(TakesBuiltIn takes) {
             LLM_TRY(refuse("the target does not have this built-in tool"));
             continue;
         }
-        if (tool.kind == ToolKind::custom && has_grammar(tool)) {
+        if (tool.kind == ToolKind::custom && has_grammar(tool, reader_)) {
             // With drop_params the tool stays, without its grammar.
             LLM_TRY(refuse("the target cannot hold a tool's input to a grammar"));
         }

@@ -3,6 +3,7 @@
 // blank); what is written differs: a block is an object with one member, cache marks are blocks of
 // their own, files have names that are unique in the request, media come as bytes.
 #include "translators/core/base64.hpp"
+#include "translators/dialect/media.hpp"
 #include "translators/dialect/bedrock_render.hpp"
 #include "translators/dialect/tool_arguments.hpp"
 
@@ -29,13 +30,13 @@ bool is_search_result(const ir::Opaque &opaque) {
 }
 
 bool can_send(const ir::Image &image, Arena &arena) {
-    ir::Source source = anthropic::resolve(image.source, arena);
+    ir::Source source = resolve_source(image.source, arena);
     bool is_bytes = source.kind == SourceKind::base64;
     return (is_bytes && !image_format(source.mime).empty()) || is_s3(source);
 }
 
 bool can_send(const ir::Document &document, const Target &target, Arena &arena) {
-    ir::Source source = anthropic::resolve(document.source, arena);
+    ir::Source source = resolve_source(document.source, arena);
     if (source.kind == SourceKind::text || source.kind == SourceKind::blocks) {
         return true;
     }
@@ -134,7 +135,7 @@ class BlockWriter {
     void operator()(const ir::Refusal &refusal) { text_block(refusal.text); }
 
     void operator()(const ir::Image &image) {
-        ir::Source resolved = anthropic::resolve(image.source, arena_);
+        ir::Source resolved = resolve_source(image.source, arena_);
         std::string_view format = image_format(resolved.mime);
         writer_.object().key("image").object();
         writer_.key("format").plain(format.empty() ? format_of_name(resolved.data) : format);
@@ -143,7 +144,7 @@ class BlockWriter {
     }
 
     void operator()(const ir::Document &document) {
-        ir::Source resolved = anthropic::resolve(document.source, arena_);
+        ir::Source resolved = resolve_source(document.source, arena_);
         if (std::string_view video = video_format(resolved.mime); !video.empty()) {
             writer_.object().key("video").object().key("format").plain(video);
             source(resolved);

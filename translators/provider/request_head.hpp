@@ -44,12 +44,4 @@ void add_header_line(std::string_view name, std::string_view value, std::string 
 // Is a header of the operator's set?
 bool is_configured(std::span<const HeaderLine> configured, std::string_view name);
 
-struct AwsCredentials {
-    std::string_view id;
-    std::string_view secret;
-    std::string_view token;  // empty: not temporary
-    std::string_view region;
-    std::string_view service;
-};
-
 }  // namespace llm
