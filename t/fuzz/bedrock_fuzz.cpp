@@ -141,6 +141,10 @@ void request(std::string_view body, uint8_t flags) {
     require(bool(rendered));
     check::Problems problems;
     check::check_converse_rules(rendered.root(), target.traits, problems);
+    // What a client says of its own tools is its own affair.
+    std::erase_if(problems, [](const std::string &problem) {
+        return problem.starts_with("inputSchema ") || problem.starts_with("toolChoice: ");
+    });
     if (!problems.empty()) {
         fprintf(stderr, "%s\n", problems[0].c_str());
     }

@@ -195,6 +195,8 @@ TEST(ConverseStream, WhatCannotBeReadIsAnErrorAndWhatIsNewIsIgnored) {
     EXPECT_EQ(decode(start() + aws_event("contentBlockDelta", "{\"delta\":")).error_class,
               "upstream_protocol");
     EXPECT_EQ(decode(start() + input(0, "{}") + stop("tool_use")).error_class, "upstream_protocol");
+    EXPECT_EQ(decode(start() + begin_tool(0, "i", "") + stop("tool_use")).error_class,
+              "upstream_protocol");
     Answer answer = decode(start() + aws_event("newEvent", "no json") + delta(0, R"("new":{})") +
                            delta(0, R"("text":"")") + text(0, "A") + stop("end_turn") +
                            text(0, "late") + aws_event("messageStop", "{}"));
@@ -346,7 +348,8 @@ TEST(ConverseAnswer, StopReasons) {
 
 TEST(ConverseAnswer, WhatIsNoAnswerIsRefused) {
     for (std::string_view body : {R"({"message":"x"})", R"({"output":{}})", R"([])",
-                                  R"({"output":{"message":{"content":[1]}}})"}) {
+                                  R"({"output":{"message":{"content":[1]}}})",
+                                  R"({"output":{"message":{"content":[{"toolUse":{}}]}}})"}) {
         check::Document document(body);
         Arena arena;
         ir::Response response;

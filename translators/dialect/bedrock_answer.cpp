@@ -102,12 +102,14 @@ class AnswerReader {
     }
 
     bool has_calls() const { return calls_ > 0; }
+    bool has_nameless() const { return has_nameless_; }
 
   private:
     void tool_use(Value value) {
         ir::ToolCall call;
         call.id = value.find("toolUseId").text();
         call.name = value.find("name").text();
+        has_nameless_ = has_nameless_ || call.name.empty();
         Value input = value.find("input");
         call.arguments = input.is_unset() ? "{}" : input.raw().bytes;
         uint32_t ordinal = calls_++;
@@ -149,6 +151,7 @@ class AnswerReader {
     ir::Choice &choice_;
     std::unordered_set<std::string_view> ids_;  // Case 41: unique in the turn
     uint32_t calls_ = 0;
+    bool has_nameless_ = false;
 };
 
 }  // namespace
@@ -246,6 +249,9 @@ Status parse_response(Value root, Arena &arena, ir::Response &response) {
             return Error{Errc::upstream_protocol, "a content block is not an object", {}, 0};
         }
         reader.block(block);
+    }
+    if (reader.has_nameless()) {
+        return Error{Errc::upstream_protocol, "a call has no name", {}, 0};
     }
     choice.native_finish = root.find("stopReason").text();
     choice.finish = finish_of(choice.native_finish, reader.has_calls());

@@ -150,6 +150,10 @@ class ConverseDecoder final : public Decoder, private wire::AwsHandler {
                 hold_start(Open::server_tool, tool);
             } else {
                 JsonText name = tool.find("name").text();
+                if (name.empty()) {
+                    fail(ir::ErrorClass::upstream_protocol, "a call has no name");
+                    return;
+                }
                 JsonText id = unique_id(tool.find("toolUseId").text(), name);
                 has_delta_ = false;
                 open_block(Open::tool, BlockKind::tool, id, name);
