@@ -1,7 +1,7 @@
 // Fuzz target of the Responses dialect. The first byte chooses the direction, the second the
 // properties of the target, the rest is the input:
 //   requests   what is accepted is written for every provider as valid JSON, and what is written
-//              for this dialect is accepted again and written as the same bytes
+//              for this dialect is accepted again, and at last written as the same bytes
 //   answers    written for every client as valid JSON
 //   streams    cut anywhere gives the same events, in legal order; they end once; every client
 //              gets a grammatical stream; an observer survives
@@ -54,6 +54,20 @@ std::string written(const ir::Request &request, const Dialect &to, const Target 
     return body;
 }
 
+// What is written for the dialect is a request of the dialect.
+std::string written_again(const std::string &body, const Target &target) {
+    Document document(body);
+    if (body.empty() || !kResponses.read_envelope(document.root())) {
+        return {};
+    }
+    Arena arena;
+    ir::Request request;
+    require(static_cast<bool>(kResponses.parse_request(document.root(), arena, request)));
+    std::string again = written(request, kResponses, target);
+    require(!again.empty());
+    return again;
+}
+
 void fuzz_request(std::string_view body, const Target &target) {
     Document document(body);
     if (!document) {
@@ -75,16 +89,11 @@ void fuzz_request(std::string_view body, const Target &target) {
     if (kResponses.render_count(request, target, count_arena, writer, notes)) {
         require(static_cast<bool>(Document(count.view())));
     }
-    std::string once = written(request, kResponses, target);
-    // A member given twice is refused before it comes so far.
-    Document again(once);
-    if (once.empty() || !has_envelope || !kResponses.read_envelope(again.root())) {
-        return;
-    }
-    Arena second_arena;
-    ir::Request second;
-    require(static_cast<bool>(kResponses.parse_request(again.root(), second_arena, second)));
-    require(written(second, kResponses, target) == once);
+    // A member given twice is refused before it comes so far. Base64 outside of a data URL is
+    // put in order only when it is read as one: the second time is the one that counts.
+    std::string once = has_envelope ? written(request, kResponses, target) : std::string();
+    std::string twice = written_again(once, target);
+    require(written_again(twice, target) == twice);
 }
 
 void fuzz_splice(std::string_view body, const Target &target) {

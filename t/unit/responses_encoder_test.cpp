@@ -170,6 +170,17 @@ TEST(ResponsesEncoder, OpaqueReasoningOnlyWhereItWasAskedFor) {
     EXPECT_EQ(hidden.first().reasoning, "");
     EXPECT_EQ(hidden.first().text, "Hi");
 
+    // A signature holds for its text only: who asks for the one gets the other.
+    Asked opaque_only(R"({"model":"m","input":"Q","include":["reasoning.encrypted_content"]})");
+    check::Answer both = read(encode(thinking(DialectId::anthropic), opaque_only.view));
+    EXPECT_EQ(both.first().signatures.size(), 1u);
+    EXPECT_EQ(both.first().reasoning, "Let me");
+
+    Asked summary_only(R"({"model":"m","input":"Q","reasoning":{"summary":"auto"}})");
+    check::Answer text = read(encode(thinking(DialectId::anthropic), summary_only.view));
+    EXPECT_TRUE(text.first().signatures.empty());
+    EXPECT_EQ(text.first().reasoning, "Let me");
+
     Asked all(R"({"model":"m","input":"Q","reasoning":{"summary":"auto"},
                   "include":["reasoning.encrypted_content"]})");
     check::Answer shown = read(encode(thinking(DialectId::anthropic), all.view));

@@ -49,10 +49,10 @@ void write_error_code(const ApiError &error, json::Writer &writer) {
 }
 
 void write_error_param(const ApiError &error, std::string_view prompt, json::Writer &writer) {
-    if (!error.param.empty()) {
+    if (error.error_class == ErrorClass::context_length) {
+        writer.plain(prompt);  // whatever the provider calls it
+    } else if (!error.param.empty()) {
         writer.text(error.param);
-    } else if (error.error_class == ErrorClass::context_length) {
-        writer.plain(prompt);
     } else {
         writer.null();
     }

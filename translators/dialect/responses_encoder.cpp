@@ -5,7 +5,8 @@
 // follow one another are parts of one message. An item is declared done when the next one opens or
 // the answer ends: only then is it known whether the answer stops in it (status incomplete).
 // Reasoning becomes an item with its first fragment; opaque parts go to clients that asked for
-// encrypted_content, tagged where another dialect made them.
+// encrypted_content, tagged where another dialect made them. They get the text as well, asked for
+// or not: a signature holds for its text only, and the client has to bring back both.
 #include "translators/dialect/responses_encoder.hpp"
 
 #include <algorithm>
@@ -48,9 +49,9 @@ bool is_incomplete(ir::Finish finish) {
 ResponsesEncoder::ResponsesEncoder(const ClientView &view, Form form)
     : view_(view),
       form_(form),
-      shows_summary_(view.show_reasoning &&
-                     (view.request == nullptr || !view.request->thinking.display.empty())),
       shows_encrypted_(view.show_reasoning && wants_encrypted(view.request)),
+      shows_summary_(shows_encrypted_ || (view.show_reasoning && view.request != nullptr &&
+                                          !view.request->thinking.display.empty())),
       created_(view.now),
       ids_(view),
       unsettled_(UINT32_MAX) {

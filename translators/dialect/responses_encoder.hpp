@@ -78,8 +78,8 @@ class ResponsesEncoder final : public Encoder {
 
     ClientView view_;
     Form form_;
-    bool shows_summary_;
     bool shows_encrypted_;
+    bool shows_summary_;
     std::vector<std::string> custom_tools_;
     std::string model_;
     std::string id_;

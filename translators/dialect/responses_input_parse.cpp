@@ -169,8 +169,16 @@ Status InputReader::read_file(Value part, std::vector<ir::Part> &parts) {
     if (part["file_data"].is_string()) {
         LLM_TRY(openai::read_source(part["file_data"].text(), kName, arena_, source));
         if (source.kind == ir::SourceKind::url) {  // base64 alone
+            std::string_view sniffed = sniff_mime(source.data);
+            JsonText mime = {sniffed.empty() ? "application/octet-stream" : sniffed};
+            std::optional<DataUrl> read =
+                parse_data_url(make_data_url(mime, source.data, arena_), arena_);
+            if (!read) {
+                return invalid("not base64", kName);
+            }
             source.kind = ir::SourceKind::base64;
-            source.mime = {sniff_mime(source.data)};
+            source.mime = {sniffed};
+            source.data = read->data;
         }
     } else if (part["file_url"].is_string()) {
         source.kind = ir::SourceKind::url;
