@@ -496,6 +496,7 @@ void check_rules(Value root, const ModelTraits &traits, Problems &problems) {
 
 Said read_request(Value root) {
     Said said;
+    std::vector<Said::Use> open;
     Value system = either(root, "systemInstruction", "system_instruction");
     for (Value part : system["parts"].items()) {
         add_text(said.system, part["text"]);
@@ -508,13 +509,23 @@ Said read_request(Value root) {
             }
             read_media(part, said);
             if (Value call = either(part, "functionCall", "function_call"); call.is_object()) {
-                said.calls.push_back({plain(call["id"].text()), plain(call["name"].text()),
-                                      std::string(call["args"].raw().bytes)});
+                std::string id = plain(call["id"].text());
+                id = id.empty() ? "#" + std::to_string(said.calls.size()) : id;
+                said.calls.push_back(
+                    {id, plain(call["name"].text()), std::string(call["args"].raw().bytes)});
+                open.push_back(said.calls.back());
             }
             Value result = either(part, "functionResponse", "function_response");
             if (result.is_object()) {
-                said.results.push_back(
-                    {plain(result["id"].text()), result_text(result["response"])});
+                std::string id = plain(result["id"].text());
+                // Without ids the first call of that name that nobody answered.
+                for (size_t i = 0; i < open.size() && id.empty(); i++) {
+                    if (result["name"].equals(open[i].name)) {
+                        id = open[i].id;
+                        open.erase(open.begin() + long(i));
+                    }
+                }
+                said.results.push_back({id, result_text(result["response"])});
                 for (Value nested : result["parts"].items()) {
                     read_media(nested, said);
                 }

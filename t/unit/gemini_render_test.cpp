@@ -288,10 +288,8 @@ TEST(GeminiRender, AudioAndDocuments) {
                      R"({"type":"text","media_type":"text/plain","data":"a\nb"}}]})"),
               R"([{"role":"user","parts":[{"text":"T\n\na\nb"}]}])");
     EXPECT_EQ(claude(R"({"role":"user","content":[{"type":"document","source":{"type":"content",)"
-                     R"("content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}},)"
-                     R"({"type":"search_result","title":"T","source":"s","content":[)"
-                     R"({"type":"text","text":"c"}]}]})"),
-              R"([{"role":"user","parts":[{"text":"a\n\nb"},{"text":"T\ns\n\nc"}]}])");
+                     R"("content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}}]})"),
+              R"([{"role":"user","parts":[{"text":"a\n\nb"}]}])");
     EXPECT_EQ(claude(R"({"role":"user","content":[{"type":"image","source":)"
                      R"({"type":"file","file_id":"f1"}}]})"),
               "refused image_url");

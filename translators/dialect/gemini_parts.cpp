@@ -114,8 +114,7 @@ std::string_view unsupported_part(const RenderJob &job, const Part &part) {
         return audio_mime(audio->format).empty() ? "input_audio" : std::string_view();
     }
     if (const ir::Opaque *opaque = std::get_if<ir::Opaque>(&part.is)) {
-        bool is_known = opaque->dialect == DialectId::gemini || is_search_result(*opaque);
-        return is_known ? std::string_view() : "messages.content";
+        return opaque->dialect == DialectId::gemini ? std::string_view() : "messages.content";
     }
     return {};
 }
@@ -171,12 +170,7 @@ class PieceWriter {
     void part(const Piece &piece) {
         const Part &part = *piece.part;
         if (const ir::Opaque *opaque = std::get_if<ir::Opaque>(&part.is)) {
-            if (opaque->dialect == DialectId::gemini) {
-                writer_.raw(opaque->json);
-            } else {
-                JsonText text = text_of_search_result(opaque->json, job_.arena);
-                writer_.object().key("text").text(filled(text)).end();
-            }
+            writer_.raw(opaque->json);
             return;
         }
         if (const JsonText *text = text_of(part)) {
@@ -231,17 +225,10 @@ class PieceWriter {
         bool has_media = false;
         for (const Part &part : result.parts) {
             has_media = has_media || is_media(part);
-            const ir::Opaque *opaque = std::get_if<ir::Opaque>(&part.is);
-            JsonText found;
             if (const JsonText *text = text_of(part)) {
-                found = *text;
-            } else if (opaque != nullptr && is_search_result(*opaque)) {
-                found = text_of_search_result(opaque->json, job_.arena);
-            } else {
-                continue;
+                joined.append(texts++ > 0 ? "\\n" : "");
+                joined.append(text->bytes);
             }
-            joined.append(texts++ > 0 ? "\\n" : "");
-            joined.append(found.bytes);
         }
         JsonText text = {job_.arena.copy(joined.view())};
         std::string_view plain = json::unescape(text, job_.arena);

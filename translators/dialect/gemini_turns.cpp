@@ -8,7 +8,6 @@
 // call of each step of the current turn, be it the documented placeholder.
 #include <unordered_map>
 
-#include "translators/dialect/block_text.hpp"
 #include "translators/dialect/gemini_render.hpp"
 
 namespace llm::gemini {
@@ -129,7 +128,7 @@ class Builder {
     static const ir::Opaque *foreign_block(const Part &part) {
         const ir::Opaque *opaque = std::get_if<ir::Opaque>(&part.is);
         bool is_foreign = opaque != nullptr && opaque->dialect != DialectId::gemini;
-        return is_foreign && !is_search_result(*opaque) ? opaque : nullptr;
+        return is_foreign ? opaque : nullptr;
     }
 
     static bool takes_signature(const Piece &piece) {
