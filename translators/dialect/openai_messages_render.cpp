@@ -5,6 +5,8 @@
 // order of the calls; a missing result is made up, one without a call is left out, of several for
 // one call the last counts. Images and files in results cannot stand in a tool message: they go
 // into one user message behind the run. The same conversation gives the same bytes every time.
+#include <algorithm>
+
 #include "translators/dialect/media.hpp"
 #include "translators/dialect/openai_render.hpp"
 #include "translators/dialect/render_parts.hpp"

@@ -168,7 +168,7 @@ JsonText call_id_for_anthropic(JsonText id, Arena &arena) {
 
 JsonText call_id_for_bedrock(JsonText id, Arena &arena) {
     std::string_view plain = json::unescape(id, arena);
-    if (is_tool_name(plain)) {
+    if (is_tool_name(plain, NameRule::common)) {
         return {plain};
     }
     std::string_view clean = sanitise(plain, arena);
