@@ -3,7 +3,10 @@
 // configuration (does that provider exist?) is left to check.cpp.
 #include "ngx_llm_module/conf/blocks.hpp"
 
+#include <cctype>
+
 #include "ngx_llm_module/base/guard.hpp"
+#include "ngx_llm_module/conf/accounts.hpp"
 #include "ngx_llm_module/conf/value.hpp"
 #include "translators/json/reader.hpp"
 #include "translators/wire/http1.hpp"
@@ -136,6 +139,13 @@ bool read_timeout(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Object &object) {
 
 bool read_preset(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Provider &provider) {
     provider.preset = find_provider_preset(view(args[0]));
+    const RefusedPreset *refused = find_refused_preset(view(args[0]));
+    if (refused != nullptr) {
+        ngx_str_t reason = str(refused->reason);
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "llm: preset \"%V\" is not available: %V",
+                           &args[0], &reason);
+        return false;
+    }
     if (provider.preset == nullptr) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "llm: unknown preset \"%V\"", &args[0]);
         return false;
@@ -149,6 +159,12 @@ bool read_dialect(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Provider &provide
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "llm: unknown dialect \"%V\"", &args[0]);
         return false;
     }
+    if (!provider.dialect->is_provider() && !can_pass(*provider.dialect)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "llm: no provider is asked in the dialect \"%V\"",
+                           &args[0]);
+        return false;
+    }
+    provider.is_dialect_given = true;
     return true;
 }
 
@@ -165,6 +181,57 @@ bool read_base_url(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Provider &provid
 
 bool read_api_key(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Provider &provider) {
     return read_secret(cf, args[0], provider.api_keys.emplace_back());
+}
+
+// Variables of addresses: the host and the paths are fixed when the configuration is read.
+bool set_variable(ngx_conf_t *cf, std::string_view name, ngx_str_t text, Provider &provider) {
+    Value value;
+    if (!read_secret(cf, text, value)) {
+        return false;
+    }
+    bool is_bad = value.variable != nullptr;
+    for (unsigned char c : value.fixed) {
+        is_bad = is_bad || (std::isalnum(c) == 0 && strchr("-._~:/", c) == nullptr);
+    }
+    ngx_str_t what = str(name);
+    if (is_bad) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "llm: invalid value of \"%V\"", &what);
+        return false;
+    }
+    if (!provider.variable(name).empty()) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "llm: \"%V\" is duplicate", &what);
+        return false;
+    }
+    provider.variables.push_back({std::string(name), value.fixed, ConfPlace::here(cf)});
+    return true;
+}
+
+bool read_variable(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Provider &provider) {
+    return set_variable(cf, view(args[0]), args[1], provider);
+}
+
+constexpr char kRegion[] = "region";
+constexpr char kProject[] = "project";
+constexpr char kResource[] = "resource";
+constexpr char kApiVersion[] = "api_version";
+
+template <const char *Name>
+bool read_named_variable(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Provider &provider) {
+    return set_variable(cf, Name, args[0], provider);
+}
+
+template <Value AwsAccount::*Which>
+bool read_aws(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Provider &provider) {
+    return read_secret(cf, args[0], provider.aws.*Which);
+}
+
+bool read_service_account(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Provider &provider) {
+    std::string_view source = view(args[0]);
+    if (!source.starts_with("file:")) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "llm: service_account must be file:PATH");
+        return false;
+    }
+    return read_account_file(cf, source.substr(5), provider.service_account);
 }
 
 bool is_token(std::string_view name) {
@@ -228,11 +295,25 @@ bool read_keepalive(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Provider &provi
 }
 
 constexpr Line<Provider> kProviderLines[] = {
-    {"preset", 1, 1, read_preset},         {"dialect", 1, 1, read_dialect},
-    {"base_url", 1, 1, read_base_url},     {"api_key", 1, 1, read_api_key},
-    {"header", 2, 2, read_header},         {"param", 2, 2, read_param},
-    {"ssl_verify", 1, 1, read_ssl_verify}, {"ssl_trusted_certificate", 1, 1, read_ssl_certificate},
-    {"ssl_name", 1, 1, read_ssl_name},     {"keepalive", 1, 1, read_keepalive},
+    {"preset", 1, 1, read_preset},
+    {"dialect", 1, 1, read_dialect},
+    {"base_url", 1, 1, read_base_url},
+    {"api_key", 1, 1, read_api_key},
+    {"header", 2, 2, read_header},
+    {"param", 2, 2, read_param},
+    {"ssl_verify", 1, 1, read_ssl_verify},
+    {"ssl_trusted_certificate", 1, 1, read_ssl_certificate},
+    {"ssl_name", 1, 1, read_ssl_name},
+    {"keepalive", 1, 1, read_keepalive},
+    {"var", 2, 2, read_variable},
+    {"region", 1, 1, read_named_variable<kRegion>},
+    {"project", 1, 1, read_named_variable<kProject>},
+    {"resource", 1, 1, read_named_variable<kResource>},
+    {"api_version", 1, 1, read_named_variable<kApiVersion>},
+    {"aws_access_key_id", 1, 1, read_aws<&AwsAccount::id>},
+    {"aws_secret_access_key", 1, 1, read_aws<&AwsAccount::secret>},
+    {"aws_session_token", 1, 1, read_aws<&AwsAccount::token>},
+    {"service_account", 1, 1, read_service_account},
     LLM_TIMEOUT_LINES(Provider),
 };
 

@@ -3,83 +3,13 @@
 #include "ngx_llm_module/conf/check.hpp"
 
 #include <algorithm>
-#include <cstdlib>
 
+#include "ngx_llm_module/conf/accounts.hpp"
 #include "ngx_llm_module/conf/addresses.hpp"
-#include "ngx_llm_module/conf/tls.hpp"
+#include "ngx_llm_module/conf/complain.hpp"
 
 namespace llm {
 namespace {
-
-template <class... Args>
-bool complain(ngx_conf_t *cf, const ConfPlace &place, const char *format, Args... args) {
-    u_char text[NGX_MAX_ERROR_STR];
-    u_char *end = ngx_snprintf(text, sizeof(text) - 1, format, args...);
-    ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "llm: %*s in %s:%ui", size_t(end - text), text,
-                  place.file.c_str(), place.line);
-    return false;
-}
-
-bool complete_provider(ngx_conf_t *cf, Provider &provider) {
-    if (provider.preset == nullptr) {
-        provider.preset = find_provider_preset(provider.name);
-    }
-    if (provider.preset == nullptr && (provider.dialect == nullptr || provider.base_urls.empty())) {
-        return complain(cf, provider.place,
-                        "provider \"%s\" is no preset: it needs \"preset\", or \"dialect\" and "
-                        "\"base_url\"",
-                        provider.name.c_str());
-    }
-    if (provider.is_mock()) {
-        provider.dialect = &dialect(DialectId::openai);
-        return true;
-    }
-    if (provider.dialect == nullptr) {
-        provider.dialect = &dialect(provider.preset->dialect);
-    }
-    if (provider.base_urls.empty()) {
-        if (provider.preset->base_url.empty()) {
-            return complain(cf, provider.place, "provider \"%s\" needs a \"base_url\"",
-                            provider.name.c_str());
-        }
-        provider.base_urls.push_back({std::string(provider.preset->base_url), provider.place});
-    }
-    if (provider.api_keys.empty() && provider.preset != nullptr &&
-        !provider.preset->key_env.empty()) {
-        const char *key = std::getenv(std::string(provider.preset->key_env).c_str());
-        if (key != nullptr && *key != '\0') {
-            provider.api_keys.emplace_back().fixed = key;
-        }
-    }
-    return true;
-}
-
-bool make_endpoints(ngx_conf_t *cf, Config &config, Provider &provider) {
-    for (const auto &[url, place] : provider.base_urls) {
-        Endpoint &endpoint = provider.endpoints.emplace_back();
-        endpoint.provider = &provider;
-        endpoint.index = config.endpoint_count++;
-        if (const char *wrong = parse_base_url(url, endpoint)) {
-            return complain(cf, place, "base_url \"%s\": %s", url.c_str(), wrong);
-        }
-        if (!provider.ssl_name.empty()) {
-            endpoint.ssl_name = provider.ssl_name;
-        }
-        find_fixed_addresses(cf, endpoint);
-    }
-    bool needs_tls = std::any_of(provider.endpoints.begin(), provider.endpoints.end(),
-                                 [](const Endpoint &endpoint) { return endpoint.tls; });
-    if (needs_tls) {
-        std::string wrong;
-        provider.ssl = tls_context(cf, provider, wrong);
-        if (provider.ssl == nullptr) {
-            const ConfPlace &own = provider.ssl_trusted_certificate.place;
-            return complain(cf, own.line != 0 ? own : provider.place, "provider \"%s\": %s",
-                            provider.name.c_str(), wrong.c_str());
-        }
-    }
-    return true;
-}
 
 bool needs_dns(const Config &config) {
     for (const auto &provider : config.providers) {
@@ -199,13 +129,9 @@ Provider *Config::find_provider(std::string_view name) const {
     return nullptr;
 }
 
-bool Provider::is_mock() const {
-    return preset != nullptr && preset->name == "mock";
-}
-
 bool complete_config(ngx_conf_t *cf, Config &config) {
     for (auto &provider : config.providers) {
-        if (!complete_provider(cf, *provider) || !make_endpoints(cf, config, *provider)) {
+        if (!complete_provider(cf, config, *provider)) {
             return false;
         }
         add_direct_model(config, *provider);

@@ -5,6 +5,8 @@
 #pragma once
 
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -12,7 +14,9 @@
 
 #include "ngx_llm_module/base/ngx_cxx.hpp"
 #include "translators/dialect/dialect.hpp"
+#include "translators/provider/address.hpp"
 #include "translators/provider/providers.hpp"
+#include "translators/provider/service_account.hpp"
 
 extern "C" ngx_module_t ngx_http_llm_module;
 extern "C" ngx_module_t ngx_http_llm_filter_module;
@@ -88,14 +92,50 @@ struct ProviderParam {
     std::string json;
 };
 
+// A {name} of the preset's addresses.
+struct ProviderVariable {
+    std::string name;
+    std::string value;
+    ConfPlace place;
+};
+
+// What requests are signed with; empty values where nothing was given.
+struct AwsAccount {
+    Value id;
+    Value secret;
+    Value token;
+
+    bool is_given() const { return is_set(id) && is_set(secret); }
+    static bool is_set(const Value &value) {
+        return value.variable != nullptr || !value.fixed.empty();
+    }
+};
+
+// One way of speaking with a provider. Paths may hold {model} (fill_model).
+struct Speech {
+    const Dialect *dialect = nullptr;
+    std::span<const Endpoint> endpoints;
+    std::string chat_path;
+    std::string stream_path;  // empty: chat_path
+    std::string count_path;   // empty: there is no such call
+    Carrier carrier = Carrier::direct;
+};
+
 struct Provider {
     std::string name;
     ConfPlace place;
     const ProviderPreset *preset = nullptr;
-    const Dialect *dialect = nullptr;
+    const Dialect *dialect = nullptr;  // the main one, or the only one when `dialect` names it
+    bool is_dialect_given = false;
     std::vector<Placed> base_urls;
-    std::vector<Endpoint> endpoints;
+    std::vector<Endpoint> endpoints;  // of all speeches, and token_endpoint
+    std::vector<Speech> speeches;     // the main one first
+    Auth auth;
     std::vector<Value> api_keys;
+    AwsAccount aws;
+    std::optional<ServiceAccount> service_account;
+    const Endpoint *token_endpoint = nullptr;  // where its access tokens come from
+    std::vector<ProviderVariable> variables;
     std::vector<ProviderHeader> headers;
     std::vector<ProviderParam> params;
     Timeouts timeouts;
@@ -106,6 +146,11 @@ struct Provider {
     ngx_uint_t keepalive = 64;
 
     bool is_mock() const;
+
+    // The client's own dialect where the provider speaks it, else the provider's main one.
+    const Speech &speech_for(const Dialect &client) const;
+    // Empty when it was not given.
+    std::string_view variable(std::string_view name) const;
 };
 
 // What the mock preset plays, per deployment.

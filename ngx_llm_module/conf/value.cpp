@@ -3,6 +3,7 @@
 // and the environment again.
 #include "ngx_llm_module/conf/value.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 
 namespace llm {
@@ -12,32 +13,6 @@ constexpr size_t kMaxSecretFile = 64 * 1024;
 
 bool is_line_end(char c) {
     return c == '\n' || c == '\r';
-}
-
-bool read_secret_file(ngx_conf_t *cf, std::string_view path, std::string &secret) {
-    ngx_str_t name = copy_str(cf->pool, path);
-    if (name.data == nullptr || ngx_conf_full_name(cf->cycle, &name, 1) != NGX_OK) {
-        return false;
-    }
-    int fd = ngx_open_file(name.data, NGX_FILE_RDONLY, NGX_FILE_OPEN, 0);
-    if (fd == NGX_INVALID_FILE) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno, "llm: cannot read the secret in \"%V\"",
-                           &name);
-        return false;
-    }
-    secret.resize(kMaxSecretFile + 1);
-    ssize_t size = ngx_read_fd(fd, secret.data(), secret.size());
-    ngx_close_file(fd);
-    if (size < 0 || size_t(size) > kMaxSecretFile) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, size < 0 ? ngx_errno : 0,
-                           "llm: cannot read the secret in \"%V\"", &name);
-        return false;
-    }
-    secret.resize(size_t(size));
-    while (!secret.empty() && is_line_end(secret.back())) {
-        secret.pop_back();
-    }
-    return true;
 }
 
 // nginx hands only the variables that its `env` directive names to the new binary of an upgrade,
@@ -75,6 +50,45 @@ bool check_secret(ngx_conf_t *cf, const std::string &secret) {
 }
 
 }  // namespace
+
+bool read_secret_file(ngx_conf_t *cf, std::string_view path, std::string &secret) {
+    ngx_str_t name = copy_str(cf->pool, path);
+    if (name.data == nullptr || ngx_conf_full_name(cf->cycle, &name, 1) != NGX_OK) {
+        return false;
+    }
+    int fd = ngx_open_file(name.data, NGX_FILE_RDONLY, NGX_FILE_OPEN, 0);
+    if (fd == NGX_INVALID_FILE) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno, "llm: cannot read the secret in \"%V\"",
+                           &name);
+        return false;
+    }
+    secret.resize(kMaxSecretFile + 1);
+    ssize_t size = ngx_read_fd(fd, secret.data(), secret.size());
+    ngx_close_file(fd);
+    if (size < 0 || size_t(size) > kMaxSecretFile) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, size < 0 ? ngx_errno : 0,
+                           "llm: cannot read the secret in \"%V\"", &name);
+        return false;
+    }
+    secret.resize(size_t(size));
+    while (!secret.empty() && is_line_end(secret.back())) {
+        secret.pop_back();
+    }
+    return true;
+}
+
+bool read_environment(ngx_conf_t *cf, std::string_view names, std::string &secret) {
+    while (!names.empty()) {
+        std::string name(names.substr(0, names.find(' ')));
+        names.remove_prefix(std::min(names.size(), name.size() + 1));
+        const char *found = std::getenv(name.c_str());
+        if (found != nullptr && *found != '\0') {
+            secret = found;
+            return keep_variable(cf, name);
+        }
+    }
+    return true;
+}
 
 bool read_value(ngx_conf_t *cf, ngx_str_t text, Value &value) {
     if (ngx_http_script_variables_count(&text) == 0) {

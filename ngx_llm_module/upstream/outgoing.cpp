@@ -7,8 +7,13 @@
 
 #include "ngx_llm_module/request/headers.hpp"
 #include "ngx_llm_module/request/llm_request.hpp"
+#include "ngx_llm_module/upstream/credentials.hpp"
 #include "ngx_llm_module/upstream/worker.hpp"
+#include "translators/dialect/anthropic_beta.hpp"
+#include "translators/dialect/client_state.hpp"
 #include "translators/provider/model_traits.hpp"
+#include "translators/provider/request_head.hpp"
+#include "translators/provider/sigv4.hpp"
 
 namespace llm {
 namespace {
@@ -24,125 +29,155 @@ constexpr std::string_view kVersion = "anthropic-version";
 
 constexpr Forwarded kForwarded[] = {
     {kVersion, DialectId::anthropic},
-    {"anthropic-beta", DialectId::anthropic},
     {"openai-beta", DialectId::openai},
     {"idempotency-key", {}},
     {"traceparent", {}},
     {"tracestate", {}},
 };
 
-void add_line(std::string &head, std::string_view name, std::string_view value) {
-    for (unsigned char c : value) {
-        if (c < 0x20 || c == 0x7f) {
-            return;  // would be another header line
-        }
+// What is known where the request is written.
+struct Call {
+    LlmRequest &request;
+    const Provider &provider;
+    const Speech &speech;
+    const Endpoint &endpoint;
+    bool same_dialect;
+    std::string_view beta_flags;  // of the messages API
+};
+
+std::string_view choose_key(const Call &call) {
+    const std::vector<Value> &keys = call.provider.api_keys;
+    if (keys.empty()) {
+        return {};
     }
-    head.append(name).append(": ").append(value).append("\r\n");
+    size_t turn = keys.size() == 1 ? 0 : size_t(worker().next_id() % keys.size());
+    return keys[turn].get(call.request.r);
 }
 
-AuthKind auth_kind(const Provider &provider) {
-    if (provider.preset != nullptr) {
-        return provider.preset->auth;
-    }
-    return provider.dialect->id == DialectId::anthropic ? AuthKind::x_api_key : AuthKind::bearer;
+// Where the version and the flags of an API are members of the body.
+bool goes_in_body(std::string_view name, const Speech &speech) {
+    return (speech.carrier == Carrier::bedrock && name.starts_with("anthropic-")) ||
+           (speech.carrier == Carrier::vertex && name == kVersion);
 }
 
-void add_credentials(LlmRequest &request, const Provider &provider, std::string &head) {
-    if (provider.api_keys.empty()) {
-        return;
-    }
-    size_t turn =
-        provider.api_keys.size() == 1 ? 0 : size_t(worker().next_id() % provider.api_keys.size());
-    std::string_view key = provider.api_keys[turn].get(request.r);
-    if (key.empty()) {
-        return;
-    }
-    if (auth_kind(provider) == AuthKind::x_api_key) {
-        add_line(head, "x-api-key", key);
-    } else {
-        add_line(head, "authorization", std::string("Bearer ").append(key));
-    }
-}
+constexpr std::string_view kBeta = "anthropic-beta";
 
-// What the operator set for a provider, with nothing of ours beside it.
-bool is_set(LlmRequest &request, const Provider &provider, std::string_view name) {
-    for (const ProviderHeader &header : provider.headers) {
-        if (wire::same_name(header.name, name) && !header.value.get(request.r).empty()) {
-            return true;
-        }
+// The client's flags for the messages API, of all its header lines, without those that the
+// provider would refuse. In the arena.
+std::string_view beta_flags(LlmRequest &request, const Provider &provider, const Speech &speech) {
+    if (speech.dialect->id != DialectId::anthropic) {
+        return {};
     }
-    return false;
-}
-
-// The client's header lines that go on, repeated ones too: flags may be spread over several.
-// `has_version` tells whether it named the API's version.
-void forward_headers(LlmRequest &request, const Provider &provider, std::string &head,
-                     bool &has_version) {
+    std::string flags;
     for (ngx_list_part_t *part = &request.r->headers_in.headers.part; part != nullptr;
          part = part->next) {
         auto *headers = static_cast<ngx_table_elt_t *>(part->elts);
         for (ngx_uint_t i = 0; i < part->nelts; i++) {
-            for (const auto &[name, only] : kForwarded) {
-                if (headers[i].hash == 0 || !wire::same_name(view(headers[i].key), name) ||
-                    only.value_or(provider.dialect->id) != provider.dialect->id ||
-                    is_set(request, provider, name)) {
-                    continue;
-                }
-                add_line(head, name, view(headers[i].value));
-                has_version = has_version || name == kVersion;
+            if (headers[i].hash != 0 && wire::same_name(view(headers[i].key), kBeta)) {
+                flags.append(flags.empty() ? "" : ",").append(view(headers[i].value));
             }
         }
+    }
+    if (flags.empty()) {
+        return {};
+    }
+    bool is_official = provider.preset != nullptr && provider.preset->is_official;
+    return request.arena.copy(anthropic::beta_flags_for(flags, speech.carrier, is_official));
+}
+
+// The client's header lines that go on, repeated ones too: flags may be spread over several.
+std::vector<HeaderLine> forwarded_headers(const Call &call) {
+    std::vector<HeaderLine> lines;
+    DialectId spoken = call.speech.dialect->id;
+    for (ngx_list_part_t *part = &call.request.r->headers_in.headers.part; part != nullptr;
+         part = part->next) {
+        auto *headers = static_cast<ngx_table_elt_t *>(part->elts);
+        for (ngx_uint_t i = 0; i < part->nelts; i++) {
+            for (const auto &[name, only] : kForwarded) {
+                if (headers[i].hash != 0 && wire::same_name(view(headers[i].key), name) &&
+                    only.value_or(spoken) == spoken && !goes_in_body(name, call.speech)) {
+                    lines.push_back({name, view(headers[i].value)});
+                }
+            }
+        }
+    }
+    return lines;
+}
+
+// Adds what proves that the head and the body are ours; both are complete otherwise. `target` is
+// what stands in the request line.
+void sign_request(const Call &call, std::string_view method, std::string_view target,
+                  OutgoingRequest &out) {
+    ngx_http_request_t *r = call.request.r;
+    const AwsAccount &aws = call.provider.aws;
+    size_t question = target.find('?');
+    SigV4Request request;
+    request.method = method;
+    request.host = call.endpoint.host_header;
+    request.path = target.substr(0, question);
+    request.query = question == std::string_view::npos ? "" : target.substr(question + 1);
+    request.payload = out.body;
+    request.key_id = aws.id.get(r);
+    request.secret = aws.secret.get(r);
+    request.session_token = aws.token.get(r);
+    request.region = call.provider.variable("region");
+    request.service = call.provider.auth.service;
+    request.time = int64_t(ngx_time());
+    for (const SigV4Header &line : sign_sigv4(request)) {
+        out.head.append(line.name).append(": ").append(line.value).append("\r\n");
     }
 }
 
-void build_head(LlmRequest &request, const Provider &provider, const Endpoint &endpoint,
-                std::string_view method, std::string_view path, size_t body_size, bool same_dialect,
-                std::string &head) {
-    head.reserve(512);
-    head.append(method).append(" ").append(endpoint.path).append(path).append(" HTTP/1.1\r\n");
-    for (const ProviderHeader &header : provider.headers) {
-        std::string_view value = header.value.get(request.r);
-        if (!value.empty()) {
-            add_line(head, header.name, value);
-        }
+Status build_head(const Call &call, std::string_view method, std::string_view path,
+                  size_t body_size, OutgoingRequest &out) {
+    LlmRequest &request = call.request;
+    std::vector<HeaderLine> configured;
+    for (const ProviderHeader &header : call.provider.headers) {
+        configured.push_back({header.name, header.value.get(request.r)});
     }
-    auto add_own = [&](std::string_view name, std::string_view value) {
-        if (!value.empty() && !is_set(request, provider, name)) {
-            add_line(head, name, value);
-        }
-    };
-    add_own("host", endpoint.host_header);
+    std::vector<HeaderLine> content;
     if (request.is_raw) {
         std::string_view accept = client_header(request.r, "accept");
-        add_own("content-type", client_header(request.r, "content-type"));
-        add_own("content-encoding", client_header(request.r, "content-encoding"));
-        add_own("accept", accept.empty() ? "*/*" : accept);
-    } else {
-        add_own("content-type", "application/json");
-        add_own("accept", request.is_stream() ? "text/event-stream" : "application/json");
+        content.push_back({"content-type", client_header(request.r, "content-type")});
+        content.push_back({"content-encoding", client_header(request.r, "content-encoding")});
+        content.push_back({"accept", accept.empty() ? "*/*" : accept});
     }
-    add_own("accept-encoding", "identity");
-    add_own("user-agent", "ngx_http_llm_module");
-    if (body_size > 0 || method != "GET") {
-        head.append("content-length: ").append(std::to_string(body_size)).append("\r\n");
-    }
-    if (!is_set(request, provider, "authorization") && !is_set(request, provider, "x-api-key")) {
-        add_credentials(request, provider, head);
-    }
-    bool has_version = false;
-    if (same_dialect) {
-        forward_headers(request, provider, head, has_version);
-    }
-    if (provider.preset != nullptr) {
-        for (const FixedHeader &header : provider.preset->headers) {
-            if (header.name != kVersion || !has_version) {
-                add_own(header.name, header.value);
-            }
+    std::vector<HeaderLine> forwarded;
+    if (call.same_dialect) {
+        forwarded = forwarded_headers(call);
+        if (!call.beta_flags.empty() && !goes_in_body(kBeta, call.speech)) {
+            forwarded.push_back({kBeta, call.beta_flags});
         }
-    } else if (provider.dialect->id == DialectId::anthropic && !has_version) {
-        add_own(kVersion, "2023-06-01");
     }
-    head.append("\r\n");
+    RequestHead head;
+    head.method = method;
+    head.base_path = call.endpoint.path;
+    head.path = path;
+    head.host = call.endpoint.host_header;
+    head.dialect = call.speech.dialect;
+    head.carrier = call.speech.carrier;
+    head.is_stream = request.is_stream();
+    head.body_size = body_size;
+    head.auth = call.provider.auth;
+    head.key = choose_key(call);
+    if (CredentialSource *source = worker().credentials(call.provider)) {
+        if (source->token().empty()) {
+            return Error{Errc::internal, "there is no access token for the provider"};
+        }
+        head.key = source->token();
+    }
+    head.configured = configured;
+    head.content = content;
+    head.forwarded = forwarded;
+    if (call.provider.preset != nullptr) {
+        head.fixed = call.provider.preset->headers;
+    }
+    append_head(head, out.head);
+    if (call.provider.auth.kind == AuthKind::sigv4 && !is_configured(configured, "authorization")) {
+        sign_request(call, method, std::string(call.endpoint.path).append(path), out);
+    }
+    out.head.append("\r\n");
+    return {};
 }
 
 size_t size_of(const std::vector<std::string_view> &pieces) {
@@ -168,13 +203,15 @@ std::string missing_params(const Provider &provider, json::Value root) {
     return text;
 }
 
-Target make_target(const LlmRequest &request, const Candidate &candidate) {
+Target make_target(const LlmRequest &request, const Candidate &candidate, const Speech &speech) {
     const Provider &provider = *candidate.deployment->provider;
+    DialectId spoken = speech.dialect->id;
     Target target;
     target.model = candidate.upstream_model;
     target.traits = provider.preset != nullptr
-                        ? preset_traits(*provider.preset, candidate.upstream_model)
-                        : model_traits(provider.dialect->id, candidate.upstream_model, false);
+                        ? preset_traits(*provider.preset, spoken, candidate.upstream_model)
+                        : model_traits(spoken, candidate.upstream_model, false);
+    target.carrier = speech.carrier;
     target.drop_params = request.drop_params();
     return target;
 }
@@ -227,14 +264,15 @@ Status parse_for_translation(LlmRequest &request) {
     return parsed;
 }
 
-Status translate(LlmRequest &request, const Target &target, const Provider &provider,
-                 OutgoingRequest &out) {
+Status translate(LlmRequest &request, const Target &target, const Dialect &spoken,
+                 const Provider &provider, OutgoingRequest &out) {
     LLM_TRY(parse_for_translation(request));
+    LLM_TRY(check_state(*request.ir, spoken.id));
     ByteBuffer rendered;
     rendered.reserve(request.body.view().size() + 512);
     json::Writer writer(rendered);
-    LLM_TRY(provider.dialect->render_request(*request.ir, target, request.arena, writer,
-                                             request.notes));
+    auto render = request.is_count() ? spoken.render_count : spoken.render_request;
+    LLM_TRY(render(*request.ir, target, request.arena, writer, request.notes));
     std::string_view body = rendered.view();
     out.made.assign(body.begin(), body.end());
     if (!provider.params.empty()) {
@@ -246,14 +284,29 @@ Status translate(LlmRequest &request, const Target &target, const Provider &prov
     return {};
 }
 
-// The client's query, but for ?key=, which is a credential.
+// Is a parameter of this name in the query already?
+bool has_parameter(std::string_view target, std::string_view name) {
+    size_t question = target.find('?');
+    while (question != std::string_view::npos) {
+        target.remove_prefix(question + 1);
+        if (target.substr(0, target.find_first_of("=&")) == name) {
+            return true;
+        }
+        question = target.find('&');
+    }
+    return false;
+}
+
+// The client's query, but for ?key=, which is a credential, and what the path has by itself.
 void append_query(const LlmRequest &request, std::string &target) {
+    std::string own = target;
     std::string_view args = view(request.r->args);
-    char separator = '?';
+    char separator = own.find('?') == std::string::npos ? '?' : '&';
     while (!args.empty()) {
         std::string_view one = args.substr(0, args.find('&'));
         args.remove_prefix(one.size() == args.size() ? one.size() : one.size() + 1);
-        if (!one.empty() && !one.starts_with("key=")) {
+        std::string_view name = one.substr(0, one.find('='));
+        if (!one.empty() && name != "key" && !has_parameter(own, name)) {
             target.append(1, separator).append(one);
             separator = '&';
         }
@@ -275,9 +328,22 @@ std::string raw_target(const LlmRequest &request, const Endpoint &endpoint) {
     return target;
 }
 
-const Endpoint &choose_endpoint(const Provider &provider) {
-    size_t count = provider.endpoints.size();
-    return provider.endpoints[count == 1 ? 0 : size_t(worker().next_id() % count)];
+std::string chat_target(const Call &call, std::string_view model) {
+    const Speech &speech = call.speech;
+    bool is_stream = call.request.is_stream() && !speech.stream_path.empty();
+    std::string path = fill_model(call.request.is_count() ? speech.count_path
+                                  : is_stream             ? speech.stream_path
+                                                          : speech.chat_path,
+                                  model);
+    if (call.same_dialect && call.request.only_provider != nullptr) {
+        append_query(call.request, path);  // such a location is the provider's own address
+    }
+    return path;
+}
+
+const Endpoint &choose_endpoint(const Speech &speech) {
+    size_t count = speech.endpoints.size();
+    return speech.endpoints[count == 1 ? 0 : size_t(worker().next_id() % count)];
 }
 
 }  // namespace
@@ -287,31 +353,36 @@ Status build_request(LlmRequest &request, const Candidate &candidate, OutgoingRe
     if (provider.is_mock()) {
         return parse_for_translation(request);
     }
-    const Endpoint &endpoint = choose_endpoint(provider);
-    out.endpoint = &endpoint;
     if (request.is_raw) {
+        const Speech &speech = provider.speeches.front();
+        const Endpoint &endpoint = choose_endpoint(speech);
+        out.endpoint = &endpoint;
         if (!request.body.view().empty()) {
             out.body.push_back(request.body.view());
         }
         out.is_head = request.r->method == NGX_HTTP_HEAD;
-        build_head(request, provider, endpoint, view(request.r->method_name),
-                   raw_target(request, endpoint), request.body.view().size(), true, out.head);
-        return {};
+        return build_head({request, provider, speech, endpoint, true,
+                           beta_flags(request, provider, speech)}, view(request.r->method_name),
+                          raw_target(request, endpoint), request.body.view().size(), out);
     }
-    Target target = make_target(request, candidate);
-    bool same_dialect = provider.dialect == request.client;
-    if (same_dialect) {
+    const Speech &speech = provider.speech_for(*request.client);
+    const Endpoint &endpoint = choose_endpoint(speech);
+    out.endpoint = &endpoint;
+    if (request.is_count() && speech.count_path.empty()) {
+        return unsupported("the provider does not count tokens", "model");
+    }
+    Call call{request, provider, speech, endpoint, speech.dialect == request.client, {}};
+    Target target = make_target(request, candidate, speech);
+    if (call.same_dialect) {
+        target.beta_flags = call.beta_flags = beta_flags(request, provider, speech);
+    }
+    if (call.same_dialect) {
         LLM_TRY(splice(request, target, provider, out));
     } else {
-        LLM_TRY(translate(request, target, provider, out));
+        LLM_TRY(translate(request, target, *speech.dialect, provider, out));
     }
-    std::string path(provider.dialect->chat_path);
-    if (same_dialect && request.only_provider != nullptr) {
-        append_query(request, path);  // such a location is the provider's own address
-    }
-    build_head(request, provider, endpoint, "POST", path, size_of(out.body), same_dialect,
-               out.head);
-    return {};
+    return build_head(call, "POST", chat_target(call, candidate.upstream_model), size_of(out.body),
+                      out);
 }
 
 }  // namespace llm

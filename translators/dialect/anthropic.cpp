@@ -4,6 +4,16 @@
 
 namespace llm {
 
+namespace anthropic {
+
+// A client that did not enable thinking may choke on its blocks.
+bool is_reasoning_wanted(const ir::Request &request) {
+    return request.thinking.kind != ir::ThinkingKind::unset &&
+           request.thinking.kind != ir::ThinkingKind::off;
+}
+
+}  // namespace anthropic
+
 const Dialect kAnthropic = {
     .id = DialectId::anthropic,
     .name = "anthropic",
@@ -25,6 +35,7 @@ const Dialect kAnthropic = {
     .render_count = anthropic::render_count,
     .parse_count = anthropic::parse_count,
     .render_counted = anthropic::render_counted,
+    .is_reasoning_wanted = anthropic::is_reasoning_wanted,
 };
 
 }  // namespace llm

@@ -8,6 +8,8 @@
 
 #include "translators/dialect/openai.hpp"
 #include "translators/dialect/openai_render.hpp"
+#include "translators/dialect/render_hints.hpp"
+#include "translators/dialect/render_values.hpp"
 
 namespace llm::openai {
 
@@ -17,7 +19,6 @@ using ir::Effort;
 using ir::ThinkingKind;
 
 constexpr size_t kMaxStops = 4;
-constexpr size_t kMaxUserCharacters = 64;
 
 class RequestWriter {
   public:
@@ -31,7 +32,7 @@ class RequestWriter {
     Status write();
 
   private:
-    bool has_prefill() const;
+    bool is_continued() const;
     Status write_tools();
     void write_function(const ir::Tool &tool);
     Status write_tool_choice();
@@ -69,21 +70,20 @@ class RequestWriter {
 };
 
 // A trailing assistant turn: a messages client wants it continued. Calls are answered behind it.
-bool RequestWriter::has_prefill() const {
-    bool means_it = !from_chat_ || traits_.user_last;
-    if (!means_it || request_.turns.empty() || request_.turns.back().role != ir::Role::assistant) {
-        return false;
+// A service whose last message must be the user's takes no such turn from anybody.
+bool RequestWriter::is_continued() const {
+    if (!traits_.user_last || request_.turns.empty() ||
+        request_.turns.back().role != ir::Role::assistant) {
+        return has_prefill(request_);
     }
-    for (const ir::Part &part : request_.turns.back().parts) {
-        if (std::holds_alternative<ir::ToolCall>(part.is)) {
-            return false;
-        }
-    }
-    return true;
+    const std::vector<ir::Part> &parts = request_.turns.back().parts;
+    return std::none_of(parts.begin(), parts.end(), [](const ir::Part &part) {
+        return std::holds_alternative<ir::ToolCall>(part.is);
+    });
 }
 
 Status RequestWriter::write() {
-    if (has_prefill() && (!traits_.prefill || traits_.user_last)) {
+    if (is_continued() && (!traits_.prefill || traits_.user_last)) {
         LLM_TRY(job_.leave_out("this model does not continue an assistant turn", "prefill"));
     }
     writer_.object();
@@ -308,36 +308,6 @@ void RequestWriter::write_stop() {
     }
 }
 
-std::string_view effort_name(Effort effort, bool knows_all) {
-    switch (effort) {
-        case Effort::none:
-            return "none";
-        case Effort::minimal:
-            return "minimal";
-        case Effort::low:
-            return "low";
-        case Effort::medium:
-            return "medium";
-        case Effort::high:
-            return "high";
-        case Effort::xhigh:
-            return knows_all ? "xhigh" : "high";
-        case Effort::max:
-            return knows_all ? "max" : "high";
-    }
-    return "medium";
-}
-
-Effort effort_of_budget(int64_t budget) {
-    if (budget >= 10000) {
-        return Effort::high;
-    }
-    if (budget >= 5000) {
-        return Effort::medium;
-    }
-    return budget >= 2000 ? Effort::low : Effort::minimal;
-}
-
 void RequestWriter::write_thinking() {
     const ir::Thinking &thinking = request_.thinking;
     std::string_view name = client_name("reasoning_effort", "thinking");
@@ -448,17 +418,7 @@ void RequestWriter::write_user() {
         job_.note(client_name("user", "metadata"));
         return;
     }
-    std::string_view user = json::unescape(request_.user, job_.arena);
-    size_t characters = 0;
-    size_t end = 0;
-    while (end < user.size()) {
-        bool is_start = (user[end] & 0xC0) != 0x80;
-        if (is_start && characters++ == kMaxUserCharacters) {
-            break;
-        }
-        ++end;
-    }
-    writer_.key("user").plain(user.substr(0, end));
+    writer_.key("user").plain(cut_user(request_.user, job_.arena));
 }
 
 // Members that the IR does not model: a chat provider may know those of a chat client, and no
@@ -479,6 +439,41 @@ void RequestWriter::write_extra() {
 }
 
 }  // namespace
+
+std::string_view effort_name(Effort effort, bool knows_all) {
+    switch (effort) {
+        case Effort::none:
+            return "none";
+        case Effort::minimal:
+            return "minimal";
+        case Effort::low:
+            return "low";
+        case Effort::medium:
+            return "medium";
+        case Effort::high:
+            return "high";
+        case Effort::xhigh:
+            return knows_all ? "xhigh" : "high";
+        case Effort::max:
+            return knows_all ? "max" : "high";
+    }
+    return "medium";
+}
+
+std::string_view cut_user(JsonText id, Arena &arena) {
+    constexpr size_t kMaxUserCharacters = 64;
+    std::string_view user = json::unescape(id, arena);
+    size_t characters = 0;
+    size_t end = 0;
+    while (end < user.size()) {
+        bool is_start = (user[end] & 0xC0) != 0x80;
+        if (is_start && characters++ == kMaxUserCharacters) {
+            break;
+        }
+        ++end;
+    }
+    return user.substr(0, end);
+}
 
 Status render_request(const ir::Request &request, const Target &target, Arena &arena,
                       json::Writer &writer, Notes &notes) {

@@ -1,5 +1,5 @@
-// Looks up providers.def. The table is constant data; nothing is built at run time.
-// Entry points: find_provider_preset, provider_presets, preset_traits.
+// Looks up the catalogue. The tables are constant data; nothing is built at run time.
+// Entry points: find_provider_preset, find_refused_preset, preset_traits.
 #include "translators/provider/providers.hpp"
 
 #include "translators/provider/model_traits.hpp"
@@ -8,15 +8,47 @@ namespace llm {
 
 namespace {
 
-constexpr std::span<const FixedHeader> kNoHeaders;
-constexpr FixedHeader kAnthropicHeaders[] = {{"anthropic-version", "2023-06-01"}};
+#define LLM_PROVIDER_ALIAS(name, preset)
 
 constexpr ProviderPreset kPresets[] = {
-#define LLM_PROVIDER(name, dialect, base_url, auth, key_env, quirks, is_official, headers) \
-    {name, DialectId::dialect, base_url, AuthKind::auth, key_env, quirks, is_official, headers},
+#define LLM_PROVIDER(id, called, speaks, url, env, ...) \
+    {.name = id,                                        \
+     .title = called,                                   \
+     .dialect = DialectId::speaks,                      \
+     .base_url = url,                                   \
+     .key_env = env __VA_OPT__(, ) __VA_ARGS__},
 #include "translators/provider/providers.def"
+#include "translators/provider/providers_own.def"
 #undef LLM_PROVIDER
 };
+
+#undef LLM_PROVIDER_ALIAS
+#define LLM_PROVIDER(...)
+
+constexpr PresetAlias kAliases[] = {
+#define LLM_PROVIDER_ALIAS(name, preset) {name, preset},
+#include "translators/provider/providers.def"
+#include "translators/provider/providers_own.def"
+#undef LLM_PROVIDER_ALIAS
+};
+
+#undef LLM_PROVIDER
+
+constexpr RefusedPreset kRefused[] = {
+#define LLM_PROVIDER_REFUSED(name, reason) {name, reason},
+#include "translators/provider/providers_refused.def"
+#undef LLM_PROVIDER_REFUSED
+};
+
+template <class Row, size_t N>
+const Row *find_row(const Row (&rows)[N], std::string_view name) {
+    for (const Row &row : rows) {
+        if (row.name == name) {
+            return &row;
+        }
+    }
+    return nullptr;
+}
 
 }  // namespace
 
@@ -24,13 +56,21 @@ std::span<const ProviderPreset> provider_presets() {
     return kPresets;
 }
 
+std::span<const PresetAlias> preset_aliases() {
+    return kAliases;
+}
+
+std::span<const RefusedPreset> refused_presets() {
+    return kRefused;
+}
+
 const ProviderPreset *find_provider_preset(std::string_view name) {
-    for (const ProviderPreset &preset : kPresets) {
-        if (preset.name == name) {
-            return &preset;
-        }
-    }
-    return nullptr;
+    const PresetAlias *alias = find_row(kAliases, name);
+    return find_row(kPresets, alias != nullptr ? alias->preset : name);
+}
+
+const RefusedPreset *find_refused_preset(std::string_view name) {
+    return find_row(kRefused, name);
 }
 
 void apply_quirks(uint32_t quirks, ModelTraits &traits) {
@@ -47,10 +87,16 @@ void apply_quirks(uint32_t quirks, ModelTraits &traits) {
     traits.user_last |= (quirks & kUserLast) != 0;
 }
 
-ModelTraits preset_traits(const ProviderPreset &preset, std::string_view model) {
-    ModelTraits traits = model_traits(preset.dialect, model, preset.is_official);
-    apply_quirks(preset.quirks, traits);
+ModelTraits preset_traits(const ProviderPreset &preset, DialectId dialect, std::string_view model) {
+    ModelTraits traits = model_traits(dialect, model, preset.is_official);
+    if (dialect == preset.dialect) {
+        apply_quirks(preset.quirks, traits);
+    }
     return traits;
+}
+
+ModelTraits preset_traits(const ProviderPreset &preset, std::string_view model) {
+    return preset_traits(preset, preset.dialect, model);
 }
 
 }  // namespace llm
