@@ -49,7 +49,8 @@ class Renderer {
     // The same prompt, without what only an answer needs.
     Status render_count() {
         LLM_TRY(plan());
-        writer_.object().key("model").plain(target_.model);
+        writer_.object();
+        carrier();
         thinking();
         output();
         prompt();
