@@ -10,6 +10,9 @@
 #include "ngx_llm_module/upstream/worker.hpp"
 #include "translators/provider/model_traits.hpp"
 #include "translators/provider/request_head.hpp"
+#if __has_include("translators/provider/sigv4.hpp")
+#include "translators/provider/sigv4.hpp"
+#endif
 
 namespace llm {
 namespace {
@@ -82,12 +85,36 @@ AwsCredentials aws_credentials(const Call &call) {
             call.provider.auth.service};
 }
 
-// Adds what proves that the head and the body are ours; both are complete otherwise. `target` is
-// what stands in the request line.
-Status sign_request(const AwsCredentials &, std::string_view, std::string_view,
-                    const OutgoingRequest &) {
+// Adds the lines that prove that the request is the account's; head and body are complete but for
+// them. `target` is what stands in the request line.
+#if __has_include("translators/provider/sigv4.hpp")
+Status sign_request(const AwsCredentials &account, std::string_view method, std::string_view target,
+                    std::string_view host, OutgoingRequest &out) {
+    SigV4Request request;
+    size_t question = target.find('?');
+    request.method = method;
+    request.host = host;
+    request.path = target.substr(0, question);
+    request.query =
+        question == std::string_view::npos ? std::string_view() : target.substr(question + 1);
+    request.payload = out.body;
+    request.key_id = account.id;
+    request.secret = account.secret;
+    request.session_token = account.token;
+    request.region = account.region;
+    request.service = account.service;
+    request.time = ngx_time();
+    for (const SigV4Header &line : sign_sigv4(request)) {
+        add_header_line(line.name, line.value, out.head);
+    }
+    return {};
+}
+#else
+Status sign_request(const AwsCredentials &, std::string_view, std::string_view, std::string_view,
+                    OutgoingRequest &) {
     return Error{Errc::internal, "requests cannot be signed", {}, 0};
 }
+#endif
 
 Status build_head(const Call &call, std::string_view method, std::string_view path,
                   size_t body_size, OutgoingRequest &out) {
@@ -127,7 +154,7 @@ Status build_head(const Call &call, std::string_view method, std::string_view pa
     append_head(head, out.head);
     if (call.provider.auth.kind == AuthKind::sigv4 && !is_configured(configured, "authorization")) {
         LLM_TRY(sign_request(aws_credentials(call), method,
-                             std::string(call.endpoint.path).append(path), out));
+                             std::string(head.base_path).append(path), head_host(head), out));
     }
     out.head.append("\r\n");
     return {};
