@@ -44,6 +44,7 @@ struct Call {
     bool same_dialect;
 };
 
+// Of a provider with a service account (AuthKind::google_oauth) this will be its access token.
 std::string_view choose_key(const Call &call) {
     const std::vector<Value> &keys = call.provider.api_keys;
     if (keys.empty()) {
@@ -139,6 +140,7 @@ Status build_head(const Call &call, std::string_view method, std::string_view pa
     head.base_path = call.endpoint.path;
     head.path = path;
     head.host = call.endpoint.host_header;
+    head.user_agent = "ngx_http_llm_module";
     head.dialect = call.speech.dialect;
     head.carrier = call.speech.carrier;
     head.is_stream = request.is_stream();

@@ -101,7 +101,7 @@ void append_head(const RequestHead &request, std::string &head) {
         add_own(line.name, line.value);
     }
     add_own("accept-encoding", "identity");
-    add_own("user-agent", "ngx_http_llm_module");
+    add_own("user-agent", request.user_agent);
     if (request.body_size > 0 || request.method != "GET") {
         add_header_line("content-length", std::to_string(request.body_size), head);
     }

@@ -21,6 +21,7 @@ struct RequestHead {
     std::string_view base_path;  // of the base URL
     std::string_view path;       // below it, with the query
     std::string_view host;
+    std::string_view user_agent;
     const Dialect *dialect = nullptr;  // spoken with the provider
     Carrier carrier = Carrier::direct;
     bool is_stream = false;
