@@ -8,6 +8,7 @@
 #include "ngx_llm_module/conf/complain.hpp"
 #include "ngx_llm_module/conf/tls.hpp"
 #include "ngx_llm_module/conf/value.hpp"
+#include "translators/provider/google_token.hpp"
 #include "translators/wire/http1.hpp"
 
 namespace llm {
@@ -178,7 +179,13 @@ bool make_speeches(ngx_conf_t *cf, Config &config, Provider &provider) {
             return false;
         }
     }
+    bool has_tokens = provider.auth.kind == AuthKind::google_oauth;
+    if (has_tokens &&
+        !add_endpoint(cf, config, provider, provider.service_account->token_uri, provider.place)) {
+        return false;
+    }
     // All endpoints are where they stay.
+    provider.token_endpoint = has_tokens ? &provider.endpoints.back() : nullptr;
     std::span<const Endpoint> all(provider.endpoints);
     size_t next = shared;
     for (size_t i = 0; i < addresses.size(); i++) {
@@ -364,8 +371,8 @@ bool complete_provider(ngx_conf_t *cf, Config &config, Provider &provider) {
         return true;
     }
     return find_main_dialect(cf, provider) && check_variable_names(cf, provider) &&
-           add_usual_region(cf, provider) && make_speeches(cf, config, provider) &&
-           complete_credentials(cf, provider) && set_up_tls(cf, provider);
+           add_usual_region(cf, provider) && complete_credentials(cf, provider) &&
+           make_speeches(cf, config, provider) && set_up_tls(cf, provider);
 }
 
 bool read_account_file(ngx_conf_t *cf, std::string_view path,
@@ -375,9 +382,9 @@ bool read_account_file(ngx_conf_t *cf, std::string_view path,
         return false;
     }
     Status parsed = parse_service_account(text, account.emplace());
-    if (!parsed) {
+    if (!parsed || !has_usable_key(*account)) {
         ngx_str_t name = str(path);
-        ngx_str_t reason = str(parsed.error().what);
+        ngx_str_t reason = str(parsed ? "its \"private_key\" cannot be used" : parsed.error().what);
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "llm: \"%V\" is not the key file of a service account: %V", &name,
                            &reason);

@@ -128,12 +128,13 @@ struct Provider {
     const Dialect *dialect = nullptr;  // the main one, or the only one when `dialect` names it
     bool is_dialect_given = false;
     std::vector<Placed> base_urls;
-    std::vector<Endpoint> endpoints;  // of all speeches
+    std::vector<Endpoint> endpoints;  // of all speeches, and token_endpoint
     std::vector<Speech> speeches;     // the main one first
     Auth auth;
     std::vector<Value> api_keys;
     AwsAccount aws;
     std::optional<ServiceAccount> service_account;
+    const Endpoint *token_endpoint = nullptr;  // where its access tokens come from
     std::vector<ProviderVariable> variables;
     std::vector<ProviderHeader> headers;
     std::vector<ProviderParam> params;

@@ -21,17 +21,20 @@ struct Replacement {
     bool is_sent = false;
 };
 
-const Dialect &caller_dialect(ngx_http_request_t *r, const ngx_http_llm_loc_conf_t &loc) {
+const Dialect &caller_dialect(ngx_http_request_t *r) {
     if (LlmRequest *request = find_llm_request(r)) {
         return *request->client;
     }
     // Rejected before the content phase: the path tells, or the headers.
-    (void)loc;
     std::string_view path = view(r->uri);
-    if (path.ends_with("/messages") || path.find("/messages/") != std::string_view::npos) {
-        return kAnthropic;
+    while (!path.empty()) {
+        if (std::optional<DialectId> known = find_endpoint(path, {}).dialect) {
+            return dialect(*known);
+        }
+        size_t slash = path.find('/', 1);
+        path.remove_prefix(slash == std::string_view::npos ? path.size() : slash);
     }
-    return path.ends_with("/chat/completions") ? kOpenAi : dialect_by_headers(r);
+    return dialect_by_headers(r);
 }
 
 ngx_int_t filter_header(ngx_http_request_t *r) {
@@ -52,7 +55,7 @@ ngx_int_t filter_header(ngx_http_request_t *r) {
     if (request != nullptr && request->downstream.has_error_body(r->headers_out.status)) {
         replacement->body = request->downstream.take_error_body();
     } else {
-        render_status(caller_dialect(r, loc), r->headers_out.status,
+        render_status(caller_dialect(r), r->headers_out.status,
                       request != nullptr ? std::string_view(request->id) : std::string_view(),
                       replacement->body);
     }

@@ -46,9 +46,9 @@ bool loc_has_prefix(const ngx_http_llm_loc_conf_t &loc) {
 }
 
 // An exact location, or one of a regular expression, does not say where the API begins.
-ClientEndpoint find_at_end(std::string_view path) {
+ClientEndpoint find_at_end(std::string_view path, std::string_view query) {
     for (;;) {
-        ClientEndpoint found = find_endpoint(path);
+        ClientEndpoint found = find_endpoint(path, query);
         if (found.operation != Operation::unknown) {
             return found;
         }
@@ -128,14 +128,16 @@ ngx_int_t handle_request(ngx_http_request_t *r) {
     }
     LlmRequest &request = *made;
     std::string_view path = path_below(r, request.loc);
-    request.endpoint = loc_has_prefix(request.loc) ? find_endpoint(path) : find_at_end(path);
+    std::string_view query = view(r->args);
+    request.endpoint =
+        loc_has_prefix(request.loc) ? find_endpoint(path, query) : find_at_end(path, query);
     request.client =
-        request.endpoint.dialect != nullptr ? request.endpoint.dialect : &dialect_by_headers(r);
+        request.endpoint.dialect ? &dialect(*request.endpoint.dialect) : &dialect_by_headers(r);
     if (!find_target(request)) {
         return refuse(request, ErrorClass::not_found, NGX_HTTP_NOT_FOUND, "unknown provider");
     }
 
-    if (request.endpoint.operation == Operation::chat) {
+    if (request.endpoint.takes_body()) {
         if (r->method != NGX_HTTP_POST) {
             return refuse(request, ErrorClass::invalid_request, NGX_HTTP_NOT_ALLOWED,
                           "method not allowed, use POST");

@@ -69,6 +69,10 @@ class LlmRequest {
     Timeouts timeouts() const;  // of the current candidate
     bool drop_params() const;
     bool is_stream() const { return envelope.stream; }
+    bool is_count() const { return endpoint.operation == Operation::count_tokens; }
+    // How the current candidate's provider is spoken to.
+    const Speech &speech() const { return candidate().deployment->provider->speech_for(*client); }
+    const Dialect &provider_dialect() const { return *speech().dialect; }
 };
 
 // The context of a request, or nothing (rejected before the content phase).
@@ -77,6 +81,8 @@ LlmRequest *find_llm_request(ngx_http_request_t *r);
 // --- stages.cpp ---
 void run_stages(LlmRequest &request);
 void start_attempt(LlmRequest &request);
+// Credentials are there, or cannot be had: the request is built and sent.
+void continue_attempt(LlmRequest &request);
 // The same candidate again, not counted: its idle connection was dead.
 void retry_on_new_connection(LlmRequest &request);
 // The current attempt has no answer: the next candidate, or the error to the client.

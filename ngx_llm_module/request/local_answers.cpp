@@ -37,7 +37,24 @@ void write_anthropic_model(json::Writer &w, std::string_view name) {
     w.key("display_name").plain(name).key("created_at").plain(kCreatedText).end();
 }
 
+void write_gemini_model(json::Writer &w, std::string_view name) {
+    w.object().key("name").plain(std::string("models/").append(name));
+    w.key("displayName").plain(name).key("supportedGenerationMethods").array();
+    w.plain("generateContent").plain("countTokens").end().end();
+}
+
+void write_gemini_models(LlmRequest &request, json::Writer &w) {
+    w.object().key("models").array();
+    for_each_name(request.config,
+                  [&](const Model &, const std::string &name) { write_gemini_model(w, name); });
+    w.end().end();
+}
+
 void write_model_list(LlmRequest &request, json::Writer &w) {
+    if (request.client->id == DialectId::gemini) {
+        write_gemini_models(request, w);
+        return;
+    }
     bool is_anthropic = request.client->id == DialectId::anthropic;
     std::string first, last;
     w.object();
@@ -67,13 +84,15 @@ void write_model_list(LlmRequest &request, json::Writer &w) {
 
 bool write_model(LlmRequest &request, json::Writer &w) {
     // nginx has decoded the path already.
-    std::string_view wanted = request.endpoint.rest;
+    std::string_view wanted = request.endpoint.model;
     bool is_found = false;
     for_each_name(request.config, [&](const Model &model, const std::string &name) {
         if (name == wanted && !is_found) {
             is_found = true;
             if (request.client->id == DialectId::anthropic) {
                 write_anthropic_model(w, name);
+            } else if (request.client->id == DialectId::gemini) {
+                write_gemini_model(w, name);
             } else {
                 write_openai_model(w, model, name);
             }
@@ -97,6 +116,26 @@ void write_readiness(LlmRequest &request, json::Writer &w) {
 }
 
 }  // namespace
+
+bool can_count(const LlmRequest &request) {
+    for (const Candidate &candidate : request.candidates) {
+        const Provider &provider = *candidate.deployment->provider;
+        if (!provider.is_mock() && !provider.speech_for(*request.client).count_path.empty()) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// Four bytes a token, over all that was sent: messages, system text and tools.
+void answer_estimated_count(LlmRequest &request) {
+    ByteBuffer out;
+    json::Writer w(out);
+    request.client->render_counted(int64_t(request.ledger.request_bytes / 4 + 1), w);
+    add_header(request.r, "x-llm-token-count", "estimated");
+    request.ledger.outcome = Outcome::ok;
+    request.downstream.send_whole(NGX_HTTP_OK, "application/json", std::move(out));
+}
 
 void answer_locally(LlmRequest &request) {
     ByteBuffer out;
@@ -122,6 +161,7 @@ void answer_locally(LlmRequest &request) {
             break;
         case Operation::root:
         case Operation::chat:
+        case Operation::count_tokens:
         case Operation::unknown:
             w.object().key("status").plain("ok").end();
             break;

@@ -58,11 +58,11 @@ ClientView client_view(LlmRequest &request) {
     view.renamed = &request.notes.renamed;
     view.custom_tools = &request.notes.custom_tools;
     view.json_tool = request.notes.json_tool;
+    view.json_array = request.endpoint.is_json_array;
     if (request.ir) {
+        view.request = &*request.ir;
         view.legacy_functions = request.ir->legacy_functions;
-        view.show_reasoning = request.client->id != DialectId::anthropic ||
-                              (request.ir->thinking.kind != ir::ThinkingKind::unset &&
-                               request.ir->thinking.kind != ir::ThinkingKind::off);
+        view.show_reasoning = request.client->shows_reasoning(*request.ir);
     }
     return view;
 }
@@ -135,6 +135,9 @@ void render_status(const Dialect &dialect, ngx_uint_t status, std::string_view r
 }
 
 const Dialect &dialect_by_headers(ngx_http_request_t *r) {
+    if (!client_header(r, "x-goog-api-key").empty()) {
+        return dialect(DialectId::gemini);
+    }
     return client_header(r, "anthropic-version").empty() && client_header(r, "x-api-key").empty()
                ? kOpenAi
                : kAnthropic;

@@ -3,7 +3,9 @@
 #include "ngx_llm_module/base/guard.hpp"
 #include "ngx_llm_module/request/headers.hpp"
 #include "ngx_llm_module/request/llm_request.hpp"
+#include "ngx_llm_module/request/local_answers.hpp"
 #include "ngx_llm_module/request/reply.hpp"
+#include "ngx_llm_module/upstream/credentials.hpp"
 #include "ngx_llm_module/upstream/worker.hpp"
 
 namespace llm {
@@ -68,7 +70,15 @@ Next understand(LlmRequest &request) {
         return Next::done;
     }
     request.envelope = *envelope;
-    request.model = json::unescape(envelope->model, request.arena);
+    if (request.endpoint.has_path_model) {
+        request.model = request.endpoint.model;
+        request.envelope.stream = request.endpoint.is_stream;
+    } else {
+        request.model = json::unescape(envelope->model, request.arena);
+    }
+    if (request.is_count()) {
+        request.envelope.stream = false;
+    }
     if (request.model.size() > kMaxModelName) {
         request.model.clear();
         reply_error(request, ErrorClass::not_found, "the model does not exist", "model_not_found",
@@ -114,6 +124,10 @@ void on_deadline(ngx_event_t *ev) {
 
 Next attempt(LlmRequest &request) {
     ngx_http_request_t *r = request.r;
+    if (request.is_count() && !can_count(request)) {
+        answer_estimated_count(request);
+        return Next::done;
+    }
     // From here on a client that leaves is noticed at once.
     r->read_event_handler = ngx_http_test_reading;
     request.call_timer.handler = guard<on_deadline>;
@@ -125,6 +139,12 @@ Next attempt(LlmRequest &request) {
     ngx_add_timer(&request.call_timer, total);
     start_attempt(request);
     return Next::done;
+}
+
+// A provider that cannot count says so in many ways; an estimate is better than that.
+bool is_no_counter(ErrorClass error_class) {
+    return error_class == ErrorClass::not_found || error_class == ErrorClass::unsupported ||
+           error_class == ErrorClass::invalid_request;
 }
 
 struct Stage {
@@ -139,9 +159,16 @@ constexpr Stage kStages[] = {
 
 // An error that the request brought with it: it would fail everywhere.
 ErrorClass class_of(Errc code) {
-    return code == Errc::unsupported ? ErrorClass::unsupported
-           : code == Errc::too_large ? ErrorClass::too_large
-                                     : ErrorClass::invalid_request;
+    switch (code) {
+        case Errc::unsupported:
+            return ErrorClass::unsupported;
+        case Errc::too_large:
+            return ErrorClass::too_large;
+        case Errc::internal:
+            return ErrorClass::upstream;  // no credentials for the provider: not the caller's fault
+        default:
+            return ErrorClass::invalid_request;
+    }
 }
 
 }  // namespace
@@ -164,7 +191,18 @@ void start_attempt(LlmRequest &request) {
     const Candidate &candidate = request.candidate();
     request.lease.acquire_slot(candidate.deployment->slot);
     request.notes = Notes();
+    if (CredentialSource *source = worker().credentials(*candidate.deployment->provider)) {
+        auto wait = std::make_unique<CredentialWait>(request, *source);
+        if (wait->is_needed()) {
+            request.attempt = std::move(wait);
+            return;
+        }
+    }
+    continue_attempt(request);
+}
 
+void continue_attempt(LlmRequest &request) {
+    const Candidate &candidate = request.candidate();
     OutgoingRequest outgoing;
     if (Status built = build_request(request, candidate, outgoing); !built) {
         const Error &error = built.error();
@@ -190,6 +228,10 @@ void retry_on_new_connection(LlmRequest &request) {
 void try_next(LlmRequest &request, const ApiError &error) {
     request.attempt.reset();
     request.lease.release_slot();
+    CredentialSource *source = worker().credentials(*request.candidate().deployment->provider);
+    if (source != nullptr && error.error_class == ErrorClass::authentication) {
+        source->reject();
+    }
     Ledger &ledger = request.ledger;
     ledger.upstream_time += ngx_current_msec - ledger.attempt_began;
     const ErrorSpelling &known = spelling(error.error_class);
@@ -202,6 +244,10 @@ void try_next(LlmRequest &request, const ApiError &error) {
     if (may_help && has_time && request.next_candidate < request.candidates.size()) {
         request.next_candidate++;
         start_attempt(request);
+        return;
+    }
+    if (request.is_count() && is_no_counter(error.error_class)) {
+        answer_estimated_count(request);
         return;
     }
     reply_error(request, error);

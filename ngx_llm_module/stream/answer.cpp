@@ -16,8 +16,8 @@ constexpr off_t kMaxExpected = 1024 * 1024;
 // Events without content that may come before the first content.
 constexpr size_t kMaxHeld = 1024 * 1024;
 
-bool is_event_stream(std::string_view content_type) {
-    return wire::same_name(content_type.substr(0, 17), "text/event-stream");
+bool is_type(std::string_view content_type, std::string_view wanted) {
+    return wire::same_name(content_type.substr(0, wanted.size()), wanted);
 }
 
 ApiError plain_error(ErrorClass error_class, std::string_view what) {
@@ -39,14 +39,13 @@ void Answer::reset() {
 }
 
 void Answer::start_relay() {
-    const Provider &provider = *request_.candidate().deployment->provider;
-    bool usage_wanted = request_.envelope.usage_wanted || request_.loc.stream_usage;
-    const Dialect *spoken = provider.speech_for(*request_.client).dialect;
-    if (spoken == request_.client && !provider.is_mock()) {
-        relay_ = make_pass_relay(*request_.client, !usage_wanted);
+    ClientView view = client_view(request_);
+    bool is_mock = request_.candidate().deployment->provider->is_mock();
+    const Dialect &from = request_.provider_dialect();
+    if (&from == request_.client && !is_mock) {
+        relay_ = make_pass_relay(from, view);
     } else {
-        const Dialect *from = provider.is_mock() ? nullptr : spoken;
-        relay_ = make_translating_relay(from, *request_.client, client_view(request_));
+        relay_ = make_translating_relay(is_mock ? nullptr : &from, *request_.client, view);
     }
     mode_ = Mode::stream;
 }
@@ -71,7 +70,8 @@ bool Answer::on_head(const wire::HttpHead &head) {
         mode_ = Mode::error;
         return true;
     }
-    if (request_.is_stream() && is_event_stream(head.find("content-type"))) {
+    if (request_.is_stream() &&
+        is_type(head.find("content-type"), request_.provider_dialect().stream_type)) {
         start_relay();
         return true;
     }
@@ -287,35 +287,62 @@ void Answer::end_whole() {
         fail(ErrorClass::upstream_protocol, "the provider's answer is not JSON");
         return;
     }
-    Arena arena;
-    const Dialect &from =
-        *request_.candidate().deployment->provider->speech_for(*request_.client).dialect;
-    Usage usage;
-    JsonText model, finish;
-    if (!from.observe_response(*root, usage, model, finish)) {
-        if (!root->find("error").is_unset()) {
-            fail(read_error(0, *root, body, arena));
-        } else {
-            fail(ErrorClass::upstream_protocol, "the provider's answer is not understood");
-        }
+    if (request_.is_count()) {
+        end_count(*root, size);
         return;
     }
-    Ledger &ledger = request_.ledger;
-    ledger.usage = usage;
-    ledger.upstream_model = model.bytes;
-    ledger.finish_reason = finish.bytes;
-
-    if (&from == request_.client && !request_.is_stream()) {
+    Arena arena;
+    const Dialect &from = request_.provider_dialect();
+    bool is_same = &from == request_.client;
+    Usage usage;
+    JsonText model, finish;
+    if (is_same && !from.observe_response(*root, usage, model, finish)) {
+        fail_unread(*root, body);
+        return;
+    }
+    if (is_same && !request_.is_stream()) {
+        request_.ledger.usage = usage;
+        request_.ledger.upstream_model = model.bytes;
+        request_.ledger.finish_reason = finish.bytes;
         whole_.resize(size);
         reply(ByteBuffer(std::move(whole_)));
         return;
     }
     ir::Response response;
     if (Status parsed = from.parse_response(*root, arena, response); !parsed) {
-        fail(ErrorClass::upstream_protocol, parsed.error().what);
+        fail_unread(*root, body);
         return;
     }
     on_response(response);
+}
+
+// A body that is no answer of the provider's dialect: an error in the clothes of a success?
+void Answer::fail_unread(json::Value root, std::string_view body) {
+    if (!root.find("error").is_unset()) {
+        Arena arena;
+        fail(read_error(0, root, body, arena));
+        return;
+    }
+    fail(ErrorClass::upstream_protocol, "the provider's answer is not understood");
+}
+
+// The provider's own count of a request's tokens.
+void Answer::end_count(json::Value root, size_t size) {
+    const Dialect &from = request_.provider_dialect();
+    std::optional<int64_t> tokens = from.parse_count(root);
+    if (!tokens) {
+        fail(ErrorClass::upstream_protocol, "the provider's count is not understood");
+        return;
+    }
+    if (&from == request_.client) {
+        whole_.resize(size);
+        reply(ByteBuffer(std::move(whole_)));
+        return;
+    }
+    ByteBuffer out;
+    json::Writer writer(out);
+    request_.client->render_counted(*tokens, writer);
+    reply(std::move(out));
 }
 
 // A whole answer in the IR: from a provider of another dialect, or made here.

@@ -48,6 +48,8 @@ class Answer final : public AnswerSink {
     void fail(ErrorClass error_class, std::string_view what, uint16_t status = 0);
     void end_error();
     void end_whole();
+    void end_count(json::Value root, size_t size);
+    void fail_unread(json::Value root, std::string_view body);
     void reply(ByteBuffer body);
     void replay_as_stream(const ir::Response &response);
     void start_relay();

@@ -59,7 +59,11 @@ bool Downstream::begin_stream() {
     ngx_http_request_t *r = request_.r;
     r->headers_out.status = NGX_HTTP_OK;
     r->headers_out.content_length_n = -1;
-    ngx_str_set(&r->headers_out.content_type, "text/event-stream");
+    if (request_.endpoint.is_json_array) {
+        ngx_str_set(&r->headers_out.content_type, "application/json");
+    } else {
+        ngx_str_set(&r->headers_out.content_type, "text/event-stream");
+    }
     r->headers_out.content_type_len = r->headers_out.content_type.len;
     ngx_str_set(&r->headers_out.charset, "utf-8");
     r->headers_out.content_type_lowcase = nullptr;

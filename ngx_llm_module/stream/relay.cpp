@@ -202,8 +202,9 @@ std::unique_ptr<Relay> make_translating_relay(const Dialect *provider, const Dia
         provider != nullptr ? provider->make_decoder() : nullptr, client.make_encoder(view));
 }
 
-std::unique_ptr<Relay> make_pass_relay(const Dialect &dialect, bool hide_usage) {
-    return std::make_unique<PassRelay>(dialect, dialect.make_observer({hide_usage}));
+std::unique_ptr<Relay> make_pass_relay(const Dialect &dialect, const ClientView &view) {
+    return std::make_unique<PassRelay>(dialect,
+                                       dialect.make_observer({.hide_usage = !view.usage_wanted}));
 }
 
 }  // namespace llm

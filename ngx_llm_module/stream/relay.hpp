@@ -53,6 +53,6 @@ class Relay {
 // `provider` is null for answers that come as events.
 std::unique_ptr<Relay> make_translating_relay(const Dialect *provider, const Dialect &client,
                                               const ClientView &view);
-std::unique_ptr<Relay> make_pass_relay(const Dialect &dialect, bool hide_usage);
+std::unique_ptr<Relay> make_pass_relay(const Dialect &dialect, const ClientView &view);
 
 }  // namespace llm

@@ -1,17 +1,39 @@
 // Which kind of attempt a candidate gets, and what its failures mean.
 #include "ngx_llm_module/upstream/attempt.hpp"
 
+#include <utility>
+
+#include "ngx_llm_module/request/llm_request.hpp"
 #include "ngx_llm_module/upstream/mock_attempt.hpp"
 #include "ngx_llm_module/upstream/net_attempt.hpp"
 
 namespace llm {
+
+namespace {
+
+ngx_resolver_t *resolver_of(ngx_http_request_t *r, const Config &config) {
+    auto *core = static_cast<ngx_http_core_loc_conf_t *>(
+        ngx_http_get_module_loc_conf(r, ngx_http_core_module));
+    if (core->resolver != nullptr && core->resolver->connections.nelts > 0) {
+        return core->resolver;
+    }
+    return config.resolver;
+}
+
+}  // namespace
 
 std::unique_ptr<Attempt> make_attempt(LlmRequest &request, const Candidate &candidate,
                                       OutgoingRequest outgoing, AnswerSink &sink) {
     if (outgoing.endpoint == nullptr) {
         return std::make_unique<MockAttempt>(request, candidate, sink);
     }
-    return std::make_unique<NetAttempt>(request, std::move(outgoing), sink);
+    NetContext context;
+    context.r = request.r;
+    context.log = request.r->connection->log;
+    context.resolver = resolver_of(request.r, request.config);
+    context.timeouts = request.timeouts();
+    context.may_reuse = !std::exchange(request.wants_new_connection, false);
+    return std::make_unique<NetAttempt>(context, std::move(outgoing), sink);
 }
 
 ErrorClass class_of(Broken why) {

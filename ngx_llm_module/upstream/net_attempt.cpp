@@ -7,15 +7,19 @@
 
 namespace llm {
 
-NetAttempt::NetAttempt(LlmRequest &request, OutgoingRequest outgoing, AnswerSink &sink)
-    : request_(request),
+NetAttempt::NetAttempt(const NetContext &context, OutgoingRequest outgoing, AnswerSink &sink)
+    : r_(context.r),
       sink_(sink),
+      may_reuse_(context.may_reuse),
+      log_(context.log),
+      resolver_(context.resolver),
       state_(worker().state(*outgoing.endpoint)),
       outgoing_(std::move(outgoing)),
-      timeouts_(request.timeouts()) {
+      timeouts_(context.timeouts),
+      began_(ngx_current_msec) {
     timer_.handler = guard<on_timer>;
     timer_.data = this;
-    timer_.log = request.r->connection->log;
+    timer_.log = log_;
 }
 
 NetAttempt::~NetAttempt() {
@@ -33,7 +37,10 @@ NetAttempt::~NetAttempt() {
 
 // The entry in nginx's own list, so that $upstream_addr, $upstream_status and their kin work.
 void NetAttempt::note_state() {
-    ngx_http_request_t *r = request_.r;
+    ngx_http_request_t *r = r_;
+    if (r == nullptr) {
+        return;
+    }
     if (r->upstream_states == nullptr) {
         r->upstream_states = ngx_array_create(r->pool, 1, sizeof(ngx_http_upstream_state_t));
     }
@@ -64,7 +71,7 @@ void NetAttempt::note_state() {
 }
 
 ngx_http_upstream_state_t *NetAttempt::upstream_state() {
-    ngx_array_t *states = request_.r->upstream_states;
+    ngx_array_t *states = r_ != nullptr ? r_->upstream_states : nullptr;
     if (states == nullptr || states->nelts <= upstream_state_) {
         return nullptr;
     }
@@ -73,7 +80,7 @@ ngx_http_upstream_state_t *NetAttempt::upstream_state() {
 
 void NetAttempt::close_state() {
     if (ngx_http_upstream_state_t *state = upstream_state()) {
-        state->response_time = ngx_current_msec - request_.ledger.attempt_began;
+        state->response_time = ngx_current_msec - began_;
         state->bytes_received = bytes_received_;
         state->response_length = body_bytes_;
     }
@@ -103,8 +110,7 @@ void NetAttempt::on_first_content() {
 // The streaming phase does not move its timer at every read: it looks when the timer fires.
 void NetAttempt::on_timer(ngx_event_t *ev) {
     auto &self = *static_cast<NetAttempt *>(ev->data);
-    ngx_connection_t *client = self.request_.r->connection;
-    ngx_http_set_log_request(client->log, self.request_.r);
+    Turn turn(self.r_);
     if (self.phase_ == Phase::streaming) {
         ngx_msec_t silence = ngx_current_msec - self.phase_began_;
         if (!self.sink_.wants_more()) {
@@ -119,14 +125,12 @@ void NetAttempt::on_timer(ngx_event_t *ev) {
     self.broken(self.phase_ == Phase::connecting ? Broken::connect_timeout
                 : self.phase_ == Phase::waiting  ? Broken::first_token_timeout
                                                  : Broken::idle_timeout);
-    ngx_http_run_posted_requests(client);
 }
 
 void NetAttempt::on_event(ngx_event_t *ev) {
     auto *c = static_cast<ngx_connection_t *>(ev->data);
     auto &self = *static_cast<NetAttempt *>(c->data);
-    ngx_connection_t *client = self.request_.r->connection;
-    ngx_http_set_log_request(client->log, self.request_.r);
+    Turn turn(self.r_);
     if (c->close) {
         self.broken(Broken::reset);  // the worker's shutdown time is over
     } else if (!self.is_connected_) {
@@ -138,7 +142,6 @@ void NetAttempt::on_event(ngx_event_t *ev) {
     } else {
         self.read();
     }
-    ngx_http_run_posted_requests(client);
 }
 
 void NetAttempt::send() {
@@ -316,8 +319,7 @@ void NetAttempt::broken(Broken why) {
         sink_.on_stale();
         return;
     }
-    ngx_log_error(NGX_LOG_ERR, request_.r->connection->log, 0, "llm: %*s, %V", text.size(),
-                  text.data(), &peer_name_);
+    ngx_log_error(NGX_LOG_ERR, log_, 0, "llm: %*s, %V", text.size(), text.data(), &peer_name_);
     sink_.on_broken(why);
 }
 

@@ -2,14 +2,45 @@
 // answer. One timer covers the phase it is in.
 #pragma once
 
-#include "ngx_llm_module/request/llm_request.hpp"
+#include "ngx_llm_module/upstream/attempt.hpp"
+#include "ngx_llm_module/upstream/outgoing.hpp"
 #include "ngx_llm_module/upstream/worker.hpp"
 
 namespace llm {
 
+// On whose behalf an exchange takes place.
+struct NetContext {
+    ngx_http_request_t *r = nullptr;  // none: the worker's own, see CredentialSource
+    ngx_log_t *log = nullptr;
+    ngx_resolver_t *resolver = nullptr;
+    Timeouts timeouts;
+    bool may_reuse = true;  // an idle connection
+};
+
+// A call of nginx's event loop on behalf of a request: its log lines name the request, and what it
+// posted runs at the end. The exchange may be gone by then.
+class Turn {
+  public:
+    explicit Turn(ngx_http_request_t *r) : client_(r != nullptr ? r->connection : nullptr) {
+        if (client_ != nullptr) {
+            ngx_http_set_log_request(client_->log, r);
+        }
+    }
+    ~Turn() {
+        if (client_ != nullptr) {
+            ngx_http_run_posted_requests(client_);
+        }
+    }
+    Turn(const Turn &) = delete;
+    Turn &operator=(const Turn &) = delete;
+
+  private:
+    ngx_connection_t *client_;
+};
+
 class NetAttempt final : public Attempt, private AddressWaiter {
   public:
-    NetAttempt(LlmRequest &request, OutgoingRequest outgoing, AnswerSink &sink);
+    NetAttempt(const NetContext &context, OutgoingRequest outgoing, AnswerSink &sink);
     ~NetAttempt() override;
 
     void start() override;
@@ -46,7 +77,7 @@ class NetAttempt final : public Attempt, private AddressWaiter {
     static void on_timer(ngx_event_t *ev);
 
     // What every event of a stream touches stands together, in as few cache lines as can be.
-    LlmRequest &request_;
+    ngx_http_request_t *const r_;
     AnswerSink &sink_;
     ngx_connection_t *c_ = nullptr;
     ngx_msec_t phase_began_ = 0;  // for `streaming`: the last bytes of the provider
@@ -56,15 +87,19 @@ class NetAttempt final : public Attempt, private AddressWaiter {
     ngx_chain_t *unsent_ = nullptr;
     wire::HttpBody body_;
     Phase phase_ = Phase::connecting;
+    bool may_reuse_;
     bool is_reused_ = false;
     bool is_connected_ = false;
     bool has_answer_ = false;  // a byte of the answer came
     bool may_keep_ = true;
     wire::HttpHead head_;
 
+    ngx_log_t *const log_;
+    ngx_resolver_t *const resolver_;
     EndpointState &state_;
     OutgoingRequest outgoing_;
     Timeouts timeouts_;
+    ngx_msec_t began_;
     ngx_event_t timer_ = {};
 
     ngx_peer_connection_t peer_ = {};

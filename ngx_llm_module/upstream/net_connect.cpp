@@ -12,20 +12,10 @@ ngx_int_t keep_peer(ngx_peer_connection_t *, void *) {
     return NGX_OK;  // sockaddr and name are set already
 }
 
-ngx_resolver_t *resolver_of(ngx_http_request_t *r, const Config &config) {
-    auto *core = static_cast<ngx_http_core_loc_conf_t *>(
-        ngx_http_get_module_loc_conf(r, ngx_http_core_module));
-    if (core->resolver != nullptr && core->resolver->connections.nelts > 0) {
-        return core->resolver;
-    }
-    return config.resolver;
-}
-
 }  // namespace
 
 void NetAttempt::start() {
-    bool may_reuse = !std::exchange(request_.wants_new_connection, false);
-    if (ngx_connection_t *idle = may_reuse ? state_.idle.take() : nullptr) {
+    if (ngx_connection_t *idle = may_reuse_ ? state_.idle.take() : nullptr) {
         is_reused_ = true;
         is_connected_ = true;
         use_connection(idle);
@@ -35,7 +25,7 @@ void NetAttempt::start() {
         return;
     }
     enter(Phase::connecting);
-    if (state_.addresses.ready(resolver_of(request_.r, request_.config), *this)) {
+    if (state_.addresses.ready(resolver_, *this)) {
         on_addresses();
     }
 }
@@ -43,7 +33,7 @@ void NetAttempt::start() {
 void NetAttempt::on_addresses() {
     addresses_left_ = state_.addresses.count();
     if (addresses_left_ == 0) {
-        ngx_log_error(NGX_LOG_ERR, request_.r->connection->log, 0, "llm: no address of \"%s\": %s",
+        ngx_log_error(NGX_LOG_ERR, log_, 0, "llm: no address of \"%s\": %s",
                       outgoing_.endpoint->host.c_str(), state_.addresses.why_none());
         broken(Broken::no_address);
         return;
@@ -59,7 +49,7 @@ void NetAttempt::connect() {
     peer_.socklen = socklen_t(address_.size());
     peer_.name = &peer_name_;
     peer_.get = keep_peer;
-    peer_.log = request_.r->connection->log;
+    peer_.log = log_;
     peer_.log_error = NGX_ERROR_ERR;
     peer_.start_time = ngx_current_msec;
     ngx_int_t rc = ngx_event_connect_peer(&peer_);
@@ -73,7 +63,7 @@ void NetAttempt::connect() {
     }
     ngx_connection_t *c = peer_.connection;
     peer_.connection = nullptr;
-    c->pool = ngx_create_pool(128, request_.r->connection->log);
+    c->pool = ngx_create_pool(128, log_);
     use_connection(c);
     if (c->pool == nullptr) {
         broken(Broken::connect);
@@ -100,15 +90,14 @@ bool NetAttempt::next_address_or_fail(Broken why) {
 }
 
 void NetAttempt::use_connection(ngx_connection_t *c) {
-    ngx_connection_t *client = request_.r->connection;
     c_ = c;
     c->data = this;
-    c->log = client->log;
+    c->log = log_;
     c->log_error = NGX_ERROR_ERR;
-    c->read->log = client->log;
-    c->write->log = client->log;
+    c->read->log = log_;
+    c->write->log = log_;
     if (c->pool != nullptr) {
-        c->pool->log = client->log;
+        c->pool->log = log_;
     }
     c->read->handler = guard<on_event>;
     c->write->handler = guard<on_event>;
@@ -168,10 +157,8 @@ void NetAttempt::start_tls() {
 
 void NetAttempt::on_tls_handshake(ngx_connection_t *c) {
     auto &self = *static_cast<NetAttempt *>(c->data);
-    ngx_connection_t *client = self.request_.r->connection;
-    ngx_http_set_log_request(client->log, self.request_.r);
+    Turn turn(self.r_);
     self.on_tls_done();
-    ngx_http_run_posted_requests(client);
 }
 
 // OpenSSL gives a session when it likes to (TLS 1.3: some time after the handshake).

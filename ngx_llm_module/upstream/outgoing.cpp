@@ -7,6 +7,7 @@
 
 #include "ngx_llm_module/request/headers.hpp"
 #include "ngx_llm_module/request/llm_request.hpp"
+#include "ngx_llm_module/upstream/credentials.hpp"
 #include "ngx_llm_module/upstream/worker.hpp"
 #include "translators/provider/model_traits.hpp"
 #include "translators/provider/request_head.hpp"
@@ -147,6 +148,12 @@ Status build_head(const Call &call, std::string_view method, std::string_view pa
     head.body_size = body_size;
     head.auth = call.provider.auth;
     head.key = choose_key(call);
+    if (CredentialSource *source = worker().credentials(call.provider)) {
+        if (source->token().empty()) {
+            return Error{Errc::internal, "there is no access token for the provider"};
+        }
+        head.key = source->token();
+    }
     head.configured = configured;
     head.content = content;
     head.forwarded = forwarded;

@@ -2,6 +2,7 @@
 #include "ngx_llm_module/upstream/worker.hpp"
 
 #include "ngx_llm_module/request/llm_request.hpp"
+#include "ngx_llm_module/upstream/credentials.hpp"
 
 namespace llm {
 namespace {
@@ -22,10 +23,20 @@ Worker::Worker(const Config &config) {
         for (const Endpoint &endpoint : provider->endpoints) {
             endpoints_[endpoint.index] = std::make_unique<EndpointState>(endpoint);
         }
+        if (provider->token_endpoint != nullptr) {
+            credentials_.resize(config.endpoint_count);
+            credentials_[provider->token_endpoint->index] =
+                std::make_unique<CredentialSource>(*provider, config.resolver);
+        }
     }
     ngx_memzero(read_buffer, sizeof(read_buffer));
     id_state_ = (uint64_t(ngx_random()) << 32) ^ uint64_t(ngx_random()) ^
                 (uint64_t(ngx_pid) << 16) ^ (uint64_t(ngx_time()) << 20);
+}
+
+// Fetches first: they hold connections of endpoints.
+Worker::~Worker() {
+    credentials_.clear();
 }
 
 Result<json::Value> Worker::parse(std::string_view bytes, const json::Limits &limits) {

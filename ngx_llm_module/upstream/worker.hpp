@@ -13,6 +13,7 @@
 
 namespace llm {
 
+class CredentialSource;
 class LlmRequest;
 
 struct EndpointState {
@@ -27,8 +28,15 @@ struct EndpointState {
 class Worker {
   public:
     explicit Worker(const Config &config);
+    ~Worker();
 
     EndpointState &state(const Endpoint &endpoint) { return *endpoints_[endpoint.index]; }
+    // None: the provider needs nothing that has to be fetched.
+    CredentialSource *credentials(const Provider &provider) {
+        return provider.token_endpoint == nullptr
+                   ? nullptr
+                   : credentials_[provider.token_endpoint->index].get();
+    }
     uint64_t next_id();  // unpredictable, not secret
 
     // One document at a time: a Value lives until the next parse.
@@ -48,6 +56,7 @@ class Worker {
 
   private:
     std::vector<std::unique_ptr<EndpointState>> endpoints_;
+    std::vector<std::unique_ptr<CredentialSource>> credentials_;  // by token endpoint; few
     json::Reader reader_;
     const LlmRequest *parsed_for_ = nullptr;
     json::Value parsed_body_;

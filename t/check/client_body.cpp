@@ -162,9 +162,4 @@ Answer read_messages_body(std::string_view bytes, Problems &problems) {
     return answer;
 }
 
-Answer read_body(DialectId dialect, std::string_view bytes, Problems &problems) {
-    return dialect == DialectId::anthropic ? read_messages_body(bytes, problems)
-                                           : read_chat_body(bytes, problems);
-}
-
 }  // namespace llm::check

@@ -441,9 +441,4 @@ Answer read_messages_stream(std::string_view bytes, Problems &problems) {
     return stream.finish();
 }
 
-Answer read_stream(DialectId dialect, std::string_view bytes, Problems &problems) {
-    return dialect == DialectId::anthropic ? read_messages_stream(bytes, problems)
-                                           : read_chat_stream(bytes, {}, problems);
-}
-
 }  // namespace llm::check

@@ -3,6 +3,8 @@
 
 #include <memory>
 
+#include "t/check/dialect_check.hpp"
+
 namespace llm::check {
 namespace {
 
@@ -76,7 +78,10 @@ std::string translate(DialectId provider, const ClientView &view, DialectId clie
     return std::string(out.view());
 }
 
-std::vector<size_t> frame_ends(std::string_view stream) {
+std::vector<size_t> frame_ends(DialectId provider, std::string_view stream) {
+    if (check_of(provider).frame_ends != nullptr) {
+        return check_of(provider).frame_ends(stream);
+    }
     std::vector<size_t> ends;
     for (std::string_view blank : {"\n\n", "\r\n\r\n", "\r\r"}) {
         for (size_t at = stream.find(blank); at != std::string_view::npos;
@@ -88,6 +93,30 @@ std::vector<size_t> frame_ends(std::string_view stream) {
         }
     }
     return ends;
+}
+
+std::string stream_bytes(std::string_view file_name, const std::string &content) {
+    if (!file_name.ends_with(".b64")) {
+        return content;
+    }
+    std::string out;
+    uint32_t bits = 0;
+    int count = 0;
+    for (char c : content) {
+        constexpr std::string_view kDigits =
+            "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        size_t digit = kDigits.find(c);
+        if (digit == std::string_view::npos) {
+            continue;
+        }
+        bits = bits << 6 | uint32_t(digit);
+        count += 6;
+        if (count >= 8) {
+            count -= 8;
+            out += char(bits >> count & 0xff);
+        }
+    }
+    return out;
 }
 
 Document::Document(std::string_view bytes, const json::Limits &limits)

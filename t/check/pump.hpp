@@ -35,8 +35,11 @@ std::string translate(DialectId provider, DialectId client, std::string_view byt
 std::string translate(DialectId provider, const ClientView &view, DialectId client,
                       std::string_view bytes, const Cuts &cuts = {});
 
-// Offsets behind each event of a stream (behind its blank line).
-std::vector<size_t> frame_ends(std::string_view stream);
+// Offsets behind each event of a provider's stream.
+std::vector<size_t> frame_ends(DialectId provider, std::string_view stream);
+
+// The bytes of a stored stream: files called *.b64 hold binary ones.
+std::string stream_bytes(std::string_view file_name, const std::string &content);
 
 // A parsed document that keeps its bytes: for requests and whole answers.
 class Document {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "t/check/dialect_check.hpp"
 #include "t/check/pump.hpp"
 #include "translators/provider/model_traits.hpp"
 
@@ -22,97 +23,6 @@ std::string without_space(std::string_view text) {
 }
 
 // --- reading --------------------------------------------------------------------------------
-
-void add_text(std::vector<std::string> &to, Value text) {
-    if (text.is_string() && !json::is_blank(text.text())) {
-        to.push_back(plain(text.text()));
-    }
-}
-
-std::string chat_image(Value part) {
-    std::string url = plain(part["image_url"]["url"].text());
-    size_t comma = url.find(";base64,");
-    return url.starts_with("data:") && comma != std::string::npos ? url.substr(comma + 8) : url;
-}
-
-void chat_content(Value content, std::vector<std::string> &texts, Said &said) {
-    add_text(texts, content);
-    for (Value part : content.items()) {
-        add_text(texts, part["text"]);
-        add_text(texts, part["refusal"]);
-        if (part["type"].equals("image_url")) {
-            said.images.push_back(chat_image(part));
-        }
-        said.documents += part["type"].equals("file") ? 1 : 0;
-    }
-}
-
-void chat_message(Value message, Said &said) {
-    Value role = message["role"];
-    Value content = message["content"];
-    if (role.equals("tool") || role.equals("function")) {
-        std::vector<std::string> texts;
-        chat_content(content, texts, said);
-        std::string all;
-        for (const std::string &text : texts) {
-            all += text;
-        }
-        std::string id = plain(message["tool_call_id"].text());
-        said.results.push_back({id.empty() ? plain(message["name"].text()) : id, all});
-        return;
-    }
-    if (role.equals("assistant")) {
-        chat_content(content, said.assistant, said);
-        add_text(said.assistant, message["refusal"]);
-        for (Value call : message["tool_calls"].items()) {
-            said.calls.push_back({plain(call["id"].text()), plain(call["function"]["name"].text()),
-                                  plain(call["function"]["arguments"].text())});
-        }
-        if (Value old = message["function_call"]; old.is_object()) {
-            std::string name = plain(old["name"].text());
-            said.calls.push_back({name, name, plain(old["arguments"].text())});
-        }
-        return;
-    }
-    chat_content(content, role.equals("user") ? said.user : said.system, said);
-}
-
-void messages_block(Value block, bool is_user, Said &said);
-
-std::string result_text(Value content, Said &said) {
-    if (content.is_string()) {
-        return plain(content.text());
-    }
-    std::string all;
-    for (Value part : content.items()) {
-        if (part["type"].equals("text")) {
-            all += plain(part["text"].text());
-        } else {
-            messages_block(part, true, said);
-        }
-    }
-    return all;
-}
-
-void messages_block(Value block, bool is_user, Said &said) {
-    Value type = block["type"];
-    if (type.equals("text")) {
-        add_text(is_user ? said.user : said.assistant, block["text"]);
-    } else if (type.equals("image")) {
-        Value source = block["source"];
-        std::string image = plain(source["data"].text());
-        image = image.empty() ? plain(source["url"].text()) : image;
-        said.images.push_back(image.empty() ? plain(source["file_id"].text()) : image);
-    } else if (type.equals("document")) {
-        said.documents++;
-    } else if (type.equals("tool_use")) {
-        said.calls.push_back({plain(block["id"].text()), plain(block["name"].text()),
-                              std::string(block["input"].raw().bytes)});
-    } else if (type.equals("tool_result")) {
-        std::string text = result_text(block["content"], said);
-        said.results.push_back({plain(block["tool_use_id"].text()), text});
-    }
-}
 
 // --- comparing ------------------------------------------------------------------------------
 
@@ -263,46 +173,21 @@ void check_fixed_point(const Dialect &to, std::string body, const Target &target
 
 }  // namespace
 
-Said read_request(DialectId dialect, Value root) {
-    Said said;
-    if (dialect == DialectId::openai) {
-        for (Value message : root["messages"].items()) {
-            chat_message(message, said);
-        }
-        return said;
+void add_text(std::vector<std::string> &to, Value text) {
+    if (text.is_string() && !json::is_blank(text.text())) {
+        to.push_back(plain(text.text()));
     }
-    add_text(said.system, root["system"]);
-    for (Value block : root["system"].items()) {
-        add_text(said.system, block["text"]);
-    }
-    for (Value message : root["messages"].items()) {
-        bool is_user = message["role"].equals("user");
-        if (message["role"].equals("system")) {
-            add_text(said.system, message["content"]);
-            for (Value block : message["content"].items()) {
-                add_text(said.system, block["text"]);
-            }
-            continue;
-        }
-        add_text(is_user ? said.user : said.assistant, message["content"]);
-        for (Value block : message["content"].items()) {
-            messages_block(block, is_user, said);
-        }
-    }
-    return said;
 }
 
 const std::vector<Aim> &aims() {
-    static const std::vector<Aim> kAims = {
-        {DialectId::openai, "gpt-4o", true},
-        {DialectId::openai, "gpt-5-mini", true},
-        {DialectId::openai, "llama-3.3-70b", false},
-        {DialectId::anthropic, "claude-sonnet-4-5", true},
-        {DialectId::anthropic, "claude-3-5-haiku-latest", true},
-        {DialectId::anthropic, "claude-opus-4-8", true},
-        {DialectId::anthropic, "claude-opus-4-6", true},
-    };
-    return kAims;
+    static const std::vector<Aim> kAll = [] {
+        std::vector<Aim> all;
+        for (const DialectCheck *row : dialect_checks()) {
+            all.insert(all.end(), row->aims.begin(), row->aims.end());
+        }
+        return all;
+    }();
+    return kAll;
 }
 
 bool check_request(DialectId client, std::string_view bytes, RequestReport &report,
@@ -324,7 +209,7 @@ bool check_request(DialectId client, std::string_view bytes, RequestReport &repo
         why = std::string(parsed.error().what) + " (" + std::string(parsed.error().param) + ")";
         return false;
     }
-    Said said = read_request(client, document.root());
+    Said said = check_of(client).read_request(document.root());
     for (const Aim &aim : aims()) {
         for (bool drop_params : {false, true}) {
             std::string where = std::string("for ").append(aim.model) +
@@ -352,18 +237,22 @@ bool check_request(DialectId client, std::string_view bytes, RequestReport &repo
                 continue;
             }
             Problems found;
-            if (!rendered.root()["model"].equals(aim.model)) {
+            bool has_model = to.chat_path.find("{model}") == std::string_view::npos;
+            if (has_model && !rendered.root()["model"].equals(aim.model)) {
                 found.push_back("it names another model");
             }
             if (client != aim.dialect) {
-                check_request_rules(aim.dialect, rendered.root(), target.traits, found);
+                check_of(aim.dialect).check_rules(rendered.root(), target.traits, found);
             }
-            Said target_said = read_request(aim.dialect, rendered.root());
+            Said target_said = check_of(aim.dialect).read_request(rendered.root());
             compare_requests(said, target_said, notes, found);
-            if (count_marks(bytes) > 4) {  // the shape of a block whose mark went changes once
+            if (to.parse_request != nullptr &&
+                count_marks(bytes) > 4) {  // the shape of a block whose mark went changes once
                 body = write_again(to, body, target, error);
             }
-            check_fixed_point(to, body, target, found);
+            if (to.parse_request != nullptr) {
+                check_fixed_point(to, body, target, found);
+            }
             for (const std::string &problem : found) {
                 problems.push_back(where + problem);
             }

@@ -25,12 +25,12 @@ struct Said {
     std::vector<std::string> images;  // base64 data or address
     size_t documents = 0;
 };
-Said read_request(DialectId dialect, json::Value root);
+// For the readers of the dialects (DialectCheck::read_request): blank text is none.
+void add_text(std::vector<std::string> &to, json::Value text);
 
-// Would the API take this body? `is_own`: the client speaks the dialect too, and members that
-// we do not know are its own business.
-void check_request_rules(DialectId dialect, json::Value root, const ModelTraits &traits,
-                         Problems &problems);
+// Would the API take this body, which a client of another dialect caused?
+void check_chat_rules(json::Value root, const ModelTraits &traits, Problems &problems);
+void check_messages_rules(json::Value root, const ModelTraits &traits, Problems &problems);
 
 // A target that requests are rendered for.
 struct Aim {

@@ -504,13 +504,12 @@ class ChatRules : Rules {
 
 }  // namespace
 
-void check_request_rules(DialectId dialect, Value root, const ModelTraits &traits,
-                         Problems &problems) {
-    if (dialect == DialectId::anthropic) {
-        MessagesRules(root, traits, problems).check();
-    } else {
-        ChatRules(root, traits, problems).check(traits.max_completion_tokens);
-    }
+void check_messages_rules(Value root, const ModelTraits &traits, Problems &problems) {
+    MessagesRules(root, traits, problems).check();
+}
+
+void check_chat_rules(Value root, const ModelTraits &traits, Problems &problems) {
+    ChatRules(root, traits, problems).check(traits.max_completion_tokens);
 }
 
 }  // namespace llm::check

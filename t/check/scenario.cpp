@@ -1,10 +1,11 @@
-// See scenario.hpp. Streams are written as the two big providers write them, with the liberties
-// that others take: fragments of any size, pings, parallel calls that interleave.
+// See scenario.hpp. What is random here is what an answer or a conversation says; how a provider
+// sends it or a client writes it stands with the dialects (*_check.cpp).
 #include "t/check/scenario.hpp"
 
 #include <algorithm>
 #include <cstdio>
 
+#include "t/check/dialect_check.hpp"
 #include "translators/json/writer.hpp"
 
 namespace llm::check {
@@ -36,8 +37,8 @@ constexpr std::string_view kWords[] = {
     "\xe2\x80\xa8",
 };
 
-// The text as it stands between quotes, in fragments. Characters beyond the basic plane may be
-// written as two escapes, and a fragment may end between them, as some providers do.
+}  // namespace
+
 std::vector<std::string> pieces(Chance &chance, const std::string &text) {
     std::vector<std::string> units;
     for (size_t at = 0; at < text.size();) {
@@ -70,284 +71,6 @@ std::vector<std::string> pieces(Chance &chance, const std::string &text) {
     }
     return out;
 }
-
-class ChatStreamWriter {
-  public:
-    explicit ChatStreamWriter(const Scenario &from) : from_(from), chance_(from.seed + 1) {}
-
-    std::string write() {
-        chunk([](json::Writer &w) { w.key("role").plain("assistant").key("content").plain(""); });
-        std::vector<size_t> calls;
-        for (size_t i = 0; i < from_.blocks.size(); i++) {
-            const Scenario::Block &block = from_.blocks[i];
-            if (block.kind == Scenario::Block::Kind::call) {
-                calls.push_back(i);
-                continue;
-            }
-            bool is_text = block.kind == Scenario::Block::Kind::text;
-            for (const std::string &piece : pieces(chance_, block.text)) {
-                chunk([&](json::Writer &w) {
-                    w.key(is_text ? "content" : "reasoning_content").text({piece});
-                });
-            }
-        }
-        write_calls(calls);
-        chunk([](json::Writer &) {}, from_.finish);
-        out_.append("data: ");
-        json::Writer w(out_);
-        head(w);
-        w.key("choices").array().end();
-        usage(w);
-        w.end();
-        out_.append("\n\ndata: [DONE]\n\n");
-        return std::string(out_.view());
-    }
-
-    void usage(json::Writer &w) {
-        w.key("usage").object().key("prompt_tokens").number(from_.input);
-        w.key("completion_tokens").number(from_.output);
-        w.key("total_tokens").number(from_.input + from_.output);
-        w.key("prompt_tokens_details").object();
-        w.key("cached_tokens").number(from_.cache_read).end();
-        w.key("completion_tokens_details").object();
-        w.key("reasoning_tokens").number(from_.reasoning).end().end();
-    }
-
-    std::string body() {
-        json::Writer w(out_);
-        w.object().key("id").plain("chatcmpl-x").key("object").plain("chat.completion");
-        w.key("created").number(1690000000).key("model").plain("gpt-x");
-        w.key("choices").array().object().key("index").number(0).key("message").object();
-        w.key("role").plain("assistant");
-        std::string text, reasoning;
-        bool has_calls = false;
-        for (const Scenario::Block &block : from_.blocks) {
-            bool is_text = block.kind == Scenario::Block::Kind::text;
-            has_calls = has_calls || block.kind == Scenario::Block::Kind::call;
-            if (block.kind != Scenario::Block::Kind::call) {
-                (is_text ? text : reasoning) += block.text;
-            }
-        }
-        w.key("content");
-        text.empty() && has_calls ? w.null() : w.plain(text);
-        if (!reasoning.empty()) {
-            w.key("reasoning_content").plain(reasoning);
-        }
-        if (has_calls) {
-            w.key("tool_calls").array();
-            for (const Scenario::Block &block : from_.blocks) {
-                if (block.kind == Scenario::Block::Kind::call) {
-                    w.object().key("id").plain(block.id).key("type").plain("function");
-                    w.key("function").object().key("name").plain(block.name);
-                    w.key("arguments").plain(block.text).end().end();
-                }
-            }
-            w.end();
-        }
-        w.end().key("finish_reason").plain(from_.finish).end().end();
-        usage(w);
-        w.end();
-        return std::string(out_.view());
-    }
-
-  private:
-    void head(json::Writer &w) {
-        w.object().key("id").plain("chatcmpl-x").key("object").plain("chat.completion.chunk");
-        w.key("created").number(1690000000).key("model").plain("gpt-x");
-    }
-
-    template <class Delta>
-    void chunk(Delta delta, std::string_view finish = {}) {
-        out_.append("data: ");
-        json::Writer w(out_);
-        head(w);
-        w.key("choices").array().object().key("index").number(0).key("delta").object();
-        delta(w);
-        w.end().key("finish_reason");
-        finish.empty() ? w.null() : w.plain(finish);
-        w.end().end().end();
-        out_.append("\n\n");
-    }
-
-    // In turn, or the fragments of all of them mixed.
-    void write_calls(const std::vector<size_t> &calls) {
-        struct Rest {
-            std::vector<std::string> pieces;
-            size_t next = 0;
-            bool is_opened = false;
-        };
-        std::vector<Rest> rest(calls.size());
-        for (size_t i = 0; i < calls.size(); i++) {
-            rest[i].pieces = pieces(chance_, from_.blocks[calls[i]].text);
-        }
-        bool is_mixed = chance_.one_in(2);
-        size_t opened = 0;
-        while (true) {
-            size_t at = 0;
-            while (at < calls.size() && rest[at].is_opened &&
-                   rest[at].next == rest[at].pieces.size()) {
-                at++;
-            }
-            if (at == calls.size()) {
-                return;
-            }
-            if (is_mixed) {
-                size_t other = chance_.below(calls.size());
-                if (other <= opened &&
-                    (!rest[other].is_opened || rest[other].next < rest[other].pieces.size())) {
-                    at = other;
-                }
-            }
-            if (!rest[at].is_opened && at > opened) {
-                at = opened;
-            }
-            const Scenario::Block &block = from_.blocks[calls[at]];
-            bool is_new = !rest[at].is_opened;
-            std::string piece = is_new ? "" : rest[at].pieces[rest[at].next++];
-            chunk([&](json::Writer &w) {
-                w.key("tool_calls").array().object().key("index").number(int64_t(at));
-                if (is_new) {
-                    w.key("id").plain(block.id).key("type").plain("function");
-                }
-                w.key("function").object();
-                if (is_new) {
-                    w.key("name").plain(block.name);
-                }
-                w.key("arguments").text({piece}).end().end().end();
-            });
-            opened += is_new ? 1 : 0;
-            rest[at].is_opened = true;
-        }
-    }
-
-    const Scenario &from_;
-    Chance chance_;
-    ByteBuffer out_;
-};
-
-class MessagesStreamWriter {
-  public:
-    explicit MessagesStreamWriter(const Scenario &from) : from_(from), chance_(from.seed + 1) {}
-
-    std::string write() {
-        frame("message_start", [&](json::Writer &w) {
-            w.key("message").object().key("id").plain("msg_x").key("type").plain("message");
-            w.key("role").plain("assistant").key("model").plain("claude-x");
-            w.key("content").array().end().key("stop_reason").null().key("stop_sequence").null();
-            w.key("usage");
-            usage(w, 1);
-            w.end();
-        });
-        for (size_t i = 0; i < from_.blocks.size(); i++) {
-            write_block(int64_t(i), from_.blocks[i]);
-        }
-        frame("message_delta", [&](json::Writer &w) {
-            w.key("delta").object().key("stop_reason").plain(from_.finish).key("stop_sequence");
-            from_.stop_sequence.empty() ? w.null() : w.plain(from_.stop_sequence);
-            w.end().key("usage");
-            usage(w, from_.output);
-        });
-        frame("message_stop", [](json::Writer &) {});
-        return std::string(out_.view());
-    }
-
-    std::string body() {
-        json::Writer w(out_);
-        w.object().key("id").plain("msg_x").key("type").plain("message");
-        w.key("role").plain("assistant").key("model").plain("claude-x").key("content").array();
-        for (const Scenario::Block &block : from_.blocks) {
-            start(w, block, true);
-        }
-        w.end().key("stop_reason").plain(from_.finish).key("stop_sequence");
-        from_.stop_sequence.empty() ? w.null() : w.plain(from_.stop_sequence);
-        w.key("usage");
-        usage(w, from_.output);
-        w.end();
-        return std::string(out_.view());
-    }
-
-  private:
-    template <class Rest>
-    void frame(std::string_view type, Rest rest) {
-        out_.append("event: ");
-        out_.append(type);
-        out_.append("\ndata: ");
-        json::Writer w(out_);
-        w.object().key("type").plain(type);
-        rest(w);
-        w.end();
-        out_.append("\n\n");
-    }
-
-    void usage(json::Writer &w, int64_t output) {
-        w.object().key("input_tokens");
-        w.number(from_.input - from_.cache_read - from_.cache_write);
-        w.key("cache_creation_input_tokens").number(from_.cache_write);
-        w.key("cache_read_input_tokens").number(from_.cache_read);
-        w.key("output_tokens").number(output).end();
-    }
-
-    void start(json::Writer &w, const Scenario::Block &block, bool is_whole) {
-        w.object();
-        switch (block.kind) {
-            case Scenario::Block::Kind::text:
-                w.key("type").plain("text").key("text").plain(is_whole ? block.text : "");
-                break;
-            case Scenario::Block::Kind::reasoning:
-                w.key("type").plain("thinking").key("thinking").plain(is_whole ? block.text : "");
-                w.key("signature").plain(is_whole ? block.signature : "");
-                break;
-            case Scenario::Block::Kind::redacted:
-                w.key("type").plain("redacted_thinking").key("data").plain(block.text);
-                break;
-            case Scenario::Block::Kind::call:
-                w.key("type").plain("tool_use").key("id").plain(block.id);
-                w.key("name").plain(block.name).key("input");
-                is_whole ? w.raw({block.text}) : w.object().end();
-                break;
-        }
-        w.end();
-    }
-
-    void write_block(int64_t index, const Scenario::Block &block) {
-        frame("content_block_start", [&](json::Writer &w) {
-            w.key("index").number(index).key("content_block");
-            start(w, block, false);
-        });
-        auto delta = [&](std::string_view type, std::string_view member, std::string_view text) {
-            frame("content_block_delta", [&](json::Writer &w) {
-                w.key("index").number(index).key("delta").object().key("type").plain(type);
-                w.key(member).text({text}).end();
-            });
-            if (chance_.one_in(9)) {
-                frame("ping", [](json::Writer &) {});
-            }
-        };
-        if (block.kind != Scenario::Block::Kind::redacted) {
-            bool is_call = block.kind == Scenario::Block::Kind::call;
-            bool is_text = block.kind == Scenario::Block::Kind::text;
-            for (const std::string &piece : pieces(chance_, block.text)) {
-                delta(is_call   ? "input_json_delta"
-                      : is_text ? "text_delta"
-                                : "thinking_delta",
-                      is_call   ? "partial_json"
-                      : is_text ? "text"
-                                : "thinking",
-                      piece);
-            }
-            if (!block.signature.empty()) {
-                delta("signature_delta", "signature", block.signature);
-            }
-        }
-        frame("content_block_stop", [&](json::Writer &w) { w.key("index").number(index); });
-    }
-
-    const Scenario &from_;
-    Chance chance_;
-    ByteBuffer out_;
-};
-
-}  // namespace
 
 std::string random_text(Chance &chance, size_t words) {
     std::string text;
@@ -388,15 +111,11 @@ Scenario random_scenario(DialectId dialect, uint64_t seed) {
     Scenario made;
     made.dialect = dialect;
     made.seed = seed;
-    bool is_messages = dialect == DialectId::anthropic;
     auto text = [&] { return "t" + random_text(chance, 1 + chance.below(8)); };
     if (chance.one_in(2)) {
-        made.blocks.push_back({Kind::reasoning,
-                               chance.one_in(4) && is_messages ? "" : text(),
-                               {},
-                               {},
-                               is_messages ? "c2ln" + std::to_string(seed) : ""});
-        if (is_messages && chance.one_in(3)) {
+        std::string signature = "c2ln" + std::to_string(seed);
+        made.blocks.push_back({Kind::reasoning, chance.one_in(4) ? "" : text(), {}, {}, signature});
+        if (chance.one_in(3)) {
             made.blocks.push_back({Kind::redacted, "cmVk", {}, {}, {}});
         }
     }
@@ -405,44 +124,116 @@ Scenario random_scenario(DialectId dialect, uint64_t seed) {
     }
     size_t calls = chance.one_in(2) ? chance.below(4) : 0;
     for (size_t i = 0; i < calls; i++) {
-        std::string id =
-            (chance.one_in(3) && !is_messages ? "functions.f:" : "call_") + std::to_string(i);
+        std::string id = (chance.one_in(3) ? "functions.f:" : "call_") + std::to_string(i);
         made.blocks.push_back({Kind::call,
                                random_arguments(chance),
                                id,
                                "tool_" + std::to_string(chance.below(3)),
                                {}});
-        if (is_messages && chance.one_in(3)) {
+        if (chance.one_in(3)) {
             made.blocks.push_back({Kind::text, text(), {}, {}, {}});
         }
     }
-    bool is_cut = chance.one_in(5);
-    made.finish = is_messages ? (is_cut      ? "max_tokens"
-                                 : calls > 0 ? "tool_use"
-                                             : "end_turn")
-                              : (is_cut      ? "length"
-                                 : calls > 0 ? "tool_calls"
-                                             : "stop");
-    if (is_messages && calls == 0 && chance.one_in(4)) {
-        made.finish = "stop_sequence";
+    if (chance.one_in(5)) {
+        made.finish = ir::Finish::length;
+    } else if (calls > 0) {
+        made.finish = ir::Finish::tool_calls;
+    } else if (chance.one_in(4)) {
+        made.finish = ir::Finish::stop_sequence;
         made.stop_sequence = "\"END\"\n";
     }
     made.input = int64_t(50 + chance.below(1000));
     made.cache_read = int64_t(chance.below(40));
-    made.cache_write = is_messages ? int64_t(chance.below(10)) : 0;
+    made.cache_write = int64_t(chance.below(10));
     made.output = int64_t(10 + chance.below(500));
-    made.reasoning = is_messages ? 0 : int64_t(chance.below(10));
+    made.reasoning = int64_t(chance.below(10));
+    check_of(dialect).fit(made, chance);
     return made;
 }
 
-std::string stream_of(const Scenario &scenario) {
-    return scenario.dialect == DialectId::anthropic ? MessagesStreamWriter(scenario).write()
-                                                    : ChatStreamWriter(scenario).write();
+std::string written_stream(const Scenario &scenario) {
+    return check_of(scenario.dialect).stream_of(scenario);
 }
 
-std::string body_of(const Scenario &scenario) {
-    return scenario.dialect == DialectId::anthropic ? MessagesStreamWriter(scenario).body()
-                                                    : ChatStreamWriter(scenario).body();
+std::string written_body(const Scenario &scenario) {
+    return check_of(scenario.dialect).body_of(scenario);
+}
+
+// --- requests ---------------------------------------------------------------------------------
+
+namespace {
+
+class AskMaker {
+  public:
+    explicit AskMaker(uint64_t seed) : chance_(seed) {}
+
+    Ask make() {
+        ask_.max_tokens = chance_.one_in(2) ? int64_t(1 + chance_.below(9000)) : 0;
+        ask_.stream = chance_.one_in(2);
+        ask_.temperature = chance_.one_in(3) ? "0.70" : "";
+        ask_.system = chance_.one_in(2) ? words() : "";
+        ask_.thinking = chance_.one_in(4);
+        ask_.has_unknown_member = chance_.one_in(5);
+        ask_.tools = {"look", "files.read"};
+        size_t turns = 1 + chance_.below(7);
+        for (size_t i = 0; i < turns; i++) {
+            user();
+            if (chance_.one_in(6)) {
+                user();
+            }
+            if (i + 1 < turns) {
+                assistant();
+            }
+            if (chance_.one_in(6)) {
+                ask_.turns.push_back({Ask::Turn::Kind::system, words(), {}, {}, {}, false});
+            }
+        }
+        return ask_;
+    }
+
+  private:
+    std::string words() { return "w" + random_text(chance_, chance_.below(6)); }
+
+    void user() {
+        Ask::Turn turn{Ask::Turn::Kind::user, words(), {}, {}, {}, chance_.one_in(2)};
+        for (const Ask::Call &call : calls_) {
+            turn.results.push_back({call.id, call.name, "r" + words()});
+        }
+        if (calls_.empty() && turn.as_parts && chance_.one_in(3)) {
+            turn.image = "https://pictures.example/" + std::to_string(number_++) + ".png";
+        }
+        calls_.clear();
+        ask_.turns.push_back(turn);
+    }
+
+    void assistant() {
+        size_t calls = chance_.one_in(2) ? chance_.below(4) : 0;
+        Ask::Turn turn{Ask::Turn::Kind::assistant, calls == 0 ? words() : "", {}, {}, {}, false};
+        for (size_t i = 0; i < calls; i++) {
+            std::string id = (chance_.one_in(4) ? "functions.look:" : "call_") +
+                             std::to_string(number_++) +
+                             (chance_.one_in(5) ? std::string(50, 'x') : "");
+            std::string arguments = random_arguments(chance_);
+            turn.calls.push_back({id, chance_.one_in(2) ? "look" : "files.read",
+                                  chance_.one_in(8) ? "{\"cut" : arguments});
+            // The user may have left before the tool answered.
+            if (!chance_.one_in(8)) {
+                calls_.push_back(turn.calls.back());
+            }
+        }
+        ask_.turns.push_back(turn);
+    }
+
+    Chance chance_;
+    Ask ask_;
+    std::vector<Ask::Call> calls_;  // to be answered
+    size_t number_ = 0;
+};
+
+}  // namespace
+
+Ask random_ask(uint64_t seed) {
+    return AskMaker(seed).make();
 }
 
 }  // namespace llm::check

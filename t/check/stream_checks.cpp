@@ -4,13 +4,11 @@
 
 #include <algorithm>
 
-#include "t/check/client_reader.hpp"
+#include "t/check/dialect_check.hpp"
 #include "t/check/pump.hpp"
 
 namespace llm::check {
 namespace {
-
-constexpr DialectId kDialects[] = {DialectId::openai, DialectId::anthropic};
 
 void add(Problems &to, const Problems &from, const std::string &where) {
     for (const std::string &problem : from) {
@@ -73,7 +71,7 @@ void check_cuts(DialectId provider, std::string_view bytes, size_t budget, Probl
     }
     if (step > 1) {
         // Around the ends of frames there are most ways to be wrong.
-        std::vector<size_t> ends = frame_ends(bytes);
+        std::vector<size_t> ends = frame_ends(provider, bytes);
         for (size_t i = 0; i < ends.size(); i += ends.size() / 16 + 1) {
             for (size_t cut = ends[i] - std::min<size_t>(ends[i], 4);
                  cut <= std::min(ends[i] + 8, bytes.size()); cut++) {
@@ -133,7 +131,7 @@ void check_framings(DialectId provider, std::string_view bytes, Problems &proble
 
 void check_truncations(DialectId provider, std::string_view bytes, size_t most,
                        Problems &problems) {
-    std::vector<size_t> ends = frame_ends(bytes);
+    std::vector<size_t> ends = frame_ends(provider, bytes);
     ends.insert(ends.begin(), 0);
     size_t step = ends.size() / std::max<size_t>(most, 1) + 1;
     bool was_complete = false;
@@ -154,7 +152,7 @@ void check_truncations(DialectId provider, std::string_view bytes, size_t most,
                 }
             }
             was_complete = back == 0 ? answer.is_complete : was_complete;
-            for (DialectId client : kDialects) {
+            for (DialectId client : client_dialects()) {
                 Problems found;
                 std::string out = translate(provider, client, bytes.substr(0, end));
                 Answer got = read_stream(client, out, found);
@@ -170,7 +168,7 @@ void check_truncations(DialectId provider, std::string_view bytes, size_t most,
 
 void check_clients(DialectId provider, std::string_view bytes, const Answer &answer,
                    Problems &problems) {
-    for (DialectId client : kDialects) {
+    for (DialectId client : client_dialects()) {
         Problems found;
         std::string out = translate(provider, client, bytes);
         Answer got = read_stream(client, out, found);
@@ -182,21 +180,19 @@ void check_clients(DialectId provider, std::string_view bytes, const Answer &ans
     ClientView view = full_view(ids);
     view.usage_wanted = false;
     view.show_reasoning = false;
-    Problems found;
-    Answer quiet = read_chat_stream(translate(provider, view, DialectId::openai, bytes),
-                                    {.usage_chunk = false}, found);
-    add(problems, found, "for a client of openai without usage");
-    for (const auto &[index, message] : quiet.choices) {
-        if (!message.reasoning.empty() || !message.signatures.empty()) {
-            problems.push_back("reasoning is shown to a client that must not see it");
+    for (DialectId client : client_dialects()) {
+        Problems found;
+        Answer quiet = check_of(client).read_stream(translate(provider, view, client, bytes),
+                                                    {.usage_chunk = false}, found);
+        std::string where =
+            "for a client of " + std::string(dialect(client).name) + " without extras";
+        add(problems, found, where);
+        for (const auto &[index, message] : quiet.choices) {
+            if (!message.reasoning.empty() || !message.signatures.empty() ||
+                !message.redacted.empty()) {
+                problems.push_back(where + ": reasoning is shown to one that must not see it");
+            }
         }
-    }
-    found.clear();
-    quiet = read_messages_stream(translate(provider, view, DialectId::anthropic, bytes), found);
-    add(problems, found, "for a client of anthropic without thinking");
-    if (!quiet.first().reasoning.empty() || !quiet.first().signatures.empty() ||
-        !quiet.first().redacted.empty()) {
-        problems.push_back("thinking is shown to a client that did not enable it");
     }
 }
 
@@ -255,9 +251,13 @@ Answer check_stream(DialectId provider, std::string_view bytes, const Effort &ef
     add(problems, log.problems(), "events");
     Answer answer = log.answer();
     check_clients(provider, bytes, answer, problems);
-    check_observer(provider, bytes, answer, problems);
+    if (dialect(provider).make_observer != nullptr) {
+        check_observer(provider, bytes, answer, problems);
+    }
     check_cuts(provider, bytes, effort.cut_bytes, problems);
-    check_framings(provider, bytes, problems);
+    if (check_of(provider).frame_ends == nullptr) {
+        check_framings(provider, bytes, problems);
+    }
     check_truncations(provider, bytes, effort.truncations, problems);
     return answer;
 }
@@ -267,7 +267,8 @@ bool check_whole(DialectId provider, std::string_view bytes, Answer &answer, Pro
     Document body(bytes, {.allow_lone_surrogates = true});
     Usage usage;
     JsonText model, finish;
-    if (!body || !from.observe_response(body.root(), usage, model, finish)) {
+    bool is_observed = from.observe_response != nullptr;
+    if (!body || (is_observed && !from.observe_response(body.root(), usage, model, finish))) {
         return false;
     }
     Arena arena;
@@ -277,11 +278,11 @@ bool check_whole(DialectId provider, std::string_view bytes, Answer &answer, Pro
         return true;
     }
     answer = answer_of(response, provider);
-    if (usage.known != answer.usage.known || usage.input != answer.usage.input ||
-        usage.output != answer.usage.output) {
+    if (is_observed && (usage.known != answer.usage.known || usage.input != answer.usage.input ||
+                        usage.output != answer.usage.output)) {
         problems.push_back("pass-through counts other tokens than translation");
     }
-    if (plain(model) != answer.model || plain(finish) != answer.first().native) {
+    if (is_observed && (plain(model) != answer.model || plain(finish) != answer.first().native)) {
         problems.push_back("pass-through sees another model or finish reason");
     }
 
@@ -292,7 +293,7 @@ bool check_whole(DialectId provider, std::string_view bytes, Answer &answer, Pro
     compare_same(answer, log.answer(), found);
     add(problems, found, "replayed");
 
-    for (DialectId client : kDialects) {
+    for (DialectId client : client_dialects()) {
         std::string where = "for a client of " + std::string(dialect(client).name);
         FixedIds ids;
         ByteBuffer out;
@@ -326,13 +327,14 @@ std::string check_error_body(uint16_t status, std::string_view body, Problems &p
     Arena arena;
     ApiError error =
         read_error(status, document ? document.root() : json::Value(), document.bytes(), arena);
-    for (DialectId client : kDialects) {
+    for (DialectId client : client_dialects()) {
         ByteBuffer out;
         json::Writer writer(out);
         uint16_t told = dialect(client).render_error(error, "req_1", writer);
         Document rendered(out.view());
         json::Value inner = rendered ? rendered.root()["error"] : json::Value();
-        if (told < 400 || inner["message"].text().empty() || inner["type"].text().empty()) {
+        bool has_kind = !inner["type"].text().empty() || !inner["status"].text().empty();
+        if (told < 400 || inner["message"].text().empty() || !has_kind) {
             problems.push_back("the error cannot be said in " + std::string(dialect(client).name));
         }
         ByteBuffer frame;

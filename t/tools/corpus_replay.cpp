@@ -1,10 +1,10 @@
 // Replays recordings of real traffic through the translators: corpus_replay FOLDER [FILTER]
 //
 // FOLDER holds corpus/<dialect>/<name>/{meta.json, request.json, response.*} and
-// spec/tables/expected.json. All recordings of chat completions and messages (directories
-// openai-chat*, anthropic-messages*) and all error bodies (errors) are taken:
+// spec/tables/expected.json. All recordings of dialects that are registered (kFolders) and all
+// error bodies (errors) are taken:
 //   - as answers of a provider: decoded and compared with the table where it knows them, cut in
-//     every way, given to clients of both dialects;
+//     every way, given to clients of all dialects;
 //   - as requests of a client: rendered for many targets and held to the rules of their APIs.
 // Recordings that the table does not know must keep to the same properties. A list of all
 // failures comes at the end; the exit code is 1 when there are any, 2 when there is no corpus.
@@ -206,13 +206,18 @@ class Recording {
             return;
         }
         status_ = uint16_t(head["status"].as_int().value_or(200));
-        bool is_stream = file.ends_with(".sse");
+        bool is_stream = file.ends_with(".sse") || file.ends_with(".ndjson") ||
+                         file.ends_with(".eventstream.b64");
+        bytes = stream_bytes(file, bytes);
         Answer answer;
         if (status_ >= 400) {
             tally_.errors++;
             answer.has_error = true;
             answer.error_class = check_error_body(status_, bytes, problems_);
             expect_word("error class", expected_["error"], answer.error_class, problems_);
+            return;
+        }
+        if (!dialect(dialect_).is_provider()) {
             return;
         }
         if (is_stream) {
@@ -231,14 +236,16 @@ class Recording {
 
     void request(Value meta) {
         std::string bytes;
-        if (is_errors_ || !read_file(folder_ + "/request.json", bytes)) {
+        if (is_errors_ || !dialect(dialect_).is_client() ||
+            !read_file(folder_ + "/request.json", bytes)) {
             return;
         }
         RequestReport report;
         std::string why;
         // Some services (Azure, Vertex AI) have the model in the path.
+        bool has_model = dialect(dialect_).chat_path.find("{model}") == std::string_view::npos;
         if (Document body(bytes);
-            body && body.root().is_object() && body.root()["model"].absent()) {
+            has_model && body && body.root().is_object() && body.root()["model"].absent()) {
             bytes.insert(bytes.find('{') + 1,
                          body.root().size() > 0 ? "\"model\":\"m\"," : "\"model\":\"m\"");
         }
@@ -266,18 +273,33 @@ class Recording {
     uint16_t status_ = 200;
 };
 
-// Directories of other dialects are none of our business here.
+// What the directories of the corpus hold; those of endpoints that are no dialect are left alone.
+struct Folder {
+    std::string_view prefix;
+    std::string_view dialect;
+};
+
+constexpr Folder kFolders[] = {
+    {"openai-chat", "openai"},
+    {"openai-responses", "responses"},
+    {"anthropic-messages", "anthropic"},
+    {"gemini", "gemini"},
+    {"bedrock-converse", "bedrock"},
+    {"cohere", "cohere"},
+    {"ollama", "ollama"},
+    {"completions", "completions"},
+    {"errors", "openai"},
+};
+
 bool find_dialect_of(const std::string &directory, DialectId &id) {
-    if (directory.starts_with("openai-chat")) {
-        id = DialectId::openai;
-        return true;
+    for (const Folder &folder : kFolders) {
+        if (directory.starts_with(folder.prefix)) {
+            const Dialect *known = find_dialect(folder.dialect);
+            id = known != nullptr ? known->id : DialectId::openai;
+            return known != nullptr;
+        }
     }
-    if (directory.starts_with("anthropic-messages")) {
-        id = DialectId::anthropic;
-        return true;
-    }
-    id = DialectId::openai;
-    return directory == "errors";
+    return false;
 }
 
 int run(const std::string &shared, const std::string &filter) {

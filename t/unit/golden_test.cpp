@@ -3,11 +3,12 @@
 //
 //   request/    input.DIALECT.json      to.MODEL.json: body, and what was dropped or renamed
 //   response/   input.DIALECT.json      to.DIALECT.json: the body that a client gets
-//   stream/     input.DIALECT.sse       to.DIALECT.sse: the bytes that a client gets
+//   stream/     input.DIALECT.sse       to.DIALECT.sse: the bytes that a client gets (a binary
+//                                       stream is stored as input.DIALECT.b64)
 //   error/      input.STATUS.json|txt   to.DIALECT.json: status and body
 //
-// case.json (optional) sets targets, drop_params and properties of the client. Ids come from a
-// fixed source, and it is always the same second.
+// case.json (optional) sets targets (MODEL, or DIALECT:MODEL), clients, drop_params and properties
+// of the client. Ids come from a fixed source, and it is always the same second.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -120,7 +121,7 @@ class Golden : public testing::TestWithParam<Case> {
             if (name.starts_with("input.")) {
                 ASSERT_TRUE(input_name_.empty()) << "two inputs in " << golden.folder;
                 input_name_ = name.substr(6, name.rfind('.') - 6);
-                input_ = read_file(entry.path());
+                input_ = stream_bytes(name, read_file(entry.path()));
             } else if (name.starts_with("to.")) {
                 unused_.push_back(name);
             } else {
@@ -173,6 +174,17 @@ class Golden : public testing::TestWithParam<Case> {
         EXPECT_EQ(read_file(path), got) << "in " << path;
     }
 
+    // Two dialects stand for all, unless the case names others: the matrix tests try every pair.
+    std::vector<DialectId> clients() {
+        std::vector<DialectId> ids;
+        for (Value name : setting("clients").items()) {
+            const Dialect *known = find_dialect(plain(name.text()));
+            EXPECT_NE(known, nullptr) << plain(name.text());
+            ids.push_back(known != nullptr ? known->id : DialectId::openai);
+        }
+        return ids.empty() ? std::vector{DialectId::openai, DialectId::anthropic} : ids;
+    }
+
     void run_request();
     void render_for(std::string_view model, const ir::Request &request);
     void run_response();
@@ -189,8 +201,16 @@ class Golden : public testing::TestWithParam<Case> {
 
 void Golden::render_for(std::string_view model, const ir::Request &request) {
     bool is_claude = model.starts_with("claude");
-    bool is_official = is_claude || model.starts_with("gpt") || model.starts_with("o3");
     DialectId to = is_claude ? DialectId::anthropic : DialectId::openai;
+    std::string label(model);
+    if (size_t colon = model.find(':'); colon != std::string_view::npos) {
+        ASSERT_NE(find_dialect(model.substr(0, colon)), nullptr) << model;
+        to = find_dialect(model.substr(0, colon))->id;
+        label[colon] = '.';
+        model.remove_prefix(colon + 1);
+    }
+    bool is_official =
+        is_claude || to != DialectId::openai || model.starts_with("gpt") || model.starts_with("o3");
     Target target;
     target.model = model;
     target.traits = model_traits(to, model, is_official);
@@ -230,7 +250,7 @@ void Golden::render_for(std::string_view model, const ir::Request &request) {
         writer.key("body").raw({body.view()});
     }
     writer.end();
-    expect("to." + std::string(model) + ".json", pretty(out.view()));
+    expect("to." + label + ".json", pretty(out.view()));
 }
 
 void Golden::run_request() {
@@ -258,7 +278,7 @@ void Golden::run_request() {
 void Golden::run_response() {
     Document document(input_, {.allow_lone_surrogates = true});
     ASSERT_TRUE(document) << "the input is no JSON";
-    for (DialectId to : {DialectId::openai, DialectId::anthropic}) {
+    for (DialectId to : clients()) {
         Arena arena;
         ir::Response response;
         Status parsed = dialect(from_).parse_response(document.root(), arena, response);
@@ -272,7 +292,7 @@ void Golden::run_response() {
 }
 
 void Golden::run_stream() {
-    for (DialectId to : {DialectId::openai, DialectId::anthropic}) {
+    for (DialectId to : clients()) {
         ids_.last = 0;
         expect("to." + std::string(dialect(to).name) + ".sse",
                translate(from_, view(), to, input_));
@@ -284,7 +304,7 @@ void Golden::run_error() {
     Arena arena;
     ApiError error = read_error(uint16_t(atoi(input_name_.c_str())),
                                 document ? document.root() : Value(), document.bytes(), arena);
-    for (DialectId to : {DialectId::openai, DialectId::anthropic}) {
+    for (DialectId to : clients()) {
         ByteBuffer body, out;
         json::Writer body_writer(body), writer(out);
         uint16_t status = dialect(to).render_error(error, "req_1", body_writer);

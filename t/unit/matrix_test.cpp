@@ -1,6 +1,6 @@
 // Every provider dialect against every client dialect: properties that hold whatever an answer
 // says, on made-up answers, on the golden streams, and on streams that were tampered with. A new
-// dialect takes part by its row in dialects.def and a case in t/check/scenario.cpp.
+// dialect takes part by its rows in dialects.def and in t/check/dialect_checks.def.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -8,7 +8,7 @@
 #include <fstream>
 #include <sstream>
 
-#include "t/check/client_reader.hpp"
+#include "t/check/dialect_check.hpp"
 #include "t/check/pump.hpp"
 #include "t/check/scenario.hpp"
 #include "t/check/stream_checks.hpp"
@@ -18,8 +18,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr DialectId kDialects[] = {DialectId::openai, DialectId::anthropic};
-
 std::string report(const Problems &problems) {
     std::string all;
     for (const std::string &problem : problems) {
@@ -28,15 +26,28 @@ std::string report(const Problems &problems) {
     return all;
 }
 
+TEST(MatrixRows, EveryDialectHasItsChecks) {
+    for (const Dialect *known : dialects()) {
+        const DialectCheck &row = check_of(known->id);
+        EXPECT_TRUE(row.read_request != nullptr);
+        EXPECT_EQ(known->is_client(), row.request_of != nullptr && row.read_stream != nullptr &&
+                                          row.read_body != nullptr && row.finish_of != nullptr);
+        EXPECT_EQ(known->is_provider(), row.fit != nullptr && row.stream_of != nullptr &&
+                                            row.body_of != nullptr && row.check_rules != nullptr &&
+                                            !row.aims.empty())
+            << known->name;
+    }
+}
+
 class Matrix : public testing::TestWithParam<DialectId> {};
 
-INSTANTIATE_TEST_SUITE_P(Providers, Matrix, testing::ValuesIn(kDialects),
+INSTANTIATE_TEST_SUITE_P(Providers, Matrix, testing::ValuesIn(provider_dialects()),
                          [](const auto &at) { return std::string(dialect(at.param).name); });
 
 TEST_P(Matrix, AnyCutGivesTheSameEventsAndAnyPairAGrammaticalStream) {
     for (uint64_t seed = 1; seed <= 60; seed++) {
         Problems problems;
-        std::string stream = stream_of(random_scenario(GetParam(), seed));
+        std::string stream = written_stream(random_scenario(GetParam(), seed));
         Answer answer = check_stream(GetParam(), stream,
                                      {.cut_bytes = 600u << 10, .truncations = 12}, problems);
         EXPECT_TRUE(answer.is_complete) << "seed " << seed;
@@ -47,8 +58,8 @@ TEST_P(Matrix, AnyCutGivesTheSameEventsAndAnyPairAGrammaticalStream) {
 // A cut changes no byte of what the client gets either.
 TEST_P(Matrix, EveryByteEveryPair) {
     for (uint64_t seed : {3, 8, 21}) {
-        std::string stream = stream_of(random_scenario(GetParam(), seed));
-        for (DialectId client : kDialects) {
+        std::string stream = written_stream(random_scenario(GetParam(), seed));
+        for (DialectId client : client_dialects()) {
             std::string whole = translate(GetParam(), client, stream);
             for (size_t cut = 0; cut <= stream.size(); cut++) {
                 ASSERT_EQ(translate(GetParam(), client, stream, {cut}), whole)
@@ -63,14 +74,14 @@ TEST_P(Matrix, StreamAndWholeAnswerSayTheSame) {
         Scenario scenario = random_scenario(GetParam(), seed);
         Problems problems;
         Answer whole;
-        ASSERT_TRUE(check_whole(GetParam(), body_of(scenario), whole, problems));
-        Answer streamed = decode(GetParam(), stream_of(scenario)).answer();
+        ASSERT_TRUE(check_whole(GetParam(), written_body(scenario), whole, problems));
+        Answer streamed = decode(GetParam(), written_stream(scenario)).answer();
         compare_same(whole, streamed, problems);
         ASSERT_TRUE(problems.empty()) << "seed " << seed << "\n"
-                                      << report(problems) << body_of(scenario);
-        for (DialectId client : kDialects) {
+                                      << report(problems) << written_body(scenario);
+        for (DialectId client : client_dialects()) {
             Answer got =
-                read_stream(client, translate(GetParam(), client, stream_of(scenario)), problems);
+                read_stream(client, translate(GetParam(), client, written_stream(scenario)), problems);
             compare_with_client(whole, got, client, problems);
         }
         ASSERT_TRUE(problems.empty()) << "seed " << seed << "\n" << report(problems);
@@ -82,17 +93,17 @@ TEST_P(Matrix, StreamAndWholeAnswerSayTheSame) {
 TEST_P(Matrix, TamperedStreamsStayGrammatical) {
     for (uint64_t seed = 1; seed <= 1500; seed++) {
         Chance chance(seed);
-        std::string stream = stream_of(random_scenario(GetParam(), seed % 50));
-        std::string other = stream_of(random_scenario(GetParam(), seed % 37 + 50));
+        std::string stream = written_stream(random_scenario(GetParam(), seed % 50));
+        std::string other = written_stream(random_scenario(GetParam(), seed % 37 + 50));
         std::vector<std::string> frames;
         for (const std::string *from : {&stream, &other}) {
             size_t at = 0;
-            for (size_t end : frame_ends(*from)) {
+            for (size_t end : frame_ends(GetParam(), *from)) {
                 frames.push_back(from->substr(at, end - at));
                 at = end;
             }
         }
-        size_t own = frame_ends(stream).size();
+        size_t own = frame_ends(GetParam(), stream).size();
         std::string tampered;
         for (size_t i = 0; i < own; i++) {
             size_t taken = chance.one_in(12) ? chance.below(frames.size()) : i;
@@ -108,7 +119,7 @@ TEST_P(Matrix, TamperedStreamsStayGrammatical) {
         Problems problems = log.problems();
         Answer answer = log.answer();
         EXPECT_NE(answer.is_complete, answer.has_error);
-        for (DialectId client : kDialects) {
+        for (DialectId client : client_dialects()) {
             Answer got = read_stream(client, translate(GetParam(), client, tampered), problems);
             compare_with_client(answer, got, client, problems);
         }
@@ -119,14 +130,14 @@ TEST_P(Matrix, TamperedStreamsStayGrammatical) {
 TEST_P(Matrix, RandomBytesEndInOneError) {
     for (uint64_t seed = 1; seed <= 300; seed++) {
         Chance chance(seed);
-        std::string stream = stream_of(random_scenario(GetParam(), seed));
+        std::string stream = written_stream(random_scenario(GetParam(), seed));
         for (size_t i = 0; i <= chance.below(6); i++) {
             stream[chance.below(stream.size())] = char(chance.below(256));
         }
         EventLog log = decode(GetParam(), stream);
         Problems problems = log.problems();
         EXPECT_NE(log.answer().is_complete, log.answer().has_error) << "seed " << seed;
-        for (DialectId client : kDialects) {
+        for (DialectId client : client_dialects()) {
             (void)read_stream(client, translate(GetParam(), client, stream), problems);
         }
         ASSERT_TRUE(problems.empty()) << "seed " << seed << "\n" << report(problems) << stream;
@@ -225,7 +236,7 @@ TEST(MatrixEncoders, AnyOrderOfEventsGivesAGrammaticalStream) {
         ByteBuffer out;
     };
     for (uint64_t seed = 1; seed <= 4000; seed++) {
-        for (DialectId client : kDialects) {
+        for (DialectId client : client_dialects()) {
             FixedIds ids;
             Both sink;
             sink.encoder = dialect(client).make_encoder(full_view(ids));
@@ -259,8 +270,9 @@ TEST(MatrixGolden, EveryGoldenStreamHasTheProperties) {
         std::stringstream text;
         text << file.rdbuf();
         Problems problems;
-        check_stream(find_dialect(name.substr(6, name.rfind('.') - 6))->id, text.str(),
-                     {.cut_bytes = 2u << 20, .truncations = 40}, problems);
+        check_stream(find_dialect(name.substr(6, name.rfind('.') - 6))->id,
+                     stream_bytes(name, text.str()), {.cut_bytes = 2u << 20, .truncations = 40},
+                     problems);
         EXPECT_TRUE(problems.empty()) << entry.path() << "\n" << report(problems);
     }
     EXPECT_GT(found, 30u);

@@ -4,6 +4,16 @@
 
 namespace llm {
 
+namespace anthropic {
+
+// A client that did not enable thinking may choke on its blocks.
+bool is_reasoning_wanted(const ir::Request &request) {
+    return request.thinking.kind != ir::ThinkingKind::unset &&
+           request.thinking.kind != ir::ThinkingKind::off;
+}
+
+}  // namespace anthropic
+
 const Dialect kAnthropic = {
     .id = DialectId::anthropic,
     .name = "anthropic",
@@ -21,6 +31,7 @@ const Dialect kAnthropic = {
     .render_error = anthropic::render_error,
     .render_error_frame = anthropic::render_error_frame,
     .ping_frame = anthropic::kPingFrame,
+    .is_reasoning_wanted = anthropic::is_reasoning_wanted,
 };
 
 }  // namespace llm

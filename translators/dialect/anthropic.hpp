@@ -13,6 +13,9 @@
 
 namespace llm::anthropic {
 
+// anthropic.cpp
+bool is_reasoning_wanted(const ir::Request &request);
+
 // --- requests -------------------------------------------------------------------------------
 
 Result<Envelope> read_envelope(json::Value root);
@@ -49,12 +52,37 @@ struct History {
     bool forbids_thinking = false;
 };
 
+// What differs where another API takes the same history (Converse).
+struct HistoryRules {
+    DialectId origin = DialectId::anthropic;  // whose opaque reasoning is sent
+    bool keeps_reasoning = true;
+    // The parameter to blame for a part that cannot be sent; empty when it can.
+    std::string_view (*unsupported_part)(const ir::Part &part, ir::Role role, DialectId client,
+                                         const Target &target, Arena &arena) = nullptr;
+};
+
 Status build_history(const ir::Request &request, const Target &target, Arena &arena, Notes &notes,
                      History &history);
+Status build_history(const ir::Request &request, const Target &target, const HistoryRules &rules,
+                     Arena &arena, Notes &notes, History &history);
+
+// A source with data addresses as the bytes they hold, and the media type that the bytes have.
+ir::Source resolve(const ir::Source &source, Arena &arena);
+// The cache mark of a part; empty: none.
+RawJson cache_of(const ir::Part &part);
+// The text of a part that is text for these APIs; null for others.
+const JsonText *text_of(const ir::Part &part);
+
+// The longer life of a cache entry (`ttl`) is known to some models on Bedrock only.
+bool takes_cache_ttl(const Target &target);
+// A cache mark as the carrier takes it: Bedrock knows no scope, and not everywhere a ttl. The same
+// bytes where nothing has to go.
+std::string_view mark_for_target(std::string_view mark, const Target &target);
 
 // At most four cache marks are allowed: the first `skip` of those written are left out.
 struct CacheMarks {
     uint32_t skip = 0;
+    const Target *target = nullptr;
 
     void write(RawJson mark, json::Writer &writer);
 };
@@ -64,6 +92,7 @@ uint32_t count_marks(const History &history);
 // What one block of history is written with.
 struct BlockContext {
     const ir::Request &request;
+    const Target &target;
     Arena &arena;
     Notes &notes;
     CacheMarks &marks;

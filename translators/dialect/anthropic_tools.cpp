@@ -16,11 +16,6 @@ using ir::ToolChoiceKind;
 using ir::ToolKind;
 
 constexpr std::string_view kEmptySchema = "{\"type\":\"object\",\"properties\":{}}";
-constexpr std::string_view kTextInputSchema =
-    "{\"type\":\"object\",\"properties\":{\"input\":{\"type\":\"string\"}},"
-    "\"required\":[\"input\"]}";
-constexpr std::string_view kTextInputNote = "Raw text input.";
-constexpr std::string_view kJsonToolDescription = "Gives the final answer in the required form.";
 
 }  // namespace
 
@@ -55,14 +50,28 @@ Status ToolRenderer::refuse(std::string_view what) {
     return {};
 }
 
-Status ToolRenderer::select() {
+bool runs_at_client(const ir::Tool &tool) {
+    for (std::string_view known : {"\"computer_", "\"text_editor_", "\"bash_"}) {
+        if (tool.raw.bytes.find(known) != std::string_view::npos) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool takes_built_in(const ir::Tool &tool, const Target &target) {
+    return tool.dialect == DialectId::anthropic &&
+           (target.carrier != Carrier::bedrock || runs_at_client(tool));
+}
+
+Status ToolRenderer::select(TakesBuiltIn takes) {
     std::unordered_set<std::string_view> names;
     std::vector<JsonText> declared;
     for (const ir::Tool &tool : request_.tools) {
         if (!tool.name.empty() && !names.insert(json::unescape(tool.name, arena_)).second) {
             return invalid("two tools have the same name", "tools");
         }
-        if (tool.kind == ToolKind::server && tool.dialect != DialectId::anthropic) {
+        if (tool.kind == ToolKind::server && !takes(tool, target_)) {
             LLM_TRY(refuse("the target does not have this built-in tool"));
             continue;
         }
@@ -121,7 +130,9 @@ void ToolRenderer::write_tool(const ir::Tool &tool, CacheMarks &marks, json::Wri
         return;
     }
     bool is_own = tool.dialect == DialectId::anthropic;
-    bool keeps_mark = tool.cache.empty() || marks.skip == 0;
+    bool keeps_mark = tool.cache.empty() ||
+                      (marks.skip == 0 && mark_for_target(tool.cache.bytes, target_).size() ==
+                                              tool.cache.bytes.size());
     JsonText name = tool_name_for_target(tool.name, notes_.renamed, arena_);
     if (is_own && keeps_mark && name.bytes == tool.name.bytes && !tool.schema.empty()) {
         writer.raw(tool.raw);
@@ -169,7 +180,6 @@ void ToolRenderer::write_server_tool(const ir::Tool &tool, CacheMarks &marks,
     writer.end();
 }
 
-// An object schema, always: the API takes nothing else at the root.
 void ToolRenderer::write_schema(RawJson schema, bool rewrite, json::Writer &writer) {
     Result<json::Value> parsed = reader_.parse_unpadded(schema.bytes);
     if (!parsed || !parsed->is_object() || parsed->size() == 0) {

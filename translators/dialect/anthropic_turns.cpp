@@ -8,28 +8,17 @@
 // other, every tool_use is answered once, and no block is blank.
 #include <unordered_map>
 
+#include "translators/core/base64.hpp"
 #include "translators/dialect/anthropic.hpp"
 #include "translators/dialect/media.hpp"
 #include "translators/dialect/tool_arguments.hpp"
 
 namespace llm::anthropic {
 
-namespace {
-
 using ir::Part;
 using ir::Role;
 using What = Block::What;
 
-bool is_text_mime(JsonText mime) {
-    return mime.bytes.starts_with("text/");
-}
-
-bool is_image_mime(JsonText mime) {
-    return json::equals(mime, "image/png") || json::equals(mime, "image/jpeg") ||
-           json::equals(mime, "image/gif") || json::equals(mime, "image/webp");
-}
-
-// Data addresses as the bytes they hold.
 ir::Source resolve(const ir::Source &source, Arena &arena) {
     ir::Source resolved = source;
     if (source.kind == ir::SourceKind::url) {
@@ -43,33 +32,6 @@ ir::Source resolve(const ir::Source &source, Arena &arena) {
         resolved.mime = trusted_mime(resolved.mime, resolved.data);
     }
     return resolved;
-}
-
-// The parameter to blame when the part cannot be sent; empty when it can.
-std::string_view unsupported_part(const Part &part, DialectId from, Arena &arena) {
-    bool is_foreign = from != DialectId::anthropic;
-    if (std::holds_alternative<ir::Audio>(part.is)) {
-        return "input_audio";
-    }
-    if (const ir::Image *image = std::get_if<ir::Image>(&part.is)) {
-        ir::Source source = resolve(image->source, arena);
-        bool is_bad_data =
-            source.kind == ir::SourceKind::base64 && is_foreign && !is_image_mime(source.mime);
-        bool is_bad_id = source.kind == ir::SourceKind::file_id && is_foreign;
-        return is_bad_data || is_bad_id ? "image_url" : std::string_view();
-    }
-    if (const ir::Document *document = std::get_if<ir::Document>(&part.is)) {
-        ir::Source source = resolve(document->source, arena);
-        bool is_bad_data = source.kind == ir::SourceKind::base64 && is_foreign &&
-                           !json::equals(source.mime, "application/pdf") &&
-                           !is_text_mime(source.mime);
-        bool is_bad_id = source.kind == ir::SourceKind::file_id && is_foreign;
-        return is_bad_data || is_bad_id ? "file" : std::string_view();
-    }
-    if (const ir::Opaque *opaque = std::get_if<ir::Opaque>(&part.is)) {
-        return opaque->dialect == DialectId::anthropic ? std::string_view() : "messages.content";
-    }
-    return {};
 }
 
 RawJson cache_of(const Part &part) {
@@ -91,7 +53,6 @@ RawJson cache_of(const Part &part) {
     return {};
 }
 
-// The text of a part that is text for this API; null for others.
 const JsonText *text_of(const Part &part) {
     if (const ir::Text *text = std::get_if<ir::Text>(&part.is)) {
         return &text->text;
@@ -100,6 +61,48 @@ const JsonText *text_of(const Part &part) {
         return &refusal->text;
     }
     return nullptr;
+}
+
+namespace {
+
+bool is_text_mime(JsonText mime) {
+    return mime.bytes.starts_with("text/");
+}
+
+bool is_image_mime(JsonText mime) {
+    return json::equals(mime, "image/png") || json::equals(mime, "image/jpeg") ||
+           json::equals(mime, "image/gif") || json::equals(mime, "image/webp");
+}
+
+// The parameter to blame when the part cannot be sent; empty when it can.
+std::string_view unsupported_part(const Part &part, Role, DialectId from, const Target &target,
+                                  Arena &arena) {
+    bool is_foreign = from != DialectId::anthropic;
+    bool is_bedrock = target.carrier == Carrier::bedrock;
+    if (std::holds_alternative<ir::Audio>(part.is)) {
+        return "input_audio";
+    }
+    if (const ir::Image *image = std::get_if<ir::Image>(&part.is)) {
+        ir::Source source = resolve(image->source, arena);
+        bool is_bad_data =
+            source.kind == ir::SourceKind::base64 && is_foreign && !is_image_mime(source.mime);
+        bool is_bad_id = source.kind == ir::SourceKind::file_id && (is_foreign || is_bedrock);
+        bool is_bad_url = source.kind == ir::SourceKind::url && is_bedrock;
+        return is_bad_data || is_bad_id || is_bad_url ? "image_url" : std::string_view();
+    }
+    if (const ir::Document *document = std::get_if<ir::Document>(&part.is)) {
+        ir::Source source = resolve(document->source, arena);
+        bool is_bad_data = source.kind == ir::SourceKind::base64 && is_foreign &&
+                           !json::equals(source.mime, "application/pdf") &&
+                           !is_text_mime(source.mime);
+        bool is_bad_id = source.kind == ir::SourceKind::file_id && (is_foreign || is_bedrock);
+        bool is_bad_url = source.kind == ir::SourceKind::url && is_bedrock;
+        return is_bad_data || is_bad_id || is_bad_url ? "file" : std::string_view();
+    }
+    if (const ir::Opaque *opaque = std::get_if<ir::Opaque>(&part.is)) {
+        return opaque->dialect == DialectId::anthropic ? std::string_view() : "messages.content";
+    }
+    return {};
 }
 
 JsonText trim_end(JsonText text, Arena &arena) {
@@ -113,8 +116,9 @@ JsonText trim_end(JsonText text, Arena &arena) {
 
 class Builder {
   public:
-    Builder(const ir::Request &request, const Target &target, Arena &arena, Notes &notes)
-        : request_(request), target_(target), arena_(arena), notes_(notes) {}
+    Builder(const ir::Request &request, const Target &target, const HistoryRules &rules,
+            Arena &arena, Notes &notes)
+        : request_(request), target_(target), rules_(rules), arena_(arena), notes_(notes) {}
 
     Status build(History &history) {
         for (const ir::Turn &turn : request_.turns) {
@@ -147,7 +151,7 @@ class Builder {
     Status assistant(const ir::Turn &turn) {
         std::vector<Block> blocks;
         for (const Part &part : turn.parts) {
-            LLM_TRY(add(part, blocks));
+            LLM_TRY(add(part, Role::assistant, blocks));
         }
         if (blocks.empty()) {
             return {};
@@ -189,7 +193,7 @@ class Builder {
                 is_answered_ = true;
                 continue;
             }
-            LLM_TRY(add(part, blocks));
+            LLM_TRY(add(part, Role::user, blocks));
         }
         if (!blocks.empty() || !has_result) {
             append(Role::user, blocks);
@@ -226,7 +230,7 @@ class Builder {
 
     // --- parts ------------------------------------------------------------------------------
 
-    Status add(const Part &part, std::vector<Block> &blocks) {
+    Status add(const Part &part, Role role, std::vector<Block> &blocks) {
         if (const JsonText *text = text_of(part)) {
             if (!json::is_blank(*text)) {
                 blocks.push_back({What::part, &part, {}, cache_of(part)});
@@ -239,18 +243,22 @@ class Builder {
         if (const ir::Reasoning *reasoning = std::get_if<ir::Reasoning>(&part.is)) {
             bool is_whole = reasoning->is_redacted ? !reasoning->redacted.empty()
                                                    : !reasoning->signature.empty();
-            if (is_whole && reasoning->origin == DialectId::anthropic && target_.traits.thinking) {
+            if (is_whole && reasoning->origin == rules_.origin && rules_.keeps_reasoning) {
                 blocks.push_back({What::part, &part, {}, {}});
             }
             return {};
         }
-        std::string_view blamed = unsupported_part(part, request_.dialect, arena_);
+        std::string_view blamed = blame(part, role);
         if (!blamed.empty()) {
             return refuse(blamed);
         }
         note_detail(part);
         blocks.push_back({What::part, &part, {}, cache_of(part)});
         return {};
+    }
+
+    std::string_view blame(const Part &part, Role role) {
+        return rules_.unsupported_part(part, role, request_.dialect, target_, arena_);
     }
 
     Status refuse(std::string_view param) {
@@ -263,7 +271,7 @@ class Builder {
 
     Status check_nested(const ir::ToolResult &result) {
         for (const Part &part : result.parts) {
-            std::string_view blamed = unsupported_part(part, request_.dialect, arena_);
+            std::string_view blamed = blame(part, Role::user);
             if (!blamed.empty()) {
                 LLM_TRY(refuse(blamed));
             }
@@ -381,6 +389,7 @@ class Builder {
 
     const ir::Request &request_;
     const Target &target_;
+    const HistoryRules &rules_;
     Arena &arena_;
     Notes &notes_;
     std::vector<Message> messages_;
@@ -519,7 +528,9 @@ class BlockWriter {
         return !std::holds_alternative<ir::ToolCall>(part.is) &&
                !std::holds_alternative<ir::ToolResult>(part.is) &&
                !std::holds_alternative<ir::Reasoning>(part.is) &&
-               unsupported_part(part, context_.request.dialect, context_.arena).empty();
+               unsupported_part(part, Role::user, context_.request.dialect, context_.target,
+                                context_.arena)
+                   .empty();
     }
 
     void text_block(JsonText text, RawJson cache) {
@@ -549,7 +560,8 @@ class BlockWriter {
                 break;
             case ir::SourceKind::base64:
                 if (is_text_mime(source.mime)) {
-                    plain_text(decode_text(source.data));
+                    std::string_view base64 = json::unescape(source.data, context_.arena);
+                    plain_text(json::escape(decode_base64(base64, context_.arena), context_.arena));
                 } else {
                     writer_.plain("base64").key("media_type").text(source.mime);
                     writer_.key("data").text(source.data);
@@ -561,39 +573,6 @@ class BlockWriter {
 
     void plain_text(JsonText data) {
         writer_.plain("text").key("media_type").plain("text/plain").key("data").text(data);
-    }
-
-    // Base64 as the text it stands for.
-    JsonText decode_text(JsonText base64) {
-        std::string_view in = json::unescape(base64, context_.arena);
-        char *start = context_.arena.allocate(in.size());
-        char *out = start;
-        uint32_t bits = 0;
-        int count = 0;
-        for (char c : in) {
-            uint32_t value = 0;
-            if (c >= 'A' && c <= 'Z') {
-                value = static_cast<uint32_t>(c - 'A');
-            } else if (c >= 'a' && c <= 'z') {
-                value = static_cast<uint32_t>(c - 'a') + 26;
-            } else if (c >= '0' && c <= '9') {
-                value = static_cast<uint32_t>(c - '0') + 52;
-            } else if (c == '+' || c == '-') {
-                value = 62;
-            } else if (c == '/' || c == '_') {
-                value = 63;
-            } else {
-                continue;  // padding and line breaks
-            }
-            bits = (bits << 6 | value) & 0xffff;
-            count += 6;
-            if (count >= 8) {
-                count -= 8;
-                *out++ = static_cast<char>(bits >> count & 0xff);
-            }
-        }
-        std::string_view text(start, static_cast<size_t>(out - start));
-        return json::escape(text, context_.arena);
     }
 
     const BlockContext &context_;
@@ -617,7 +596,32 @@ std::string_view role_name(Role role) {
 
 Status build_history(const ir::Request &request, const Target &target, Arena &arena, Notes &notes,
                      History &history) {
-    return Builder(request, target, arena, notes).build(history);
+    HistoryRules rules;
+    rules.keeps_reasoning = target.traits.thinking;
+    rules.unsupported_part = unsupported_part;
+    return build_history(request, target, rules, arena, notes, history);
+}
+
+Status build_history(const ir::Request &request, const Target &target, const HistoryRules &rules,
+                     Arena &arena, Notes &notes, History &history) {
+    return Builder(request, target, rules, arena, notes).build(history);
+}
+
+bool takes_cache_ttl(const Target &target) {
+    return target.traits.structured_output &&
+           target.model.find("opus-4-1") == std::string_view::npos;
+}
+
+std::string_view mark_for_target(std::string_view mark, const Target &target) {
+    if (target.carrier != Carrier::bedrock) {
+        return mark;
+    }
+    bool has_ttl = mark.find("\"1h\"") != std::string_view::npos && takes_cache_ttl(target);
+    bool is_plain = mark.find("\"scope\"") == std::string_view::npos &&
+                    (has_ttl || mark.find("\"ttl\"") == std::string_view::npos);
+    return is_plain  ? mark
+           : has_ttl ? R"({"type":"ephemeral","ttl":"1h"})"
+                     : R"({"type":"ephemeral"})";
 }
 
 void CacheMarks::write(RawJson mark, json::Writer &writer) {
@@ -628,7 +632,8 @@ void CacheMarks::write(RawJson mark, json::Writer &writer) {
         --skip;
         return;
     }
-    writer.key("cache_control").raw(mark);
+    writer.key("cache_control");
+    writer.raw(target == nullptr ? mark : RawJson{mark_for_target(mark.bytes, *target)});
 }
 
 uint32_t count_marks(const History &history) {

@@ -83,6 +83,9 @@ struct Target {
     ModelTraits traits;
     Carrier carrier = Carrier::direct;
     bool drop_params = false;  // on: what cannot be said is left out and named
+    // Flags of anthropic-beta for a body that has them (Carrier::bedrock), comma separated, already
+    // filtered: see anthropic_beta.hpp.
+    std::string_view beta_flags;
 };
 
 // Parameters left out of a translated request, for x-llm-dropped-params. Hints (user, metadata,
@@ -241,6 +244,12 @@ struct Dialect {
                            json::Writer &writer, Notes &notes) = nullptr;
     std::optional<int64_t> (*parse_count)(json::Value root) = nullptr;
     void (*render_counted)(int64_t tokens, json::Writer &writer) = nullptr;
+
+    // Whether a client that asked like this is shown reasoning; null: always.
+    bool (*is_reasoning_wanted)(const ir::Request &request) = nullptr;
+    bool shows_reasoning(const ir::Request &request) const {
+        return is_reasoning_wanted == nullptr || is_reasoning_wanted(request);
+    }
 
     bool is_client() const { return make_encoder != nullptr; }
     bool is_provider() const { return make_decoder != nullptr; }

@@ -120,6 +120,19 @@ JsonText call_id_for_anthropic(JsonText id, Arena &arena) {
     return concat(sanitise(plain, arena), "_", Hash(plain).first(8), arena);
 }
 
+JsonText call_id_for_bedrock(JsonText id, Arena &arena) {
+    std::string_view plain = json::unescape(id, arena);
+    if (is_tool_name(plain)) {
+        return {plain};
+    }
+    std::string_view clean = sanitise(plain, arena);
+    constexpr size_t kHash = 8;
+    if (clean.size() + 1 + kHash > kNameSize) {
+        clean = clean.substr(0, kNameSize - 1 - kHash);
+    }
+    return concat(clean, "_", Hash(plain).first(kHash), arena);
+}
+
 JsonText invent_call_id(JsonText answer_id, uint32_t ordinal, Arena &arena) {
     char digits[12];
     auto result = std::to_chars(digits, digits + sizeof(digits), ordinal);

@@ -15,6 +15,8 @@ namespace llm {
 JsonText call_id_for_openai(JsonText id, Arena &arena);
 // [a-zA-Z0-9_-]+, else sanitised + _ + 8 hex of SHA-256.
 JsonText call_id_for_anthropic(JsonText id, Arena &arena);
+// [a-zA-Z0-9_-]{1,64}: sanitised + _ + 8 hex, cut to fit.
+JsonText call_id_for_bedrock(JsonText id, Arena &arena);
 // call_ + 24 hex from a hash of (answer id, ordinal), for providers that give none.
 JsonText invent_call_id(JsonText answer_id, uint32_t ordinal, Arena &arena);
 

@@ -144,6 +144,15 @@ ModelTraits anthropic_traits(std::string_view name) {
     return traits;
 }
 
+// Ids of Bedrock: [region.]maker.model, or an ARN that ends in one.
+ModelTraits bedrock_traits(std::string_view name) {
+    bool is_claude = matches(name, "claude") || matches(name, "anthropic");
+    ModelTraits traits = is_claude ? anthropic_traits(name) : ModelTraits();
+    traits.claude = is_claude;
+    traits.nova = matches(name, "amazon-nova");
+    return traits;
+}
+
 }  // namespace
 
 ModelTraits model_traits(DialectId dialect, std::string_view model, bool is_official) {
@@ -153,9 +162,10 @@ ModelTraits model_traits(DialectId dialect, std::string_view model, bool is_offi
             return openai_traits(name.view(), is_official);
         case DialectId::anthropic:
             return anthropic_traits(name.view());
+        case DialectId::bedrock:
+            return bedrock_traits(name.view());
         case DialectId::responses:
         case DialectId::gemini:
-        case DialectId::bedrock:
         case DialectId::cohere:
         case DialectId::ollama:
         case DialectId::completions:
