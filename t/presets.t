@@ -189,6 +189,10 @@ subtest 'on the wire' => sub {
         llm_provider chat-only { preset deepseek; base_url $url; api_key k-deep; dialect openai; }
         llm_provider zai { base_url $url/v4; api_key k-zai; }
         llm_provider vertex-anthropic { base_url $url; api_key k-google; region eu; project p; }
+        llm_provider bedrock-invoke {
+            base_url $url; region eu-west-1; aws_access_key_id AK; aws_secret_access_key SK;
+        }
+        llm_provider with-token { preset bedrock-invoke; base_url $url; api_key k-bedrock; }
         server { listen 127.0.0.1:%%PORT%%; location / { llm_pass models; } }
 END
     $t->start;
@@ -226,6 +230,21 @@ END
     is($q->{headers}{'anthropic-version'}, undef, 'and the version is not in the headers');
     $q = $ask->('/v1/messages', 'vertex-anthropic/claude@1', stream => JSON::PP::true());
     is($q->{path}, '/models/claude%401:streamRawPredict', 'streams have their own');
+
+    my %body = (model => 'bedrock-invoke/claude-x:0', max_tokens => 5,
+        messages => [{ role => 'user', content => 'hi' }]);
+    my $beta = ['anthropic-beta' => 'no-such-flag, context-1m-2025-08-07'];
+    $t->post('/v1/messages', \%body, headers => $beta);
+    $q = $p->last_request;
+    is($q->{path}, '/model/claude-x%3A0/invoke', 'Bedrock: the model is in the path');
+    like($q->{headers}{authorization}, qr{\AAWS4-HMAC-SHA256 Credential=AK/\d{8}/eu-west-1/bedrock/}
+        . qr{aws4_request, ?SignedHeaders=\S+, ?Signature=[0-9a-f]{64}\z}, 'a signed request');
+    is($q->{json}{model}, undef, 'and not in the body');
+    is($q->{json}{anthropic_version}, 'bedrock-2023-05-31', 'which has the version');
+    is("@{ $q->{json}{anthropic_beta} // [] }", 'context-1m-2025-08-07', 'and the flags it knows');
+    is($q->{headers}{$_}, undef, "no $_") for 'anthropic-beta', 'anthropic-version', 'x-api-key';
+    is($ask->('/v1/messages', 'with-token/claude-x')->{headers}{authorization}, 'Bearer k-bedrock',
+        'a key of Bedrock is sent as it is');
 };
 
 $t->done;

@@ -9,11 +9,10 @@
 #include "ngx_llm_module/request/llm_request.hpp"
 #include "ngx_llm_module/upstream/credentials.hpp"
 #include "ngx_llm_module/upstream/worker.hpp"
+#include "translators/dialect/anthropic_beta.hpp"
 #include "translators/provider/model_traits.hpp"
 #include "translators/provider/request_head.hpp"
-#if __has_include("translators/provider/sigv4.hpp")
 #include "translators/provider/sigv4.hpp"
-#endif
 
 namespace llm {
 namespace {
@@ -26,10 +25,11 @@ struct Forwarded {
 };
 
 constexpr std::string_view kVersion = "anthropic-version";
+constexpr std::string_view kBeta = "anthropic-beta";
 
 constexpr Forwarded kForwarded[] = {
     {kVersion, DialectId::anthropic},
-    {"anthropic-beta", DialectId::anthropic},
+    {kBeta, DialectId::anthropic},
     {"openai-beta", DialectId::openai},
     {"idempotency-key", {}},
     {"traceparent", {}},
@@ -43,9 +43,9 @@ struct Call {
     const Speech &speech;
     const Endpoint &endpoint;
     bool same_dialect;
+    std::string beta_flags = {};  // those of the client that a carrier takes
 };
 
-// Of a provider with a service account (AuthKind::google_oauth) this will be its access token.
 std::string_view choose_key(const Call &call) {
     const std::vector<Value> &keys = call.provider.api_keys;
     if (keys.empty()) {
@@ -55,10 +55,26 @@ std::string_view choose_key(const Call &call) {
     return keys[turn].get(call.request.r);
 }
 
-// Where the version and the flags of an API are members of the body.
-bool goes_in_body(std::string_view name, const Speech &speech) {
-    return (speech.carrier == Carrier::bedrock && name.starts_with("anthropic-")) ||
-           (speech.carrier == Carrier::vertex && name == kVersion);
+// The flags of the client, of all its lines, that another carrier than the API's own takes.
+std::string beta_flags(const LlmRequest &request, const Provider &provider, Carrier carrier) {
+    std::string flags;
+    for (ngx_list_part_t *part = &request.r->headers_in.headers.part; part != nullptr;
+         part = part->next) {
+        auto *headers = static_cast<ngx_table_elt_t *>(part->elts);
+        for (ngx_uint_t i = 0; i < part->nelts; i++) {
+            if (headers[i].hash != 0 && wire::same_name(view(headers[i].key), kBeta)) {
+                flags.append(flags.empty() ? "" : ",").append(view(headers[i].value));
+            }
+        }
+    }
+    bool is_official = provider.preset != nullptr && provider.preset->is_official;
+    return anthropic::beta_flags_for(flags, carrier, is_official);
+}
+
+// Other carriers get the flags filtered, or in the body, and have the version there.
+bool is_for_carrier(std::string_view name, Carrier carrier) {
+    return carrier != Carrier::direct &&
+           (name == kBeta || (name == kVersion && carrier != Carrier::azure));
 }
 
 // The client's header lines that go on, repeated ones too: flags may be spread over several.
@@ -71,11 +87,14 @@ std::vector<HeaderLine> forwarded_headers(const Call &call) {
         for (ngx_uint_t i = 0; i < part->nelts; i++) {
             for (const auto &[name, only] : kForwarded) {
                 if (headers[i].hash != 0 && wire::same_name(view(headers[i].key), name) &&
-                    only.value_or(spoken) == spoken && !goes_in_body(name, call.speech)) {
+                    only.value_or(spoken) == spoken && !is_for_carrier(name, call.speech.carrier)) {
                     lines.push_back({name, view(headers[i].value)});
                 }
             }
         }
+    }
+    if (!call.beta_flags.empty() && call.speech.carrier != Carrier::bedrock) {
+        lines.push_back({kBeta, call.beta_flags});
     }
     return lines;
 }
@@ -89,9 +108,8 @@ AwsCredentials aws_credentials(const Call &call) {
 
 // Adds the lines that prove that the request is the account's; head and body are complete but for
 // them. `target` is what stands in the request line.
-#if __has_include("translators/provider/sigv4.hpp")
-Status sign_request(const AwsCredentials &account, std::string_view method, std::string_view target,
-                    std::string_view host, OutgoingRequest &out) {
+void sign_request(const AwsCredentials &account, std::string_view method, std::string_view target,
+                  std::string_view host, OutgoingRequest &out) {
     SigV4Request request;
     size_t question = target.find('?');
     request.method = method;
@@ -109,14 +127,7 @@ Status sign_request(const AwsCredentials &account, std::string_view method, std:
     for (const SigV4Header &line : sign_sigv4(request)) {
         add_header_line(line.name, line.value, out.head);
     }
-    return {};
 }
-#else
-Status sign_request(const AwsCredentials &, std::string_view, std::string_view, std::string_view,
-                    OutgoingRequest &) {
-    return Error{Errc::internal, "requests cannot be signed", {}, 0};
-}
-#endif
 
 Status build_head(const Call &call, std::string_view method, std::string_view path,
                   size_t body_size, OutgoingRequest &out) {
@@ -162,8 +173,8 @@ Status build_head(const Call &call, std::string_view method, std::string_view pa
     }
     append_head(head, out.head);
     if (call.provider.auth.kind == AuthKind::sigv4 && !is_configured(configured, "authorization")) {
-        LLM_TRY(sign_request(aws_credentials(call), method,
-                             std::string(head.base_path).append(path), head_host(head), out));
+        sign_request(aws_credentials(call), method, std::string(head.base_path).append(path),
+                     head_host(head), out);
     }
     out.head.append("\r\n");
     return {};
@@ -353,6 +364,11 @@ Status build_request(LlmRequest &request, const Candidate &candidate, OutgoingRe
     out.endpoint = &endpoint;
     Call call{request, provider, speech, endpoint, speech.dialect == request.client};
     Target target = make_target(request, candidate, speech);
+    if (call.same_dialect && speech.dialect->id == DialectId::anthropic &&
+        speech.carrier != Carrier::direct) {
+        call.beta_flags = beta_flags(request, provider, speech.carrier);
+        target.beta_flags = call.beta_flags;
+    }
     if (call.same_dialect) {
         LLM_TRY(splice(request, target, provider, out));
     } else {

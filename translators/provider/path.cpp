@@ -45,7 +45,8 @@ bool is_unreserved(unsigned char c) {
 
 }  // namespace
 
-void encode_path_segment(std::string_view text, std::string &out) {
+std::string encode_path_segment(std::string_view text) {
+    std::string out;
     constexpr char kHex[] = "0123456789ABCDEF";
     // Dots alone would be a step in the tree of paths.
     bool dots = text == "." || text == "..";
@@ -58,6 +59,7 @@ void encode_path_segment(std::string_view text, std::string &out) {
             out.push_back(kHex[c & 15]);
         }
     }
+    return out;
 }
 
 std::string_view expand_variables(std::string_view text, std::span<const UrlVariable> variables,
@@ -106,7 +108,7 @@ std::string fill_model(std::string_view path, std::string_view model) {
         path, [&](std::string_view plain) { filled.append(plain); },
         [&](std::string_view name) {
             if (name == kModel) {
-                encode_path_segment(model, filled);
+                filled.append(encode_path_segment(model));
             } else {
                 filled.append("{").append(name).append("}");
             }

@@ -223,12 +223,6 @@ void append_digits(int64_t number, int width, std::string &out) {
 
 }  // namespace
 
-std::string encode_path_segment(std::string_view text) {
-    std::string encoded;
-    append_encoded(text, false, encoded);
-    return encoded;
-}
-
 SigV4Key derive_sigv4_key(std::string_view secret, const SigV4Scope &scope) {
     SigV4Key of_day = hmac(std::string("AWS4").append(secret), scope.date);
     return hmac(hmac(hmac(of_day, scope.region), scope.service), kTerminator);

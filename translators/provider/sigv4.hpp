@@ -9,11 +9,9 @@
 #include <string_view>
 #include <vector>
 
-namespace llm {
+#include "translators/provider/path.hpp"
 
-// A model's name as one segment of a path: everything but unreserved characters percent-encoded,
-// slashes and colons of an ARN as well.
-std::string encode_path_segment(std::string_view text);
+namespace llm {
 
 // Where and when a key is good. The derived key may be kept as long as none of this changes, that
 // is until the next day (UTC).
