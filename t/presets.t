@@ -12,7 +12,7 @@ my $t = LLM::Test->new;
 my $dir = $t->dir;
 my $server = "server { listen 127.0.0.1:%%PORT%%; location / { llm_pass models; } }\n";
 my %account = (type => 'service_account', client_email => 'g@p.test',
-    private_key => "-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n",
+    private_key => scalar `openssl genpkey -algorithm RSA 2>/dev/null`,
     token_uri => 'https://oauth.test/token');
 $t->write_file('account.json', encode_json_c(\%account));
 
@@ -237,8 +237,9 @@ END
     $t->post('/v1/messages', \%body, headers => $beta);
     $q = $p->last_request;
     is($q->{path}, '/model/claude-x%3A0/invoke', 'Bedrock: the model is in the path');
-    like($q->{headers}{authorization}, qr{\AAWS4-HMAC-SHA256 Credential=AK/\d{8}/eu-west-1/bedrock/}
-        . qr{aws4_request, ?SignedHeaders=\S+, ?Signature=[0-9a-f]{64}\z}, 'a signed request');
+    like($q->{headers}{authorization}, qr{\A AWS4-HMAC-SHA256 [ ]
+        Credential=AK/\d{8}/eu-west-1/bedrock/aws4_request, [ ]?
+        SignedHeaders=\S+, [ ]? Signature=[0-9a-f]{64} \z}x, 'a signed request');
     is($q->{json}{model}, undef, 'and not in the body');
     is($q->{json}{anthropic_version}, 'bedrock-2023-05-31', 'which has the version');
     is("@{ $q->{json}{anthropic_beta} // [] }", 'context-1m-2025-08-07', 'and the flags it knows');
