@@ -57,6 +57,22 @@ sub is_over {
     return $log;
 }
 
+# The worker sleeps while the client asks and leaves: it hears of both at once, and of nothing
+# afterwards.
+subtest 'case 37: a client that is gone before its request is read' => sub {
+    my ($pair) = LLM::Pair->all;
+    $p->clear;
+    $p->script('silent');
+    kill 'STOP', $_ for $t->worker_pids;
+    my $s = $pair->stream($t, model => "$pair->{provider}-twice");
+    $s->close;
+    kill 'CONT', $_ for $t->worker_pids;
+    my $log = LLM::Pair::next_log($t, \$lines);
+    is("$log->{outcome} $log->{attempts}", 'client_closed 1', 'log');
+    ok(LLM::Pair::wait_idle($t, 0.2), 'nothing is in flight');
+    ok($p->wait_closed, 'and no connection of a provider is left') if $p->request_count;
+};
+
 for my $pair (LLM::Pair->all) {
     subtest "case 37: streams, $pair->{name}" => sub {
         for my $moment (sort keys %moments) {

@@ -130,6 +130,11 @@ Next attempt(LlmRequest &request) {
     }
     // From here on a client that leaves is noticed at once.
     r->read_event_handler = ngx_http_test_reading;
+    ngx_event_t *rev = r->connection->read;
+    if (r->stream == nullptr && rev->pending_eof) {
+        // It has left already, together with the last of its request: no further event will tell.
+        ngx_post_event(rev, &ngx_posted_events);
+    }
     request.call_timer.handler = guard<on_deadline>;
     request.call_timer.data = &request;
     request.call_timer.log = r->connection->log;

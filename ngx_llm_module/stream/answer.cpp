@@ -32,10 +32,18 @@ ApiError plain_error(ErrorClass error_class, std::string_view what) {
 void Answer::reset() {
     relay_.reset();
     inflate_.reset();
+    invoke_.reset();
     whole_.clear();
     status_ = 0;
     mode_ = Mode::head;
     is_ended_ = false;
+}
+
+// What a stream of the current provider calls itself.
+std::string_view Answer::stream_type() const {
+    const Speech &speech = request_.speech();
+    return speech.carrier == Carrier::bedrock ? "application/vnd.amazon.eventstream"
+                                              : speech.dialect->stream_type;
 }
 
 void Answer::start_relay() {
@@ -70,8 +78,10 @@ bool Answer::on_head(const wire::HttpHead &head) {
         mode_ = Mode::error;
         return true;
     }
-    if (request_.is_stream() &&
-        is_type(head.find("content-type"), request_.provider_dialect().stream_type)) {
+    if (request_.is_stream() && is_type(head.find("content-type"), stream_type())) {
+        if (request_.speech().carrier == Carrier::bedrock) {
+            invoke_ = std::make_unique<wire::InvokeStream>();
+        }
         start_relay();
         return true;
     }
@@ -107,6 +117,11 @@ bool Answer::on_body(std::string_view bytes) {
 bool Answer::take(std::string_view bytes) {
     switch (mode_) {
         case Mode::stream:
+            if (invoke_ != nullptr) {
+                unwrapped_.clear();
+                invoke_->feed(bytes, unwrapped_);
+                bytes = unwrapped_.view();
+            }
             relay_->feed(bytes);
             return true;
         case Mode::raw:

@@ -9,6 +9,7 @@
 #include "ngx_llm_module/stream/relay.hpp"
 #include "ngx_llm_module/upstream/attempt.hpp"
 #include "ngx_llm_module/upstream/inflate.hpp"
+#include "translators/wire/aws_invoke.hpp"
 
 namespace llm {
 
@@ -53,10 +54,13 @@ class Answer final : public AnswerSink {
     void reply(ByteBuffer body);
     void replay_as_stream(const ir::Response &response);
     void start_relay();
+    std::string_view stream_type() const;
 
     LlmRequest &request_;
     std::unique_ptr<Relay> relay_;
     std::unique_ptr<Inflate> inflate_;
+    std::unique_ptr<wire::InvokeStream> invoke_;  // messages in an event stream of AWS
+    ByteBuffer unwrapped_;                        // what one read of it brought
     std::string whole_;  // an error or whole body, padded for the JSON reader
     ByteBuffer raw_;
     uint16_t status_ = 0;

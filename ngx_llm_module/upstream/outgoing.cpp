@@ -10,6 +10,7 @@
 #include "ngx_llm_module/upstream/credentials.hpp"
 #include "ngx_llm_module/upstream/worker.hpp"
 #include "translators/dialect/anthropic_beta.hpp"
+#include "translators/dialect/client_state.hpp"
 #include "translators/provider/model_traits.hpp"
 #include "translators/provider/request_head.hpp"
 #include "translators/provider/sigv4.hpp"
@@ -25,11 +26,9 @@ struct Forwarded {
 };
 
 constexpr std::string_view kVersion = "anthropic-version";
-constexpr std::string_view kBeta = "anthropic-beta";
 
 constexpr Forwarded kForwarded[] = {
     {kVersion, DialectId::anthropic},
-    {kBeta, DialectId::anthropic},
     {"openai-beta", DialectId::openai},
     {"idempotency-key", {}},
     {"traceparent", {}},
@@ -43,7 +42,7 @@ struct Call {
     const Speech &speech;
     const Endpoint &endpoint;
     bool same_dialect;
-    std::string beta_flags = {};  // those of the client that a carrier takes
+    std::string_view beta_flags;  // of the messages API
 };
 
 std::string_view choose_key(const Call &call) {
@@ -55,8 +54,20 @@ std::string_view choose_key(const Call &call) {
     return keys[turn].get(call.request.r);
 }
 
-// The flags of the client, of all its lines, that another carrier than the API's own takes.
-std::string beta_flags(const LlmRequest &request, const Provider &provider, Carrier carrier) {
+// Where the version and the flags of an API are members of the body.
+bool goes_in_body(std::string_view name, const Speech &speech) {
+    return (speech.carrier == Carrier::bedrock && name.starts_with("anthropic-")) ||
+           (speech.carrier == Carrier::vertex && name == kVersion);
+}
+
+constexpr std::string_view kBeta = "anthropic-beta";
+
+// The client's flags for the messages API, of all its header lines, without those that the
+// provider would refuse. In the arena.
+std::string_view beta_flags(LlmRequest &request, const Provider &provider, const Speech &speech) {
+    if (speech.dialect->id != DialectId::anthropic) {
+        return {};
+    }
     std::string flags;
     for (ngx_list_part_t *part = &request.r->headers_in.headers.part; part != nullptr;
          part = part->next) {
@@ -67,14 +78,11 @@ std::string beta_flags(const LlmRequest &request, const Provider &provider, Carr
             }
         }
     }
+    if (flags.empty()) {
+        return {};
+    }
     bool is_official = provider.preset != nullptr && provider.preset->is_official;
-    return anthropic::beta_flags_for(flags, carrier, is_official);
-}
-
-// Other carriers get the flags filtered, or in the body, and have the version there.
-bool is_for_carrier(std::string_view name, Carrier carrier) {
-    return carrier != Carrier::direct &&
-           (name == kBeta || (name == kVersion && carrier != Carrier::azure));
+    return request.arena.copy(anthropic::beta_flags_for(flags, speech.carrier, is_official));
 }
 
 // The client's header lines that go on, repeated ones too: flags may be spread over several.
@@ -87,43 +95,34 @@ std::vector<HeaderLine> forwarded_headers(const Call &call) {
         for (ngx_uint_t i = 0; i < part->nelts; i++) {
             for (const auto &[name, only] : kForwarded) {
                 if (headers[i].hash != 0 && wire::same_name(view(headers[i].key), name) &&
-                    only.value_or(spoken) == spoken && !is_for_carrier(name, call.speech.carrier)) {
+                    only.value_or(spoken) == spoken && !goes_in_body(name, call.speech)) {
                     lines.push_back({name, view(headers[i].value)});
                 }
             }
         }
     }
-    if (!call.beta_flags.empty() && call.speech.carrier != Carrier::bedrock) {
-        lines.push_back({kBeta, call.beta_flags});
-    }
     return lines;
 }
 
-AwsCredentials aws_credentials(const Call &call) {
+// Adds what proves that the head and the body are ours; both are complete otherwise. `target` is
+// what stands in the request line.
+void sign_request(const Call &call, std::string_view method, std::string_view target,
+                  std::string_view host, OutgoingRequest &out) {
     ngx_http_request_t *r = call.request.r;
     const AwsAccount &aws = call.provider.aws;
-    return {aws.id.get(r), aws.secret.get(r), aws.token.get(r), call.provider.variable("region"),
-            call.provider.auth.service};
-}
-
-// Adds the lines that prove that the request is the account's; head and body are complete but for
-// them. `target` is what stands in the request line.
-void sign_request(const AwsCredentials &account, std::string_view method, std::string_view target,
-                  std::string_view host, OutgoingRequest &out) {
-    SigV4Request request;
     size_t question = target.find('?');
+    SigV4Request request;
     request.method = method;
     request.host = host;
     request.path = target.substr(0, question);
-    request.query =
-        question == std::string_view::npos ? std::string_view() : target.substr(question + 1);
+    request.query = question == std::string_view::npos ? "" : target.substr(question + 1);
     request.payload = out.body;
-    request.key_id = account.id;
-    request.secret = account.secret;
-    request.session_token = account.token;
-    request.region = account.region;
-    request.service = account.service;
-    request.time = ngx_time();
+    request.key_id = aws.id.get(r);
+    request.secret = aws.secret.get(r);
+    request.session_token = aws.token.get(r);
+    request.region = call.provider.variable("region");
+    request.service = call.provider.auth.service;
+    request.time = int64_t(ngx_time());
     for (const SigV4Header &line : sign_sigv4(request)) {
         add_header_line(line.name, line.value, out.head);
     }
@@ -146,6 +145,9 @@ Status build_head(const Call &call, std::string_view method, std::string_view pa
     std::vector<HeaderLine> forwarded;
     if (call.same_dialect) {
         forwarded = forwarded_headers(call);
+        if (!call.beta_flags.empty() && !goes_in_body(kBeta, call.speech)) {
+            forwarded.push_back({kBeta, call.beta_flags});
+        }
     }
     RequestHead head;
     head.method = method;
@@ -173,8 +175,8 @@ Status build_head(const Call &call, std::string_view method, std::string_view pa
     }
     append_head(head, out.head);
     if (call.provider.auth.kind == AuthKind::sigv4 && !is_configured(configured, "authorization")) {
-        sign_request(aws_credentials(call), method, std::string(head.base_path).append(path),
-                     head_host(head), out);
+        sign_request(call, method, std::string(call.endpoint.path).append(path), head_host(head),
+                     out);
     }
     out.head.append("\r\n");
     return {};
@@ -267,10 +269,12 @@ Status parse_for_translation(LlmRequest &request) {
 Status translate(LlmRequest &request, const Target &target, const Dialect &spoken,
                  const Provider &provider, OutgoingRequest &out) {
     LLM_TRY(parse_for_translation(request));
+    LLM_TRY(check_state(*request.ir, spoken.id));
     ByteBuffer rendered;
     rendered.reserve(request.body.view().size() + 512);
     json::Writer writer(rendered);
-    LLM_TRY(spoken.render_request(*request.ir, target, request.arena, writer, request.notes));
+    auto render = request.is_count() ? spoken.render_count : spoken.render_request;
+    LLM_TRY(render(*request.ir, target, request.arena, writer, request.notes));
     std::string_view body = rendered.view();
     out.made.assign(body.begin(), body.end());
     if (!provider.params.empty()) {
@@ -329,7 +333,10 @@ std::string raw_target(const LlmRequest &request, const Endpoint &endpoint) {
 std::string chat_target(const Call &call, std::string_view model) {
     const Speech &speech = call.speech;
     bool is_stream = call.request.is_stream() && !speech.stream_path.empty();
-    std::string path = fill_model(is_stream ? speech.stream_path : speech.chat_path, model);
+    std::string path = fill_model(call.request.is_count() ? speech.count_path
+                                  : is_stream             ? speech.stream_path
+                                                          : speech.chat_path,
+                                  model);
     if (call.same_dialect && call.request.only_provider != nullptr) {
         append_query(call.request, path);  // such a location is the provider's own address
     }
@@ -356,18 +363,21 @@ Status build_request(LlmRequest &request, const Candidate &candidate, OutgoingRe
             out.body.push_back(request.body.view());
         }
         out.is_head = request.r->method == NGX_HTTP_HEAD;
-        return build_head({request, provider, speech, endpoint, true}, view(request.r->method_name),
-                          raw_target(request, endpoint), request.body.view().size(), out);
+        return build_head(
+            {request, provider, speech, endpoint, true, beta_flags(request, provider, speech)},
+            view(request.r->method_name), raw_target(request, endpoint), request.body.view().size(),
+            out);
     }
     const Speech &speech = provider.speech_for(*request.client);
     const Endpoint &endpoint = choose_endpoint(speech);
     out.endpoint = &endpoint;
-    Call call{request, provider, speech, endpoint, speech.dialect == request.client};
+    if (request.is_count() && speech.count_path.empty()) {
+        return unsupported("the provider does not count tokens", "model");
+    }
+    Call call{request, provider, speech, endpoint, speech.dialect == request.client, {}};
     Target target = make_target(request, candidate, speech);
-    if (call.same_dialect && speech.dialect->id == DialectId::anthropic &&
-        speech.carrier != Carrier::direct) {
-        call.beta_flags = beta_flags(request, provider, speech.carrier);
-        target.beta_flags = call.beta_flags;
+    if (call.same_dialect) {
+        target.beta_flags = call.beta_flags = beta_flags(request, provider, speech);
     }
     if (call.same_dialect) {
         LLM_TRY(splice(request, target, provider, out));

@@ -333,7 +333,8 @@ std::string finish_of(const Message &message) {
         return "pause_turn";
     }
     // Without any call (one that never got a name) there is nothing that the client could answer.
-    if ((finish == "tool_calls" || finish == "stop") && !message.calls.empty()) {
+    bool is_done = finish == "tool_calls" || finish == "stop" || finish == "stop_sequence";
+    if (is_done && !message.calls.empty()) {
         return "tool_use";
     }
     if (finish == "stop_sequence" && !message.stop_sequence.empty()) {

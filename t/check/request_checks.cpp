@@ -288,7 +288,8 @@ void check_splice(DialectId client, std::string_view bytes, Problems &problems) 
         problems.push_back("pass-through breaks the body");
         return;
     }
-    if (!after.root()["model"].equals(target.model)) {
+    bool is_in_path = dialect(client).chat_path.find("{model}") != std::string_view::npos;
+    if (!is_in_path && !after.root()["model"].equals(target.model)) {
         problems.push_back("pass-through does not set the model");
     }
     for (auto [key, value] : before.root().members()) {

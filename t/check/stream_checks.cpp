@@ -188,8 +188,8 @@ void check_clients(DialectId provider, std::string_view bytes, const Answer &ans
             "for a client of " + std::string(dialect(client).name) + " without extras";
         add(problems, found, where);
         for (const auto &[index, message] : quiet.choices) {
-            if (!message.reasoning.empty() || !message.signatures.empty() ||
-                !message.redacted.empty()) {
+            bool is_signed = !message.signatures.empty() || !message.redacted.empty();
+            if (!message.reasoning.empty() || (is_signed && !check_of(client).signs_unasked)) {
                 problems.push_back(where + ": reasoning is shown to one that must not see it");
             }
         }

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "t/check/aws_frames.hpp"
+#include "t/check/pump.hpp"
 #include "t/unit/anthropic_rendering.hpp"
 #include "translators/core/base64.hpp"
 #include "translators/dialect/anthropic_beta.hpp"
@@ -159,6 +160,32 @@ TEST(MessagesRender, BedrockLosesWhatItRefusesAndTheClientIsTold) {
     EXPECT_FALSE(rendered.has("mcp_servers"));
     EXPECT_FALSE(rendered.has("anthropic_beta"));
     EXPECT_FALSE(rendered.has("service_tier"));
+}
+
+TEST(MessagesRender, ToolsLoseWhatTheirFlagWouldOpen) {
+    test::Parsed parsed(test::with(R"("max_tokens":5,"tools":[{"name":"t","defer_loading":true,)"
+                                   R"("input_schema":{"type":"object"}}])"));
+    EXPECT_FALSE(test::render(parsed, on(Carrier::bedrock)).has("defer_loading"));
+    EXPECT_TRUE(test::render(parsed, on(Carrier::bedrock, "tool-search-tool-2025-10-19"))
+                    .has("defer_loading"));
+    EXPECT_TRUE(test::render(parsed, on(Carrier::direct)).has("defer_loading"));
+}
+
+TEST(MessagesStream, CountsOfBedrockStandInWhereTheAnswerHasNone) {
+    auto decode = [](std::string_view usage) {
+        std::string stream =
+            "data: "
+            "{\"type\":\"message_start\",\"message\":{\"id\":\"i\",\"model\":\"m\",\"usage\":" +
+            std::string(usage) +
+            "}}\n\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"}}\n\n"
+            "data: {\"type\":\"message_stop\",\"amazon-bedrock-invocationMetrics\":"
+            "{\"inputTokenCount\":3,\"outputTokenCount\":4,\"cacheReadInputTokenCount\":5}}\n\n";
+        return check::decode(DialectId::anthropic, stream).answer().usage;
+    };
+    EXPECT_EQ(decode("null").input, 8);
+    EXPECT_EQ(decode("null").output, 4);
+    EXPECT_EQ(decode("{\"input_tokens\":7,\"output_tokens\":1}").input, 7);
+    EXPECT_EQ(decode("{\"input_tokens\":7,\"output_tokens\":1}").output, 1);
 }
 
 // --- streams --------------------------------------------------------------------------------

@@ -51,7 +51,8 @@ struct Ids final : IdSource {
 };
 
 inline std::string_view name_of(ir::BlockKind kind) {
-    constexpr std::string_view kNames[] = {"text", "reasoning", "tool", "refusal", "opaque"};
+    constexpr std::string_view kNames[] = {"text",    "reasoning", "tool",
+                                           "refusal", "image",     "opaque"};
     return kNames[static_cast<size_t>(kind)];
 }
 
@@ -144,8 +145,9 @@ class Script : public ir::EventSink {
     std::vector<std::string> lines;
 };
 
-inline std::vector<std::string> decode_pieces(const std::vector<std::string_view> &pieces) {
-    std::unique_ptr<Decoder> decoder = kOpenAi.make_decoder();
+inline std::vector<std::string> decode_pieces(const std::vector<std::string_view> &pieces,
+                                              const Dialect &dialect = kOpenAi) {
+    std::unique_ptr<Decoder> decoder = dialect.make_decoder();
     Script script;
     for (std::string_view piece : pieces) {
         Padded bytes(piece);
@@ -157,14 +159,15 @@ inline std::vector<std::string> decode_pieces(const std::vector<std::string_view
 }
 
 // Decodes a stream whole, cut in two at every byte, and byte by byte.
-inline std::vector<std::string> decode(std::string_view stream) {
-    std::vector<std::string> lines = decode_pieces({stream});
+inline std::vector<std::string> decode(std::string_view stream, const Dialect &dialect = kOpenAi) {
+    std::vector<std::string> lines = decode_pieces({stream}, dialect);
     std::vector<std::string_view> bytes;
     for (size_t i = 0; i < stream.size(); ++i) {
-        EXPECT_EQ(decode_pieces({stream.substr(0, i), stream.substr(i)}), lines) << "cut at " << i;
+        EXPECT_EQ(decode_pieces({stream.substr(0, i), stream.substr(i)}, dialect), lines)
+            << "cut at " << i;
         bytes.push_back(stream.substr(i, 1));
     }
-    EXPECT_EQ(decode_pieces(bytes), lines);
+    EXPECT_EQ(decode_pieces(bytes, dialect), lines);
     return lines;
 }
 

@@ -89,6 +89,23 @@ std::string_view decode_base64(std::string_view base64, Arena &arena) {
     return {start, size};
 }
 
+std::optional<std::string_view> decode_strict_base64(std::string_view base64, Arena &arena) {
+    size_t end = base64.find('=');
+    if (end != std::string_view::npos &&
+        base64.find_first_not_of("= \n\r\t", end) != std::string_view::npos) {
+        return std::nullopt;
+    }
+    char *start = arena.allocate(base64.size());
+    Decoding decoding;
+    char *stop = decoding.run(base64, start);
+    if (decoding.has_others || decoding.count == 6) {
+        return std::nullopt;  // one digit alone is less than a byte
+    }
+    size_t size = static_cast<size_t>(stop - start);
+    arena.shrink_last(start, size);
+    return std::string_view(start, size);
+}
+
 void append_encoded(std::string_view bytes, ByteBuffer &out) {
     char chunk[kChunk];
     constexpr size_t kBytes = kChunk / 4 * 3;

@@ -21,9 +21,9 @@ constexpr size_t kMaxQuote = 200;
 
 constexpr ErrorSpelling kSpellings[] = {
 #define LLM_ERROR(name, openai_status, openai_type, openai_code, anthropic_status, anthropic_type, \
-                  elsewhere)                                                                       \
+                  gemini_status, gemini_name, elsewhere)                                           \
     {ErrorClass::name, #name,          openai_status, openai_type, openai_code,                    \
-     anthropic_status, anthropic_type, elsewhere},
+     anthropic_status, anthropic_type, gemini_status, gemini_name, elsewhere},
 #include "translators/core/error_map.def"
 };
 

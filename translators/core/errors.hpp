@@ -21,7 +21,9 @@ struct ErrorSpelling {
     std::string_view openai_code;  // empty: null
     uint16_t anthropic_status;
     std::string_view anthropic_type;
-    bool elsewhere;  // another deployment may do better
+    uint16_t gemini_status;
+    std::string_view gemini_name;  // google.rpc.Code
+    bool elsewhere;                // another deployment may do better
 };
 
 const ErrorSpelling &spelling(ErrorClass error_class);

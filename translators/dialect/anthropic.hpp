@@ -66,8 +66,6 @@ Status build_history(const ir::Request &request, const Target &target, Arena &ar
 Status build_history(const ir::Request &request, const Target &target, const HistoryRules &rules,
                      Arena &arena, Notes &notes, History &history);
 
-// A source with data addresses as the bytes they hold, and the media type that the bytes have.
-ir::Source resolve(const ir::Source &source, Arena &arena);
 // The cache mark of a part; empty: none.
 RawJson cache_of(const ir::Part &part);
 // The text of a part that is text for these APIs; null for others.
@@ -126,6 +124,8 @@ struct RawUsage {
     bool known = false;
 
     void merge(json::Value usage);
+    // What Bedrock counted itself (in message_stop), where the answer said nothing of its input.
+    void merge_metrics(json::Value metrics);
     Usage to_usage() const;
 };
 

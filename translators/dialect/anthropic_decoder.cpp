@@ -104,6 +104,7 @@ class MessagesDecoder final : public Decoder, private wire::SseHandler {
         } else if (is("message_delta")) {
             on_message_delta(frame);
         } else if (is("message_stop")) {
+            usage_.merge_metrics(frame.find("amazon-bedrock-invocationMetrics"));
             if (is_started_) {
                 complete();
             } else {

@@ -52,6 +52,12 @@ class MessagesObserver final : public Observer {
         } else if (name == "message_delta") {
             message_delta(root.absent() ? parse(frame.data) : root, seen);
         } else if (name == "message_stop") {
+            if (frame.data.find("invocationMetrics") != std::string_view::npos) {
+                raw_usage_.merge_metrics(
+                    parse(frame.data).find("amazon-bedrock-invocationMetrics"));
+                usage_ = raw_usage_.to_usage();
+                seen.has_usage = usage_.known;
+            }
             has_end_ = true;
             seen.is_end = true;
         } else if (name == "error") {

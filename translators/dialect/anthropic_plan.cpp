@@ -20,30 +20,12 @@ bool is_messages(const ir::Request &request) {
     return request.dialect == DialectId::anthropic;
 }
 
-int64_t budget_of(Effort effort) {
-    switch (effort) {
-        case Effort::none:
-        case Effort::minimal:
-        case Effort::low:
-            return 1024;
-        case Effort::medium:
-            return 2048;
-        case Effort::high:
-            return 4096;
-        case Effort::xhigh:
-            return 8192;
-        case Effort::max:
-            return 16384;
-    }
-    return kMinBudget;
-}
-
 // False: not even the least budget fits.
 bool plan_budget(const ir::Thinking &wish, std::optional<int64_t> given, int64_t max_output,
                  ThinkingPlan &plan) {
     int64_t budget = wish.budget;
     if (wish.kind == ThinkingKind::effort) {
-        budget = budget_of(wish.effort.value_or(Effort::medium));
+        budget = budget_of_effort(wish.effort.value_or(Effort::medium));
     } else if (wish.kind == ThinkingKind::adaptive) {
         budget = std::min(plan.max_tokens / 2, kMaxBudget);
     }
@@ -64,16 +46,6 @@ bool plan_budget(const ir::Thinking &wish, std::optional<int64_t> given, int64_t
 
 }  // namespace
 
-std::optional<double> number_of(RawJson raw) {
-    double value = 0;
-    const char *end = raw.bytes.data() + raw.bytes.size();
-    auto [stop, error] = std::from_chars(raw.bytes.data(), end, value);
-    if (raw.empty() || error != std::errc() || stop != end) {
-        return std::nullopt;
-    }
-    return value;
-}
-
 std::optional<int64_t> whole_number_of(RawJson raw) {
     std::optional<double> value = number_of(raw);
     if (!value || !(*value >= 0 && *value < 9e15) ||
@@ -81,13 +53,6 @@ std::optional<int64_t> whole_number_of(RawJson raw) {
         return std::nullopt;
     }
     return static_cast<int64_t>(*value);
-}
-
-Effort effort_of(int64_t budget) {
-    return budget >= 10000  ? Effort::high
-           : budget >= 5000 ? Effort::medium
-           : budget >= 2000 ? Effort::low
-                            : Effort::minimal;
 }
 
 std::string_view effort_name(Effort effort, bool has_xhigh) {
@@ -149,7 +114,7 @@ ThinkingPlan plan_thinking(const ir::Request &request, const ModelTraits &traits
         plan.send = ThinkingPlan::Send::adaptive;
         plan.effort = wish.effort;
         if (!plan.effort && wish.kind == ThinkingKind::budget) {
-            plan.effort = effort_of(wish.budget);
+            plan.effort = effort_of_budget(wish.budget);
         }
         return plan;
     }

@@ -5,14 +5,10 @@
 #include <optional>
 
 #include "translators/dialect/anthropic.hpp"
+#include "translators/dialect/render_values.hpp"
 
 namespace llm::anthropic {
 
-inline bool is_set(RawJson raw) {
-    return !raw.empty() && raw.bytes != "null";
-}
-
-std::optional<double> number_of(RawJson raw);
 std::optional<int64_t> whole_number_of(RawJson raw);
 
 // Thinking and its limits, as they are sent.
@@ -31,8 +27,6 @@ ThinkingPlan plan_thinking(const ir::Request &request, const ModelTraits &traits
 // The member `thinking`, where an object is open; nothing where nothing is to be said.
 void write_thinking(const ThinkingPlan &plan, const ir::Request &request, json::Writer &writer);
 std::string_view effort_name(ir::Effort effort, bool has_xhigh);
-// The effort that is meant by a budget.
-ir::Effort effort_of(int64_t budget);
 // Names what the client asked for as it calls it.
 void drop_thinking(const ir::Request &request, Notes &notes);
 

@@ -185,6 +185,19 @@ int64_t add(int64_t left, int64_t right) {
 
 }  // namespace
 
+void RawUsage::merge_metrics(Value metrics) {
+    if (!metrics.is_object() || input > 0 || cache_read > 0 || cache_write > 0) {
+        return;
+    }
+    known = true;
+    take(metrics.find("inputTokenCount"), input);
+    take(metrics.find("cacheReadInputTokenCount"), cache_read);
+    take(metrics.find("cacheWriteInputTokenCount"), cache_write);
+    if (output == 0) {
+        take(metrics.find("outputTokenCount"), output);
+    }
+}
+
 Usage RawUsage::to_usage() const {
     Usage usage;
     usage.known = known;

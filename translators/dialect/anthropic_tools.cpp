@@ -6,6 +6,7 @@
 
 #include <unordered_set>
 
+#include "translators/dialect/anthropic_beta.hpp"
 #include "translators/dialect/anthropic_schema.hpp"
 
 namespace llm::anthropic {
@@ -14,8 +15,6 @@ namespace {
 
 using ir::ToolChoiceKind;
 using ir::ToolKind;
-
-constexpr std::string_view kEmptySchema = "{\"type\":\"object\",\"properties\":{}}";
 
 }  // namespace
 
@@ -34,12 +33,6 @@ bool ToolRenderer::is_allowed(const ir::Tool &tool) {
         }
     }
     return false;
-}
-
-bool ToolRenderer::has_grammar(const ir::Tool &tool) {
-    Result<json::Value> raw = reader_.parse_unpadded(tool.raw.bytes);
-    return raw && ((*raw)["custom"]["format"]["type"].equals("grammar") ||
-                   (*raw)["format"]["type"].equals("grammar"));
 }
 
 Status ToolRenderer::refuse(std::string_view what) {
@@ -75,7 +68,7 @@ Status ToolRenderer::select(TakesBuiltIn takes) {
             LLM_TRY(refuse("the target does not have this built-in tool"));
             continue;
         }
-        if (tool.kind == ToolKind::custom && has_grammar(tool)) {
+        if (tool.kind == ToolKind::custom && has_grammar(tool, reader_)) {
             // With drop_params the tool stays, without its grammar.
             LLM_TRY(refuse("the target cannot hold a tool's input to a grammar"));
         }
@@ -124,6 +117,22 @@ void ToolRenderer::write(CacheMarks &marks, json::Writer &writer) {
     writer.end();
 }
 
+// Nothing in the tool as it came that the carrier refuses.
+bool ToolRenderer::takes_all(const ir::Tool &tool) {
+    if (target_.carrier != Carrier::bedrock) {
+        return true;
+    }
+    Result<json::Value> raw = reader_.parse_unpadded(tool.raw.bytes);
+    if (raw) {
+        for (auto [key, value] : raw->members()) {
+            if (!takes_tool_member(key.bytes, target_)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 void ToolRenderer::write_tool(const ir::Tool &tool, CacheMarks &marks, json::Writer &writer) {
     if (tool.kind == ToolKind::server) {
         write_server_tool(tool, marks, writer);
@@ -134,7 +143,8 @@ void ToolRenderer::write_tool(const ir::Tool &tool, CacheMarks &marks, json::Wri
                       (marks.skip == 0 && mark_for_target(tool.cache.bytes, target_).size() ==
                                               tool.cache.bytes.size());
     JsonText name = tool_name_for_target(tool.name, notes_.renamed, arena_);
-    if (is_own && keeps_mark && name.bytes == tool.name.bytes && !tool.schema.empty()) {
+    if (is_own && keeps_mark && takes_all(tool) && name.bytes == tool.name.bytes &&
+        !tool.schema.empty()) {
         writer.raw(tool.raw);
         return;
     }

@@ -4,13 +4,10 @@
 #include <vector>
 
 #include "translators/dialect/anthropic.hpp"
+#include "translators/dialect/function_tools.hpp"
 
 namespace llm::anthropic {
 
-constexpr std::string_view kTextInputSchema =
-    "{\"type\":\"object\",\"properties\":{\"input\":{\"type\":\"string\"}},"
-    "\"required\":[\"input\"]}";
-constexpr std::string_view kTextInputNote = "Raw text input.";
 constexpr std::string_view kJsonToolDescription = "Gives the final answer in the required form.";
 constexpr std::string_view kJsonObjectLine = "Respond with a JSON object only.";
 constexpr std::string_view kJsonToolLine =
@@ -44,7 +41,7 @@ class ToolRenderer {
   private:
     bool same(JsonText a, JsonText b);
     bool is_allowed(const ir::Tool &tool);
-    bool has_grammar(const ir::Tool &tool);
+    bool takes_all(const ir::Tool &tool);
     Status refuse(std::string_view what);
     void write_tool(const ir::Tool &tool, CacheMarks &marks, json::Writer &writer);
     void write_server_tool(const ir::Tool &tool, CacheMarks &marks, json::Writer &writer);

@@ -8,7 +8,6 @@
 // other, every tool_use is answered once, and no block is blank.
 #include <unordered_map>
 
-#include "translators/core/base64.hpp"
 #include "translators/dialect/anthropic.hpp"
 #include "translators/dialect/media.hpp"
 #include "translators/dialect/tool_arguments.hpp"
@@ -18,21 +17,6 @@ namespace llm::anthropic {
 using ir::Part;
 using ir::Role;
 using What = Block::What;
-
-ir::Source resolve(const ir::Source &source, Arena &arena) {
-    ir::Source resolved = source;
-    if (source.kind == ir::SourceKind::url) {
-        if (std::optional<DataUrl> data = parse_data_url(source.data, arena)) {
-            resolved.kind = ir::SourceKind::base64;
-            resolved.mime = data->mime;
-            resolved.data = data->data;
-        }
-    }
-    if (resolved.kind == ir::SourceKind::base64) {
-        resolved.mime = trusted_mime(resolved.mime, resolved.data);
-    }
-    return resolved;
-}
 
 RawJson cache_of(const Part &part) {
     if (const ir::Text *text = std::get_if<ir::Text>(&part.is)) {
@@ -65,10 +49,6 @@ const JsonText *text_of(const Part &part) {
 
 namespace {
 
-bool is_text_mime(JsonText mime) {
-    return mime.bytes.starts_with("text/");
-}
-
 bool is_image_mime(JsonText mime) {
     return json::equals(mime, "image/png") || json::equals(mime, "image/jpeg") ||
            json::equals(mime, "image/gif") || json::equals(mime, "image/webp");
@@ -83,7 +63,7 @@ std::string_view unsupported_part(const Part &part, Role, DialectId from, const 
         return "input_audio";
     }
     if (const ir::Image *image = std::get_if<ir::Image>(&part.is)) {
-        ir::Source source = resolve(image->source, arena);
+        ir::Source source = resolve_source(image->source, arena);
         bool is_bad_data =
             source.kind == ir::SourceKind::base64 && is_foreign && !is_image_mime(source.mime);
         bool is_bad_id = source.kind == ir::SourceKind::file_id && (is_foreign || is_bedrock);
@@ -91,7 +71,7 @@ std::string_view unsupported_part(const Part &part, Role, DialectId from, const 
         return is_bad_data || is_bad_id || is_bad_url ? "image_url" : std::string_view();
     }
     if (const ir::Document *document = std::get_if<ir::Document>(&part.is)) {
-        ir::Source source = resolve(document->source, arena);
+        ir::Source source = resolve_source(document->source, arena);
         bool is_bad_data = source.kind == ir::SourceKind::base64 && is_foreign &&
                            !json::equals(source.mime, "application/pdf") &&
                            !is_text_mime(source.mime);
@@ -441,13 +421,13 @@ class BlockWriter {
 
     void operator()(const ir::Image &image) {
         writer_.object().key("type").plain("image").key("source");
-        source(resolve(image.source, context_.arena));
+        source(resolve_source(image.source, context_.arena));
         close(cache_);
     }
 
     void operator()(const ir::Document &document) {
         writer_.object().key("type").plain("document").key("source");
-        source(resolve(document.source, context_.arena));
+        source(resolve_source(document.source, context_.arena));
         if (!document.title.empty()) {
             writer_.key("title").text(document.title);
         }
@@ -560,8 +540,7 @@ class BlockWriter {
                 break;
             case ir::SourceKind::base64:
                 if (is_text_mime(source.mime)) {
-                    std::string_view base64 = json::unescape(source.data, context_.arena);
-                    plain_text(json::escape(decode_base64(base64, context_.arena), context_.arena));
+                    plain_text(decode_base64_text(source.data, context_.arena));
                 } else {
                     writer_.plain("base64").key("media_type").text(source.mime);
                     writer_.key("data").text(source.data);

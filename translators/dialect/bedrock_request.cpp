@@ -13,7 +13,6 @@ namespace llm::bedrock {
 
 namespace {
 
-using anthropic::is_set;
 using ir::ThinkingKind;
 
 constexpr uint32_t kMaxMarks = 4;
@@ -273,7 +272,7 @@ class Renderer {
         }
         ir::Effort effort = wish.effort.value_or(ir::Effort::medium);
         if (!wish.effort && wish.kind == ThinkingKind::budget) {
-            effort = anthropic::effort_of(wish.budget);
+            effort = effort_of_budget(wish.budget);
         }
         return anthropic::effort_name(effort > ir::Effort::high ? ir::Effort::high : effort, false);
     }

@@ -98,14 +98,14 @@ void ToolConfig::write_spec(const ir::Tool &tool, json::Writer &writer) {
     if (is_custom) {
         writer.key("description").open_text().piece(tool.description);
         writer.piece_plain(tool.description.empty() ? "" : "\n\n");
-        writer.piece_plain(anthropic::kTextInputNote).close_text();
+        writer.piece_plain(kTextInputNote).close_text();
     } else if (!tool.description.empty()) {
         writer.key("description").text(tool.description);
     }
     bool is_strict = tool.strict.value_or(false) && target_.traits.structured_output && !is_custom;
     writer.key("inputSchema").object().key("json");
     if (is_custom) {
-        writer.raw({anthropic::kTextInputSchema});
+        writer.raw({kTextInputSchema});
     } else {
         tools_.write_schema(tool.schema, is_strict && tool.dialect != DialectId::anthropic, writer);
     }

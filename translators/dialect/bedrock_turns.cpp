@@ -3,6 +3,7 @@
 // blank); what is written differs: a block is an object with one member, cache marks are blocks of
 // their own, files have names that are unique in the request, media come as bytes.
 #include "translators/core/base64.hpp"
+#include "translators/dialect/media.hpp"
 #include "translators/dialect/bedrock_render.hpp"
 #include "translators/dialect/tool_arguments.hpp"
 
@@ -29,13 +30,13 @@ bool is_search_result(const ir::Opaque &opaque) {
 }
 
 bool can_send(const ir::Image &image, Arena &arena) {
-    ir::Source source = anthropic::resolve(image.source, arena);
+    ir::Source source = resolve_source(image.source, arena);
     bool is_bytes = source.kind == SourceKind::base64;
     return (is_bytes && !image_format(source.mime).empty()) || is_s3(source);
 }
 
 bool can_send(const ir::Document &document, const Target &target, Arena &arena) {
-    ir::Source source = anthropic::resolve(document.source, arena);
+    ir::Source source = resolve_source(document.source, arena);
     if (source.kind == SourceKind::text || source.kind == SourceKind::blocks) {
         return true;
     }
@@ -78,6 +79,37 @@ RawJson mark_of(const Block &block) {
     return {};
 }
 
+bool is_file(const Block &block) {
+    return block.what == What::part && std::holds_alternative<ir::Document>(block.part->is);
+}
+
+// Which blocks a mark follows. The service refuses one directly behind a document or a video: it
+// moves before the run of these, or behind the next other block.
+std::vector<RawJson> marks_of(const Message &message) {
+    const std::vector<Block> &blocks = message.blocks;
+    std::vector<RawJson> marks(blocks.size());
+    for (size_t i = 0; i < blocks.size(); ++i) {
+        RawJson mark = mark_of(blocks[i]);
+        if (mark.empty()) {
+            continue;
+        }
+        size_t at = i + 1;
+        while (at > 0 && is_file(blocks[at - 1])) {
+            --at;
+        }
+        if (at == 0) {
+            at = i + 1;
+            while (at <= blocks.size() && is_file(blocks[at - 1])) {
+                ++at;
+            }
+        }
+        if (at <= blocks.size()) {
+            marks[at - 1] = mark;
+        }
+    }
+    return marks;
+}
+
 class BlockWriter {
   public:
     BlockWriter(const Context &context, json::Writer &writer)
@@ -88,9 +120,10 @@ class BlockWriter {
         writer_.plain(message.role == Role::assistant ? "assistant" : "user");
         writer_.key("content").array();
         has_text_ = has_document_ = false;
-        for (const Block &block : message.blocks) {
-            write(block);
-            context_.points.write(mark_of(block), writer_, context_.notes);
+        std::vector<RawJson> marks = marks_of(message);
+        for (size_t i = 0; i < marks.size(); ++i) {
+            write(message.blocks[i]);
+            context_.points.write(marks[i], writer_, context_.notes);
         }
         if (has_document_ && !has_text_) {
             text_block({"."});  // a file alone is refused
@@ -102,7 +135,7 @@ class BlockWriter {
     void operator()(const ir::Refusal &refusal) { text_block(refusal.text); }
 
     void operator()(const ir::Image &image) {
-        ir::Source resolved = anthropic::resolve(image.source, arena_);
+        ir::Source resolved = resolve_source(image.source, arena_);
         std::string_view format = image_format(resolved.mime);
         writer_.object().key("image").object();
         writer_.key("format").plain(format.empty() ? format_of_name(resolved.data) : format);
@@ -111,7 +144,7 @@ class BlockWriter {
     }
 
     void operator()(const ir::Document &document) {
-        ir::Source resolved = anthropic::resolve(document.source, arena_);
+        ir::Source resolved = resolve_source(document.source, arena_);
         if (std::string_view video = video_format(resolved.mime); !video.empty()) {
             writer_.object().key("video").object().key("format").plain(video);
             source(resolved);
@@ -369,8 +402,8 @@ Status build_history(const ir::Request &request, const Target &target, Arena &ar
 uint32_t count_marks(const History &history) {
     uint32_t count = 0;
     for (const Message &message : history.messages) {
-        for (const Block &block : message.blocks) {
-            count += mark_of(block).empty() ? 0 : 1;
+        for (RawJson mark : marks_of(message)) {
+            count += mark.empty() ? 0 : 1;
         }
     }
     return count;

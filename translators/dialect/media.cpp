@@ -155,17 +155,23 @@ std::optional<DataUrl> parse_data_url(JsonText url, Arena &arena) {
 
     DataUrl result;
     result.mime.bytes = corrected({lowered, mime.size()});
-    std::string_view data = url.bytes.substr(comma + 1);
-    if (is_standard_base64(data)) {
-        result.data.bytes = data;
-        return result;
+    std::optional<JsonText> data = standard_base64({url.bytes.substr(comma + 1)}, arena);
+    if (!data) {
+        return std::nullopt;
     }
-    std::optional<std::string_view> normal = normalise_base64(json::unescape({data}, arena), arena);
+    result.data = *data;
+    return result;
+}
+
+std::optional<JsonText> standard_base64(JsonText data, Arena &arena) {
+    if (is_standard_base64(data.bytes)) {
+        return data;
+    }
+    std::optional<std::string_view> normal = normalise_base64(json::unescape(data, arena), arena);
     if (!normal) {
         return std::nullopt;
     }
-    result.data.bytes = *normal;
-    return result;
+    return JsonText{*normal};
 }
 
 JsonText make_data_url(JsonText mime, JsonText base64, Arena &arena) {
@@ -230,6 +236,46 @@ std::string_view sniff_mime(JsonText base64) {
 JsonText trusted_mime(JsonText declared, JsonText base64) {
     std::string_view sniffed = sniff_mime(base64);
     return sniffed.empty() ? JsonText{corrected(declared.bytes)} : JsonText{sniffed};
+}
+
+ir::Source resolve_source(const ir::Source &source, Arena &arena) {
+    ir::Source resolved = source;
+    if (source.kind == ir::SourceKind::url) {
+        if (std::optional<DataUrl> data = parse_data_url(source.data, arena)) {
+            resolved.kind = ir::SourceKind::base64;
+            resolved.mime = data->mime;
+            resolved.data = data->data;
+        }
+    }
+    if (resolved.kind == ir::SourceKind::base64) {
+        resolved.mime = trusted_mime(resolved.mime, resolved.data);
+    }
+    return resolved;
+}
+
+bool is_text_mime(JsonText mime) {
+    return mime.bytes.starts_with("text/");
+}
+
+JsonText decode_base64_text(JsonText base64, Arena &arena) {
+    std::string_view in = json::unescape(base64, arena);
+    char *start = arena.allocate(in.size());
+    char *out = start;
+    uint32_t bits = 0;
+    int count = 0;
+    for (char c : in) {
+        int digit = base64_digit(c == '-' ? '+' : c == '_' ? '/' : c);
+        if (digit < 0) {
+            continue;  // padding and line breaks
+        }
+        bits = (bits << 6 | static_cast<uint32_t>(digit)) & 0xffff;
+        count += 6;
+        if (count >= 8) {
+            count -= 8;
+            *out++ = static_cast<char>(bits >> count & 0xff);
+        }
+    }
+    return json::escape({start, static_cast<size_t>(out - start)}, arena);
 }
 
 }  // namespace llm

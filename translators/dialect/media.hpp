@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "translators/core/arena.hpp"
+#include "translators/core/ir.hpp"
 #include "translators/json/text.hpp"
 
 namespace llm {
@@ -18,9 +19,19 @@ struct DataUrl {
 std::optional<DataUrl> parse_data_url(JsonText url, Arena &arena);
 JsonText make_data_url(JsonText mime, JsonText base64, Arena &arena);
 
+// Base64 in the standard alphabet with padding, no white space: the view itself when it is. Nothing
+// when it is no Base64.
+std::optional<JsonText> standard_base64(JsonText data, Arena &arena);
+
 // png, jpeg, gif, webp or pdf by the first bytes of base64 data; empty when unknown.
 std::string_view sniff_mime(JsonText base64);
 // What to send: the bytes win over a contradicting declaration.
 JsonText trusted_mime(JsonText declared, JsonText base64);
+
+// Data addresses as the bytes they hold; bytes with the media type that they have.
+ir::Source resolve_source(const ir::Source &source, Arena &arena);
+bool is_text_mime(JsonText mime);
+// Base64 as the text it stands for.
+JsonText decode_base64_text(JsonText base64, Arena &arena);
 
 }  // namespace llm

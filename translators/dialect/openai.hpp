@@ -32,6 +32,11 @@ std::unique_ptr<Observer> make_observer(const ObserverOptions &options);
 // openai_error.cpp
 uint16_t render_error(const ApiError &error, std::string_view request_id, json::Writer &writer);
 void render_error_frame(const ApiError &error, ByteBuffer &out);
+// The same for the other dialects of OpenAI: a whole body (and its status), and single values.
+// `prompt`: the member to blame for a context that is too long.
+uint16_t write_error(const ApiError &error, std::string_view prompt, json::Writer &writer);
+void write_error_code(const ApiError &error, json::Writer &writer);
+void write_error_param(const ApiError &error, std::string_view prompt, json::Writer &writer);
 
 // One limit for whole requests: more messages than this are refused (8192 is far beyond what any
 // provider takes).

@@ -34,20 +34,10 @@ bool has_fixed_code(ErrorClass error_class) {
     return false;
 }
 
-void write(const ApiError &error, json::Writer &writer) {
+}  // namespace
+
+void write_error_code(const ApiError &error, json::Writer &writer) {
     const ErrorSpelling &as = spelling(error.error_class);
-    writer.object().key("error").object();
-    writer.key("message").text(error.message);
-    writer.key("type").plain(as.openai_type);
-    writer.key("param");
-    if (!error.param.empty()) {
-        writer.text(error.param);
-    } else if (error.error_class == ErrorClass::context_length) {
-        writer.plain("messages");
-    } else {
-        writer.null();
-    }
-    writer.key("code");
     bool is_fixed = has_fixed_code(error.error_class) && !as.openai_code.empty();
     if (!is_fixed && !error.code.empty()) {
         writer.text(error.code);
@@ -56,21 +46,40 @@ void write(const ApiError &error, json::Writer &writer) {
     } else {
         writer.null();
     }
-    writer.end().end();
 }
 
-}  // namespace
+void write_error_param(const ApiError &error, std::string_view prompt, json::Writer &writer) {
+    if (!error.param.empty()) {
+        writer.text(error.param);
+    } else if (error.error_class == ErrorClass::context_length) {
+        writer.plain(prompt);
+    } else {
+        writer.null();
+    }
+}
+
+uint16_t write_error(const ApiError &error, std::string_view prompt, json::Writer &writer) {
+    const ErrorSpelling &as = spelling(error.error_class);
+    writer.object().key("error").object();
+    writer.key("message").text(error.message);
+    writer.key("type").plain(as.openai_type);
+    writer.key("param");
+    write_error_param(error, prompt, writer);
+    writer.key("code");
+    write_error_code(error, writer);
+    writer.end().end();
+    bool is_own_500 = error.error_class == ErrorClass::upstream && error.status == 500;
+    return is_own_500 ? uint16_t{500} : as.openai_status;
+}
 
 uint16_t render_error(const ApiError &error, std::string_view, json::Writer &writer) {
-    write(error, writer);
-    bool is_own_500 = error.error_class == ErrorClass::upstream && error.status == 500;
-    return is_own_500 ? uint16_t{500} : spelling(error.error_class).openai_status;
+    return write_error(error, "messages", writer);
 }
 
 void render_error_frame(const ApiError &error, ByteBuffer &out) {
     out.append("data: ");
     json::Writer writer(out);
-    write(error, writer);
+    write_error(error, "messages", writer);
     out.append("\n\n");
 }
 

@@ -6,7 +6,6 @@
 // the conversation is sent), and the function message after it the result of that call.
 #include <algorithm>
 
-#include "translators/dialect/media.hpp"
 #include "translators/dialect/openai_answer.hpp"
 #include "translators/dialect/openai_request.hpp"
 
@@ -146,33 +145,6 @@ Status MessageReader::read_part(Value part, std::vector<ir::Part> &parts) {
     }
     return {};
 }
-
-namespace {
-
-// An address or a data URL. Something that begins like a data URL and is none is refused here: no
-// provider would read it.
-Status read_source(JsonText url, std::string_view name, Arena &arena, ir::Source &source) {
-    constexpr std::string_view kScheme = "data:";
-    bool is_data = url.bytes.size() >= kScheme.size();
-    for (size_t i = 0; is_data && i < kScheme.size(); ++i) {
-        is_data = (url.bytes[i] | 0x20) == (kScheme[i] | 0x20);
-    }
-    if (!is_data) {
-        source.kind = ir::SourceKind::url;
-        source.data = url;
-        return {};
-    }
-    std::optional<DataUrl> data = parse_data_url(url, arena);
-    if (!data) {
-        return invalid("not a base64 data URL", name);
-    }
-    source.kind = ir::SourceKind::base64;
-    source.mime = data->mime;
-    source.data = data->data;
-    return {};
-}
-
-}  // namespace
 
 Status MessageReader::read_image(Value part, std::vector<ir::Part> &parts) {
     constexpr std::string_view kName = "messages[].content[].image_url";

@@ -5,17 +5,13 @@
 // order of the calls; a missing result is made up, one without a call is left out, of several for
 // one call the last counts. Images and files in results cannot stand in a tool message: they go
 // into one user message behind the run. The same conversation gives the same bytes every time.
-#include <algorithm>
-#include <array>
-
 #include "translators/dialect/media.hpp"
 #include "translators/dialect/openai_render.hpp"
+#include "translators/dialect/render_parts.hpp"
 
 namespace llm::openai {
 
 namespace {
-
-constexpr JsonText kParagraph = {"\\n\\n"};
 
 // One user turn or one tool result: what of it becomes text, and what an own content part.
 struct Content {
@@ -41,10 +37,8 @@ class MessagesWriter {
     Status write_result(const ir::ToolCall &call, const ir::ToolResult *result,
                         std::vector<const ir::Part *> &media);
     Status sort(const std::vector<ir::Part> &parts, Content &content);
-    bool has_text(const ir::Part &part) const;
-    void write_text(const ir::Part &part);
-    void write_opaque_text(const ir::Opaque &opaque);
-    void write_block_texts(RawJson blocks);
+    static bool has_text(const ir::Part &part) { return PartText::has_text(part); }
+    void write_text(const ir::Part &part) { text_.write(part, writer_); }
     void write_media(const ir::Part &part);
     void note_cache(const RawJson &mark) {
         if (!mark.empty()) {
@@ -62,12 +56,9 @@ class MessagesWriter {
     const RenderJob &job_;
     const ir::Request &request_;
     json::Writer &writer_;
-    json::Reader reader_;  // for blocks that only their raw JSON describes
+    json::Reader reader_;  // for members that only their raw JSON describes
+    PartText text_;
 };
-
-std::string_view plain_id(JsonText id, Arena &arena) {
-    return json::unescape(id, arena);
-}
 
 Status MessagesWriter::write() {
     writer_.array();
@@ -128,21 +119,6 @@ void MessagesWriter::write_system(std::string_view role,
 
 // --- content --------------------------------------------------------------------------------
 
-bool MessagesWriter::has_text(const ir::Part &part) const {
-    if (const auto *text = std::get_if<ir::Text>(&part.is)) {
-        return !text->text.empty();
-    }
-    if (const auto *document = std::get_if<ir::Document>(&part.is)) {
-        return document->source.kind == ir::SourceKind::text ||
-               document->source.kind == ir::SourceKind::blocks;
-    }
-    if (const auto *opaque = std::get_if<ir::Opaque>(&part.is)) {
-        return opaque->dialect == DialectId::anthropic &&
-               json::equals(opaque->type, "search_result");
-    }
-    return std::holds_alternative<ir::Refusal>(part.is);
-}
-
 void MessagesWriter::note_document(const ir::Document &document) {
     note_cache(document.cache);
     bool is_text = document.source.kind == ir::SourceKind::text ||
@@ -202,69 +178,6 @@ Status MessagesWriter::sort(const std::vector<ir::Part> &parts, Content &content
         content.all.push_back(&part);
     }
     return {};
-}
-
-// The text of one part, into an open string.
-void MessagesWriter::write_text(const ir::Part &part) {
-    if (const auto *text = std::get_if<ir::Text>(&part.is)) {
-        writer_.piece(text->text);
-    } else if (const auto *refusal = std::get_if<ir::Refusal>(&part.is)) {
-        writer_.piece(refusal->text);
-    } else if (const auto *document = std::get_if<ir::Document>(&part.is)) {
-        for (JsonText heading : {document->title, document->context}) {
-            if (!heading.empty()) {
-                writer_.piece(heading).piece(JsonText{"\\n"});
-            }
-        }
-        if (document->source.kind == ir::SourceKind::text) {
-            writer_.piece(document->source.data);
-        } else {
-            write_block_texts(document->source.blocks);
-        }
-    } else if (const auto *opaque = std::get_if<ir::Opaque>(&part.is)) {
-        write_opaque_text(*opaque);
-    }
-}
-
-void MessagesWriter::write_block_texts(RawJson blocks) {
-    Result<json::Value> array = reader_.parse_unpadded(blocks.bytes);
-    if (!array) {
-        return;
-    }
-    if (array->is_string()) {
-        writer_.piece(array->text());
-    }
-    bool is_first = true;
-    for (json::Value block : array->items()) {
-        if (JsonText text = block["text"].text(); !text.empty()) {
-            paragraph(is_first);
-            writer_.piece(text);
-        }
-    }
-}
-
-// A search_result block of messages: its title, where it is from, its texts.
-void MessagesWriter::write_opaque_text(const ir::Opaque &opaque) {
-    Result<json::Value> block = reader_.parse_unpadded(opaque.json.bytes);
-    if (!block) {
-        return;
-    }
-    bool is_first = true;
-    for (std::string_view name : {"title", "source"}) {
-        if (JsonText text = block.value()[name].text(); !text.empty()) {
-            if (!is_first) {
-                writer_.piece(JsonText{"\\n"});
-            }
-            writer_.piece(text);
-            is_first = false;
-        }
-    }
-    for (json::Value content : block.value()["content"].items()) {
-        if (JsonText text = content["text"].text(); !text.empty()) {
-            paragraph(is_first);
-            writer_.piece(text);
-        }
-    }
 }
 
 // One content part that is not text.
@@ -444,50 +357,18 @@ Status MessagesWriter::write_call(const ir::ToolCall &call) {
 
 // --- results --------------------------------------------------------------------------------
 
-// The results of one assistant turn's calls: everything up to the next assistant turn is looked
-// at. `assistant` is the index of the turn, or the number of turns for what precedes the first
-// assistant turn, where no result can belong.
+// The results of one assistant turn's calls; see match_results for `assistant`.
 Status MessagesWriter::write_results(size_t assistant) {
-    const std::vector<ir::Turn> &turns = request_.turns;
-    std::vector<const ir::ToolCall *> calls;
-    std::vector<std::string_view> call_ids;
-    size_t next = 0;
-    if (assistant < turns.size()) {
-        next = assistant + 1;
-        for (const ir::Part &part : turns[assistant].parts) {
-            if (const auto *call = std::get_if<ir::ToolCall>(&part.is)) {
-                calls.push_back(call);
-                call_ids.push_back(plain_id(call->id, job_.arena));
-            }
-        }
+    Step step = match_results(request_.turns, assistant, job_.arena);
+    for (const ir::ToolResult *result : step.results) {
+        note_cache(result->cache);
     }
-
-    // Sorted by id, in the order of their coming where ids are equal: the last one counts.
-    using Found = std::pair<std::string_view, const ir::ToolResult *>;
-    std::vector<Found> results;
-    for (; next < turns.size() && turns[next].role != ir::Role::assistant; ++next) {
-        for (const ir::Part &part : turns[next].parts) {
-            if (const auto *result = std::get_if<ir::ToolResult>(&part.is)) {
-                note_cache(result->cache);
-                results.push_back({plain_id(result->call_id, job_.arena), result});
-            }
-        }
+    if (!step.strays.empty()) {
+        job_.note("tool_result");
     }
-    auto by_id = [](const Found &a, const Found &b) { return a.first < b.first; };
-    std::stable_sort(results.begin(), results.end(), by_id);
-
     std::vector<const ir::Part *> media;
-    for (size_t i = 0; i < calls.size(); ++i) {
-        auto behind =
-            std::upper_bound(results.begin(), results.end(), Found{call_ids[i], nullptr}, by_id);
-        bool is_answered = behind != results.begin() && std::prev(behind)->first == call_ids[i];
-        LLM_TRY(write_result(*calls[i], is_answered ? std::prev(behind)->second : nullptr, media));
-    }
-    std::sort(call_ids.begin(), call_ids.end());
-    for (const Found &result : results) {
-        if (!std::binary_search(call_ids.begin(), call_ids.end(), result.first)) {
-            job_.note("tool_result");
-        }
+    for (const AnsweredCall &answered : step.calls) {
+        LLM_TRY(write_result(*answered.call, answered.result, media));
     }
     if (!media.empty()) {
         writer_.object().key("role").plain("user").key("content").array();
@@ -497,10 +378,6 @@ Status MessagesWriter::write_results(size_t assistant) {
         writer_.end().end();
     }
     return {};
-}
-
-bool says_error(JsonText text) {
-    return text.bytes.starts_with("Error") || text.bytes.starts_with("error");
 }
 
 Status MessagesWriter::write_result(const ir::ToolCall &call, const ir::ToolResult *result,

@@ -20,6 +20,12 @@ Status read_text(Value value, std::string_view name, JsonText &out);
 Status read_flag(Value value, std::string_view name, std::optional<bool> &out);
 Status read_object(Value value, std::string_view name, RawJson &out);
 
+// An address or a data URL. Something that begins like a data URL and is none is refused here: no
+// provider would read it.
+Status read_source(JsonText url, std::string_view name, Arena &arena, ir::Source &source);
+
+Status read_effort(Value value, std::string_view name, ir::Thinking &thinking);
+
 // The cache_control object of a message, part or tool (an extension of OpenRouter and LiteLLM).
 RawJson cache_mark(Value holder);
 

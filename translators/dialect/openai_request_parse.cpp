@@ -53,9 +53,6 @@ constexpr std::string_view kKnown[] = {
 // Providers take 128 of them; a few gateways a little more.
 constexpr uint32_t kMaxTools = 1024;
 
-constexpr std::string_view kEfforts[] = {"none", "minimal", "low", "medium",
-                                         "high", "xhigh",   "max"};
-
 Status check_messages(Value messages) {
     if (!messages.is_array() || messages.size() == 0) {
         return invalid("messages must be a non-empty array", "messages");
@@ -66,15 +63,6 @@ Status check_messages(Value messages) {
     for (Value message : messages.items()) {
         if (!message.is_object()) {
             return invalid("each message must be an object", "messages");
-        }
-    }
-    return {};
-}
-
-std::optional<ir::Effort> effort_of(Value value) {
-    for (size_t i = 0; i < std::size(kEfforts); ++i) {
-        if (value.equals(kEfforts[i])) {
-            return static_cast<ir::Effort>(i);
         }
     }
     return {};
@@ -253,18 +241,6 @@ Status read_budget(Value value, std::string_view name, ir::Thinking &thinking) {
     }
     thinking.kind = ir::ThinkingKind::budget;
     thinking.budget = *budget;
-    return {};
-}
-
-Status read_effort(Value value, std::string_view name, ir::Thinking &thinking) {
-    if (value.is_unset()) {
-        return {};
-    }
-    thinking.effort = effort_of(value);
-    if (!thinking.effort) {
-        return invalid("unknown effort", name);
-    }
-    thinking.kind = ir::ThinkingKind::effort;
     return {};
 }
 

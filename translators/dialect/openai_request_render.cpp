@@ -6,6 +6,8 @@
 // Target::drop_params. Members that only chat clients know pass when the client spoke chat.
 #include "translators/dialect/openai.hpp"
 #include "translators/dialect/openai_render.hpp"
+#include "translators/dialect/render_hints.hpp"
+#include "translators/dialect/render_values.hpp"
 
 namespace llm::openai {
 
@@ -15,7 +17,6 @@ using ir::Effort;
 using ir::ThinkingKind;
 
 constexpr size_t kMaxStops = 4;
-constexpr size_t kMaxUserCharacters = 64;
 
 class RequestWriter {
   public:
@@ -29,7 +30,6 @@ class RequestWriter {
     Status write();
 
   private:
-    bool has_prefill() const;
     Status write_tools();
     void write_function(const ir::Tool &tool);
     void write_tool_choice();
@@ -61,21 +61,8 @@ class RequestWriter {
     bool has_tools_ = false;
 };
 
-// A trailing assistant turn: a messages client wants it continued. Calls are answered behind it.
-bool RequestWriter::has_prefill() const {
-    if (from_chat_ || request_.turns.empty() || request_.turns.back().role != ir::Role::assistant) {
-        return false;
-    }
-    for (const ir::Part &part : request_.turns.back().parts) {
-        if (std::holds_alternative<ir::ToolCall>(part.is)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 Status RequestWriter::write() {
-    if (has_prefill() && !traits_.prefill) {
+    if (has_prefill(request_) && !traits_.prefill) {
         LLM_TRY(job_.leave_out("this model does not continue an assistant turn", "prefill"));
     }
     writer_.object();
@@ -267,36 +254,6 @@ void RequestWriter::write_stop() {
     }
 }
 
-std::string_view effort_name(Effort effort, bool knows_all) {
-    switch (effort) {
-        case Effort::none:
-            return "none";
-        case Effort::minimal:
-            return "minimal";
-        case Effort::low:
-            return "low";
-        case Effort::medium:
-            return "medium";
-        case Effort::high:
-            return "high";
-        case Effort::xhigh:
-            return knows_all ? "xhigh" : "high";
-        case Effort::max:
-            return knows_all ? "max" : "high";
-    }
-    return "medium";
-}
-
-Effort effort_of_budget(int64_t budget) {
-    if (budget >= 10000) {
-        return Effort::high;
-    }
-    if (budget >= 5000) {
-        return Effort::medium;
-    }
-    return budget >= 2000 ? Effort::low : Effort::minimal;
-}
-
 void RequestWriter::write_thinking() {
     const ir::Thinking &thinking = request_.thinking;
     std::string_view name = client_name("reasoning_effort", "thinking");
@@ -394,17 +351,7 @@ void RequestWriter::write_user() {
         job_.note(client_name("user", "metadata"));
         return;
     }
-    std::string_view user = json::unescape(request_.user, job_.arena);
-    size_t characters = 0;
-    size_t end = 0;
-    while (end < user.size()) {
-        bool is_start = (user[end] & 0xC0) != 0x80;
-        if (is_start && characters++ == kMaxUserCharacters) {
-            break;
-        }
-        ++end;
-    }
-    writer_.key("user").plain(user.substr(0, end));
+    writer_.key("user").plain(cut_user(request_.user, job_.arena));
 }
 
 // Members that the IR does not model: a chat provider may know those of a chat client, and no
@@ -425,6 +372,41 @@ void RequestWriter::write_extra() {
 }
 
 }  // namespace
+
+std::string_view effort_name(Effort effort, bool knows_all) {
+    switch (effort) {
+        case Effort::none:
+            return "none";
+        case Effort::minimal:
+            return "minimal";
+        case Effort::low:
+            return "low";
+        case Effort::medium:
+            return "medium";
+        case Effort::high:
+            return "high";
+        case Effort::xhigh:
+            return knows_all ? "xhigh" : "high";
+        case Effort::max:
+            return knows_all ? "max" : "high";
+    }
+    return "medium";
+}
+
+std::string_view cut_user(JsonText id, Arena &arena) {
+    constexpr size_t kMaxUserCharacters = 64;
+    std::string_view user = json::unescape(id, arena);
+    size_t characters = 0;
+    size_t end = 0;
+    while (end < user.size()) {
+        bool is_start = (user[end] & 0xC0) != 0x80;
+        if (is_start && characters++ == kMaxUserCharacters) {
+            break;
+        }
+        ++end;
+    }
+    return user.substr(0, end);
+}
 
 Status render_request(const ir::Request &request, const Target &target, Arena &arena,
                       json::Writer &writer, Notes &notes) {

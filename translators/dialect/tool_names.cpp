@@ -7,12 +7,15 @@
 
 #include <charconv>
 #include <cstring>
+#include <string>
 
 namespace llm {
 
 namespace {
 
 constexpr size_t kOpenAiIdSize = 40;
+constexpr size_t kResponsesIdSize = 64;
+constexpr size_t kResponsesIdHead = 55;
 constexpr size_t kNameSize = 64;
 constexpr size_t kNameHashSize = 6;
 
@@ -30,8 +33,23 @@ bool is_name(std::string_view text) {
     return !text.empty();
 }
 
-bool is_tool_name(std::string_view text) {
-    return text.size() <= kNameSize && is_name(text);
+bool begins_name(char c, NameRule rule) {
+    return rule != NameRule::gemini || (c != '-' && !(c >= '0' && c <= '9'));
+}
+
+bool is_tool_name(std::string_view text, NameRule rule) {
+    if (text.size() > kNameSize || text.empty() || !begins_name(text[0], rule)) {
+        return false;
+    }
+    if (rule == NameRule::gemini && is_name_char(text[0])) {
+        for (char c : text) {
+            if (!is_name_char(c) && c != '.' && c != ':') {
+                return false;
+            }
+        }
+        return true;
+    }
+    return is_name(text);
 }
 
 // Lower-case hexadecimal digits of the SHA-256.
@@ -92,9 +110,12 @@ bool is_sent(const std::vector<Renamed> &renamed, std::string_view name) {
 }
 
 template <class IsTaken>
-JsonText rewrite_name(std::string_view plain, Arena &arena, IsTaken is_taken) {
+JsonText rewrite_name(std::string_view plain, Arena &arena, NameRule rule, IsTaken is_taken) {
     std::string_view clean = sanitise(plain, arena);
-    if (is_tool_name(clean) && !is_taken(clean)) {
+    if (!clean.empty() && !begins_name(clean[0], rule)) {
+        clean = concat("_", clean, {}, arena).bytes;
+    }
+    if (is_tool_name(clean, rule) && !is_taken(clean)) {
         return {clean};
     }
     clean = clean.empty() ? std::string_view("tool") : clean;
@@ -133,6 +154,15 @@ JsonText call_id_for_bedrock(JsonText id, Arena &arena) {
     return concat(clean, "_", Hash(plain).first(kHash), arena);
 }
 
+JsonText call_id_for_responses(JsonText id, Arena &arena) {
+    std::string_view plain = json::unescape(id, arena);
+    if (plain.size() <= kResponsesIdSize) {
+        return id;
+    }
+    JsonText made = concat(plain.substr(0, kResponsesIdHead), "-", Hash(plain).first(8), arena);
+    return json::escape(made.bytes, arena);
+}
+
 JsonText invent_call_id(JsonText answer_id, uint32_t ordinal, Arena &arena) {
     char digits[12];
     auto result = std::to_chars(digits, digits + sizeof(digits), ordinal);
@@ -141,11 +171,17 @@ JsonText invent_call_id(JsonText answer_id, uint32_t ordinal, Arena &arena) {
     return concat("call_", Hash(seed.bytes).first(24), {}, arena);
 }
 
+JsonText history_call_id(size_t turn, size_t call, JsonText name, Arena &arena) {
+    std::string seed = std::to_string(turn) + ':' + std::to_string(call) + ':';
+    seed += json::unescape(name, arena);
+    return concat("call_", Hash(seed).first(24), {}, arena);
+}
+
 void plan_tool_names(const std::vector<JsonText> &declared, std::vector<Renamed> &renamed,
-                     Arena &arena) {
+                     Arena &arena, NameRule rule) {
     for (JsonText name : declared) {
         std::string_view plain = json::unescape(name, arena);
-        if (is_tool_name(plain) || find_original(renamed, plain) != nullptr) {
+        if (is_tool_name(plain, rule) || find_original(renamed, plain) != nullptr) {
             continue;
         }
         auto is_taken = [&](std::string_view candidate) {
@@ -156,20 +192,21 @@ void plan_tool_names(const std::vector<JsonText> &declared, std::vector<Renamed>
             }
             return is_sent(renamed, candidate);
         };
-        renamed.push_back({name, rewrite_name(plain, arena, is_taken)});
+        renamed.push_back({name, rewrite_name(plain, arena, rule, is_taken)});
     }
 }
 
-JsonText tool_name_for_target(JsonText name, std::vector<Renamed> &renamed, Arena &arena) {
+JsonText tool_name_for_target(JsonText name, std::vector<Renamed> &renamed, Arena &arena,
+                              NameRule rule) {
     std::string_view plain = json::unescape(name, arena);
     auto is_taken = [&](std::string_view candidate) { return is_sent(renamed, candidate); };
-    if (is_tool_name(plain) && !is_taken(plain)) {
+    if (is_tool_name(plain, rule) && !is_taken(plain)) {
         return {plain};
     }
     if (const Renamed *known = find_original(renamed, plain)) {
         return known->sent;
     }
-    renamed.push_back({name, rewrite_name(plain, arena, is_taken)});
+    renamed.push_back({name, rewrite_name(plain, arena, rule, is_taken)});
     return renamed.back().sent;
 }
 

@@ -3,6 +3,7 @@
 // results of a conversation stay paired without any table between requests.
 #pragma once
 
+#include <cstdint>
 #include <string_view>
 #include <vector>
 
@@ -17,8 +18,12 @@ JsonText call_id_for_openai(JsonText id, Arena &arena);
 JsonText call_id_for_anthropic(JsonText id, Arena &arena);
 // [a-zA-Z0-9_-]{1,64}: sanitised + _ + 8 hex, cut to fit.
 JsonText call_id_for_bedrock(JsonText id, Arena &arena);
+// OpenAI responses: at most 64 bytes, else the first 55 + - + 8 hex of SHA-256.
+JsonText call_id_for_responses(JsonText id, Arena &arena);
 // call_ + 24 hex from a hash of (answer id, ordinal), for providers that give none.
 JsonText invent_call_id(JsonText answer_id, uint32_t ordinal, Arena &arena);
+// For the call of a history that has no ids, from its place and name.
+JsonText history_call_id(size_t turn, size_t call, JsonText name, Arena &arena);
 
 // A tool whose name the target would refuse ([a-zA-Z0-9_-]{1,64}) under another name; the answer
 // is mapped back with the same list.
@@ -27,12 +32,18 @@ struct Renamed {
     JsonText sent;
 };
 
+enum class NameRule : uint8_t {
+    common,  // [a-zA-Z0-9_-]{1,64}
+    gemini,  // a letter or _ first; . and : as well
+};
+
 // Call it once with all declared names, before the first tool_name_for_target: names that conform
 // are never given away to one that does not ("a.b" beside "a_b").
 void plan_tool_names(const std::vector<JsonText> &declared, std::vector<Renamed> &renamed,
-                     Arena &arena);
+                     Arena &arena, NameRule rule = NameRule::common);
 // The name to send, remembered in `renamed` when it differs.
-JsonText tool_name_for_target(JsonText name, std::vector<Renamed> &renamed, Arena &arena);
+JsonText tool_name_for_target(JsonText name, std::vector<Renamed> &renamed, Arena &arena,
+                              NameRule rule = NameRule::common);
 // The client's own name for one that the provider answered with.
 JsonText tool_name_for_client(JsonText name, const std::vector<Renamed> *renamed);
 

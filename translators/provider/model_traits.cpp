@@ -33,6 +33,25 @@ constexpr ClaudeRow kClaude[] = {
 #include "translators/provider/model_traits.def"
 };
 
+enum GeminiTrait : uint32_t {
+    kLevels = 1,      // thinkingLevel, signatures of calls demanded
+    kJsonSchema = 2,  // JSON Schema members, addresses of files
+};
+
+constexpr int64_t kAlwaysThinks = -1;
+
+struct GeminiRow {
+    std::string_view pattern;
+    int64_t thinking_min;
+    int64_t thinking_max;
+    uint32_t traits;
+};
+
+constexpr GeminiRow kGeminiModels[] = {
+#define LLM_GEMINI(pattern, least, most, traits) {pattern, least, most, traits},
+#include "translators/provider/model_traits.def"
+};
+
 constexpr std::string_view kReasoning[] = {
 #define LLM_OPENAI_REASONING(pattern) pattern,
 #include "translators/provider/model_traits.def"
@@ -40,6 +59,16 @@ constexpr std::string_view kReasoning[] = {
 
 constexpr std::string_view kNoDeveloper[] = {
 #define LLM_OPENAI_NO_DEVELOPER(pattern) pattern,
+#include "translators/provider/model_traits.def"
+};
+
+constexpr std::string_view kCohereNoThinking[] = {
+#define LLM_COHERE_NO_THINKING(pattern) pattern,
+#include "translators/provider/model_traits.def"
+};
+
+constexpr std::string_view kOllamaNoThinking[] = {
+#define LLM_OLLAMA_NO_THINKING(pattern) pattern,
 #include "translators/provider/model_traits.def"
 };
 
@@ -153,21 +182,54 @@ ModelTraits bedrock_traits(std::string_view name) {
     return traits;
 }
 
+ModelTraits cohere_traits(std::string_view name) {
+    ModelTraits traits;
+    traits.thinking = !matches_any(name, kCohereNoThinking, std::size(kCohereNoThinking));
+    traits.prefill = false;
+    return traits;
+}
+
+ModelTraits ollama_traits(std::string_view name) {
+    ModelTraits traits;
+    traits.thinking = !matches_any(name, kOllamaNoThinking, std::size(kOllamaNoThinking));
+    traits.thinking_level = matches(name, "gpt-oss");  // and cannot be told to stop
+    return traits;
+}
+
+// Names without a family are tuned models and the like: what every model takes.
+ModelTraits gemini_traits(std::string_view name) {
+    ModelTraits traits;
+    for (const GeminiRow &row : kGeminiModels) {
+        if (!matches(name, row.pattern)) {
+            continue;
+        }
+        traits.thinking_min = row.thinking_min;
+        traits.thinking_max = row.thinking_max;
+        traits.thinking_level = (row.traits & kLevels) != 0;
+        traits.structured_output = (row.traits & kJsonSchema) != 0;
+        break;
+    }
+    return traits;
+}
+
 }  // namespace
 
 ModelTraits model_traits(DialectId dialect, std::string_view model, bool is_official) {
     PlainName name(model);
     switch (dialect) {
         case DialectId::openai:
+        case DialectId::responses:
             return openai_traits(name.view(), is_official);
         case DialectId::anthropic:
             return anthropic_traits(name.view());
         case DialectId::bedrock:
             return bedrock_traits(name.view());
-        case DialectId::responses:
-        case DialectId::gemini:
         case DialectId::cohere:
+            return cohere_traits(name.view());
         case DialectId::ollama:
+            return ollama_traits(name.view());
+        case DialectId::gemini:
+            return gemini_traits(name.view());
         case DialectId::completions:
             break;
     }

@@ -45,8 +45,7 @@ bool is_unreserved(unsigned char c) {
 
 }  // namespace
 
-std::string encode_path_segment(std::string_view text) {
-    std::string out;
+void encode_path_segment(std::string_view text, std::string &out) {
     constexpr char kHex[] = "0123456789ABCDEF";
     // Dots alone would be a step in the tree of paths.
     bool dots = text == "." || text == "..";
@@ -59,7 +58,6 @@ std::string encode_path_segment(std::string_view text) {
             out.push_back(kHex[c & 15]);
         }
     }
-    return out;
 }
 
 std::string_view expand_variables(std::string_view text, std::span<const UrlVariable> variables,
@@ -108,7 +106,7 @@ std::string fill_model(std::string_view path, std::string_view model) {
         path, [&](std::string_view plain) { filled.append(plain); },
         [&](std::string_view name) {
             if (name == kModel) {
-                filled.append(encode_path_segment(model));
+                encode_path_segment(model, filled);
             } else {
                 filled.append("{").append(name).append("}");
             }

@@ -14,9 +14,9 @@ struct UrlVariable {
     std::string_view value;
 };
 
-// A model's name as one segment of a path: everything but unreserved characters percent-encoded,
-// slashes and colons of an ARN as well.
-std::string encode_path_segment(std::string_view text);
+// Appends `text` as one segment of a path: everything but unreserved characters in percents, a
+// slash and a colon, too.
+void encode_path_segment(std::string_view text, std::string &out);
 
 // Puts the variables into `text`; {model} stays. Empty on success, else the variable that has no
 // value. {vertex_host} follows from `region`.

@@ -48,12 +48,4 @@ std::string_view head_host(const RequestHead &request);
 // Is a header of the operator's set?
 bool is_configured(std::span<const HeaderLine> configured, std::string_view name);
 
-struct AwsCredentials {
-    std::string_view id;
-    std::string_view secret;
-    std::string_view token;  // empty: not temporary
-    std::string_view region;
-    std::string_view service;
-};
-
 }  // namespace llm

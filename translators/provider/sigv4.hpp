@@ -9,8 +9,6 @@
 #include <string_view>
 #include <vector>
 
-#include "translators/provider/path.hpp"
-
 namespace llm {
 
 // Where and when a key is good. The derived key may be kept as long as none of this changes, that
@@ -36,7 +34,7 @@ struct SigV4Header {
 struct SigV4Request {
     std::string_view method = "POST";
     std::string_view host;   // as in the host line, with a port that is not the usual one
-    std::string_view path;   // as in the request line, encoded once, without the query
+    std::string_view path;   // as in the request line, encoded once (path.hpp), without the query
     std::string_view query;  // as in the request line, without the question mark
     // Lines to sign besides host, x-amz-date and x-amz-security-token; they must arrive as they are
     // here, so none that a later stage may change.

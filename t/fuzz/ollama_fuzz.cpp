@@ -1,0 +1,6 @@
+// Fuzzes Ollama's /api/chat; see provider_fuzz.hpp.
+#include "t/fuzz/provider_fuzz.hpp"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    return llm::fuzz::run(llm::kOllama, "gpt-oss", "qwen3", data, size);
+}

@@ -1,0 +1,31 @@
+// Pass-through of a Gemini request: the model stands in the path, so the body goes on as it is.
+// But for signatures that another dialect's provider made (an earlier turn went elsewhere): Google
+// refuses a whole conversation for one of them, and takes a documented placeholder in its stead.
+#include <vector>
+
+#include "translators/dialect/gemini.hpp"
+#include "translators/dialect/gemini_request.hpp"
+
+namespace llm::gemini {
+
+Status splice_request(json::Value root, const Envelope &, const Target &,
+                      std::vector<Edit> &edits) {
+    Arena arena;
+    json::Value wrapped = member(root, "generateContentRequest");
+    json::Value contents = (wrapped.is_object() ? wrapped : root).find("contents");
+    for (json::Value content : contents.items()) {
+        for (json::Value part : content.find("parts").items()) {
+            json::Value signature = member(part, "thoughtSignature");
+            if (!signature.is_string() || !is_foreign_signature(signature.text(), arena)) {
+                continue;
+            }
+            uint32_t begin = signature.offset();
+            uint32_t size = static_cast<uint32_t>(signature.raw().bytes.size());
+            edits.push_back({begin, begin + size, "\"skip_thought_signature_validator\""});
+            arena.reset();
+        }
+    }
+    return {};
+}
+
+}  // namespace llm::gemini
