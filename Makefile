@@ -167,10 +167,13 @@ format: deps-lint ## rewrite the C++ files as .clang-format says
 docs: ## fill the reference sections of README.md from the tables in the code
 	@t/tools/docs.pl README.md
 
+catalogue: ## write the tables of providers anew from SHARED/spec/providers.json (../shared)
+	@t/tools/catalogue.pl $(SHARED)/spec/providers.json
+
 clean: ## remove everything that was built (a running gateway is stopped)
 	@if [ -e build/run ]; then t/tools/run.sh stop; fi
 	rm -rf build t/clients/node_modules
 
 .PHONY: help deps build module module-locked install uninstall run stop test unit golden-update \
-    prove sdk corpus sanitize fuzz bench lint format docs clean FORCE
+    prove sdk corpus sanitize fuzz bench lint format docs catalogue clean FORCE
 FORCE:

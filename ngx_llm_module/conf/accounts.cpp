@@ -285,6 +285,11 @@ bool complete_credentials(ngx_conf_t *cf, Provider &provider) {
         return complain(cf, provider.place, "provider \"%s\" has no use for a service_account",
                         provider.name.c_str());
     }
+    if (!provider.api_keys.empty() && (provider.aws.is_given() || provider.service_account)) {
+        return complain(cf, provider.place,
+                        "provider \"%s\" takes either \"api_key\" or other credentials, not both",
+                        provider.name.c_str());
+    }
     AuthKind kind = provider.auth.kind;
     if (kind == AuthKind::query) {
         return complain(cf, provider.place,

@@ -107,13 +107,13 @@ std::vector<HeaderLine> forwarded_headers(const Call &call) {
 // Adds what proves that the head and the body are ours; both are complete otherwise. `target` is
 // what stands in the request line.
 void sign_request(const Call &call, std::string_view method, std::string_view target,
-                  OutgoingRequest &out) {
+                  std::string_view host, OutgoingRequest &out) {
     ngx_http_request_t *r = call.request.r;
     const AwsAccount &aws = call.provider.aws;
     size_t question = target.find('?');
     SigV4Request request;
     request.method = method;
-    request.host = call.endpoint.host_header;
+    request.host = host;
     request.path = target.substr(0, question);
     request.query = question == std::string_view::npos ? "" : target.substr(question + 1);
     request.payload = out.body;
@@ -124,7 +124,7 @@ void sign_request(const Call &call, std::string_view method, std::string_view ta
     request.service = call.provider.auth.service;
     request.time = int64_t(ngx_time());
     for (const SigV4Header &line : sign_sigv4(request)) {
-        out.head.append(line.name).append(": ").append(line.value).append("\r\n");
+        add_header_line(line.name, line.value, out.head);
     }
 }
 
@@ -154,6 +154,7 @@ Status build_head(const Call &call, std::string_view method, std::string_view pa
     head.base_path = call.endpoint.path;
     head.path = path;
     head.host = call.endpoint.host_header;
+    head.user_agent = "ngx_http_llm_module";
     head.dialect = call.speech.dialect;
     head.carrier = call.speech.carrier;
     head.is_stream = request.is_stream();
@@ -174,7 +175,8 @@ Status build_head(const Call &call, std::string_view method, std::string_view pa
     }
     append_head(head, out.head);
     if (call.provider.auth.kind == AuthKind::sigv4 && !is_configured(configured, "authorization")) {
-        sign_request(call, method, std::string(call.endpoint.path).append(path), out);
+        sign_request(call, method, std::string(call.endpoint.path).append(path), head_host(head),
+                     out);
     }
     out.head.append("\r\n");
     return {};
@@ -361,9 +363,10 @@ Status build_request(LlmRequest &request, const Candidate &candidate, OutgoingRe
             out.body.push_back(request.body.view());
         }
         out.is_head = request.r->method == NGX_HTTP_HEAD;
-        return build_head({request, provider, speech, endpoint, true,
-                           beta_flags(request, provider, speech)}, view(request.r->method_name),
-                          raw_target(request, endpoint), request.body.view().size(), out);
+        return build_head(
+            {request, provider, speech, endpoint, true, beta_flags(request, provider, speech)},
+            view(request.r->method_name), raw_target(request, endpoint), request.body.view().size(),
+            out);
     }
     const Speech &speech = provider.speech_for(*request.client);
     const Endpoint &endpoint = choose_endpoint(speech);

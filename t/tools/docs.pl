@@ -3,7 +3,7 @@
 #
 #     <!-- directives: begin --> ... <!-- directives: end -->   conf/directives.def
 #     <!-- variables: begin -->  ... <!-- variables: end -->    observe/variables.def
-#     <!-- providers: begin -->  ... <!-- providers: end -->    provider/providers.def
+#     <!-- providers: begin -->  ... <!-- providers: end -->    provider/providers*.def
 #
 # Usage: docs.pl [--check] FILE. What stands between the markers is replaced; with --check
 # nothing is written, and the exit status is 1 when something would change. A marker that is
@@ -61,14 +61,45 @@ sub variables {
 }
 
 sub providers {
-    my %auth = (bearer => '`Authorization: Bearer`', x_api_key => '`x-api-key`', none => '-');
-    my @rows = rows('translators/provider/providers.def', 'LLM_PROVIDER', 8);
+    my $folder = 'translators/provider';
+    my @files = ("$folder/providers_own.def", "$folder/providers.def");
+    my (%names, @list);
 
-    return table(['Preset', 'Dialect', '`base_url`', 'Credential', 'Key taken from'], map {
-        my ($name, $dialect, $url, $auth, $key) = @$_;
-        $url = $url ne '' ? $url : $name eq 'mock' ? 'none: answers by itself' : 'to be configured';
-        ["`$name`", $dialect, $url, $auth{$auth} // $auth, $key ne '' ? "`$key`" : '-'];
-    } @rows);
+    for my $alias (map { rows($_, 'LLM_PROVIDER_ALIAS', 2) } @files) {
+        push @{ $names{ $alias->[1] } }, $alias->[0];
+    }
+    for my $row (map { rows($_, 'LLM_PROVIDER', 5, 'or more') } @files) {
+        my ($name, $title, $dialect, $url, $keys, @more) = @$row;
+        my $more = join ', ', @more;
+        my @names = map { "`$_`" } $name, sort @{ $names{$name} // [] };
+        my @dialects = ($dialect, map { $_ eq 'messages' ? 'anthropic' : $_ }
+            $more =~ /\b(messages|responses|completions)\(/g);
+        $url = $url ne '' ? "`$url`" : $name eq 'mock' ? 'none' : 'to be configured';
+        $url =~ s/\{vertex_host\}/{region}-aiplatform.googleapis.com/;
+        my @keys = map { "`$_`" } split ' ', $keys;
+        push @keys, '`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`' if $more =~ /sigv4/;
+        push @keys, '`GOOGLE_APPLICATION_CREDENTIALS`' if $more =~ /kGoogleOauth/;
+        push @list, [join(', ', @names), $title, join(', ', @dialects), $url,
+            credential($more), @keys ? join(', ', @keys) : '-'];
+    }
+    return table(['Preset', 'Provider', 'Dialects', '`base_url`', 'Credential', 'Taken from'],
+        sort { $a->[0] =~ tr/`//dr cmp $b->[0] =~ tr/`//dr } @list) . "\nKnown, but refused:\n\n" . refused();
+}
+
+sub credential {
+    my ($more) = @_;
+
+    return '-' if $more =~ /kNoAuth/;
+    return '`service_account`' if $more =~ /kGoogleOauth/;
+    return '`aws_access_key_id`, or `Authorization: Bearer`' if $more =~ /sigv4\(/;
+    return $more =~ /key_header\((\S+?)(?:, (.*?) *)?\)/
+        ? '`' . $1 . ($2 ? ": $2" : '') . '`' : '`Authorization: Bearer`';
+}
+
+sub refused {
+    my @rows = rows('translators/provider/providers_refused.def', 'LLM_PROVIDER_REFUSED', 2);
+
+    return table(['Provider', 'Why'], map { ["`$_->[0]`", $_->[1]] } @rows);
 }
 
 # --- reading the tables ----------------------------------------------------------------------
@@ -76,7 +107,7 @@ sub providers {
 # The rows MACRO(field, ...) of a .def file: neighbouring C strings are one text, everything else
 # is taken as it stands.
 sub rows {
-    my ($path, $macro, $count) = @_;
+    my ($path, $macro, $count, $or_more) = @_;
     my $text = slurp($path);
     my @rows;
 
@@ -100,7 +131,7 @@ sub rows {
                 die "$path: the row of $fields[0] has no end\n";
             }
         }
-        @fields == $count or die "$path: $fields[0] has " . @fields . " fields, not $count\n";
+        @fields == $count || $or_more && @fields > $count or die "$path: $fields[0] has " . @fields . " fields, not $count\n";
         push @rows, \@fields;
     }
     @rows or die "$path: no $macro rows\n";

@@ -69,6 +69,15 @@ bool is_configured(std::span<const HeaderLine> configured, std::string_view name
     return false;
 }
 
+std::string_view head_host(const RequestHead &request) {
+    for (const HeaderLine &line : request.configured) {
+        if (!line.value.empty() && wire::same_name(line.name, "host")) {
+            return line.value;
+        }
+    }
+    return request.host;
+}
+
 void append_head(const RequestHead &request, std::string &head) {
     head.reserve(512);
     head.append(request.method).append(" ").append(request.base_path).append(request.path);
@@ -92,7 +101,7 @@ void append_head(const RequestHead &request, std::string &head) {
         add_own(line.name, line.value);
     }
     add_own("accept-encoding", "identity");
-    add_own("user-agent", "ngx_http_llm_module");
+    add_own("user-agent", request.user_agent);
     if (request.body_size > 0 || request.method != "GET") {
         add_header_line("content-length", std::to_string(request.body_size), head);
     }

@@ -21,6 +21,7 @@ struct RequestHead {
     std::string_view base_path;  // of the base URL
     std::string_view path;       // below it, with the query
     std::string_view host;
+    std::string_view user_agent;
     const Dialect *dialect = nullptr;  // spoken with the provider
     Carrier carrier = Carrier::direct;
     bool is_stream = false;
@@ -40,6 +41,9 @@ void append_head(const RequestHead &request, std::string &head);
 
 // A value with a control character is left out: it would be another header line.
 void add_header_line(std::string_view name, std::string_view value, std::string &head);
+
+// What stands in the host line: a signature is made over it.
+std::string_view head_host(const RequestHead &request);
 
 // Is a header of the operator's set?
 bool is_configured(std::span<const HeaderLine> configured, std::string_view name);
