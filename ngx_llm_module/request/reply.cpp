@@ -80,6 +80,9 @@ void reply_error(LlmRequest &request, const ApiError &error) {
     ByteBuffer out;
     json::Writer writer(out);
     uint16_t status = request.client->render_error(shown, request.id, writer);
+    if (request.endpoint.is_json_array) {
+        out = ByteBuffer(std::string("[").append(out.view()).append("]"));
+    }
     if (shown.status == NGX_HTTP_NOT_ALLOWED && ledger.attempts == 0) {
         status = shown.status;  // a finer status of our own than the class has
     }

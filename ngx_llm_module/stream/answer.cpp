@@ -80,7 +80,7 @@ bool Answer::on_head(const wire::HttpHead &head) {
     }
     if (request_.is_stream() && is_type(head.find("content-type"), stream_type())) {
         if (request_.speech().carrier == Carrier::bedrock) {
-            invoke_ = std::make_unique<wire::InvokeStream>();
+            invoke_ = std::make_unique<anthropic::InvokeStream>();
         }
         start_relay();
         return true;

@@ -9,7 +9,7 @@
 #include "ngx_llm_module/stream/relay.hpp"
 #include "ngx_llm_module/upstream/attempt.hpp"
 #include "ngx_llm_module/upstream/inflate.hpp"
-#include "translators/wire/aws_invoke.hpp"
+#include "translators/dialect/anthropic_invoke.hpp"
 
 namespace llm {
 
@@ -59,8 +59,8 @@ class Answer final : public AnswerSink {
     LlmRequest &request_;
     std::unique_ptr<Relay> relay_;
     std::unique_ptr<Inflate> inflate_;
-    std::unique_ptr<wire::InvokeStream> invoke_;  // messages in an event stream of AWS
-    ByteBuffer unwrapped_;                        // what one read of it brought
+    std::unique_ptr<anthropic::InvokeStream> invoke_;  // messages in an event stream of AWS
+    ByteBuffer unwrapped_;                             // what one read of it brought
     std::string whole_;  // an error or whole body, padded for the JSON reader
     ByteBuffer raw_;
     uint16_t status_ = 0;

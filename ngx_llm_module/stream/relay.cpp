@@ -3,6 +3,7 @@
 #include "ngx_llm_module/stream/relay.hpp"
 
 #include "ngx_llm_module/upstream/worker.hpp"
+#include "translators/wire/json_array.hpp"
 
 namespace llm {
 
@@ -113,8 +114,8 @@ class TranslatingRelay final : public Relay, private ir::EventSink {
 
 class PassRelay final : public Relay, private wire::SseHandler {
   public:
-    PassRelay(const Dialect &dialect, std::unique_ptr<Observer> observer)
-        : dialect_(dialect), observer_(std::move(observer)) {}
+    PassRelay(const Dialect &dialect, std::unique_ptr<Observer> observer, bool is_array)
+        : dialect_(dialect), observer_(std::move(observer)), is_array_(is_array) {}
 
     void feed(std::string_view bytes) override {
         if (is_complete() || failure() != nullptr) {
@@ -135,7 +136,7 @@ class PassRelay final : public Relay, private wire::SseHandler {
             return;
         }
         if (observer_->finish(out_)) {
-            is_complete_ = true;
+            complete();
         } else {
             fail(ErrorClass::stream_truncated, "the provider's stream ended early");
         }
@@ -143,12 +144,26 @@ class PassRelay final : public Relay, private wire::SseHandler {
 
     void append_error(const ApiError &error) override {
         // The provider's own error event went out as it came.
-        if (!has_sent_error_) {
+        if (is_array_) {
+            if (!has_sent_error_) {
+                ByteBuffer object;
+                json::Writer writer(object);
+                (void)dialect_.render_error(error, {}, writer);
+                array_.element(object.view(), out_);
+            }
+            array_.finish(out_);
+        } else if (!has_sent_error_) {
             dialect_.render_error_frame(error, out_);
         }
     }
 
-    void append_ping() override { out_.append(dialect_.ping_frame); }
+    void append_ping() override {
+        if (is_array_) {
+            array_.ping(out_);
+        } else {
+            out_.append(dialect_.ping_frame);
+        }
+    }
     const Usage &usage() const override { return observer_->usage(); }
     std::string_view upstream_model() const override { return observer_->model(); }
     std::string_view finish_reason() const override { return observer_->finish_reason(); }
@@ -164,7 +179,7 @@ class PassRelay final : public Relay, private wire::SseHandler {
         Observation seen = observer_->on_frame(event);
         if (seen.is_error) {
             if (has_content_) {
-                out_.append(event.raw);
+                append(event);
                 has_sent_error_ = true;
             }
             fail(observer_->error());
@@ -172,13 +187,33 @@ class PassRelay final : public Relay, private wire::SseHandler {
         }
         has_content_ = has_content_ || seen.is_content;
         if (!seen.hide) {
-            out_.append(event.raw);
-            if (is_at_end_ && !event.raw.ends_with("\r\r")) {
-                out_.append("\n\n");
-            }
+            append(event);
         }
-        is_complete_ = seen.is_end;
+        if (seen.is_end) {
+            complete();
+        }
         return {};
+    }
+
+    // The event's own bytes; what it holds, where the client reads an array.
+    void append(const wire::SseEvent &event) {
+        if (is_array_) {
+            if (event.has_data) {
+                array_.element(event.data, out_);
+            }
+            return;
+        }
+        out_.append(event.raw);
+        if (is_at_end_ && !event.raw.ends_with("\r\r")) {
+            out_.append("\n\n");
+        }
+    }
+
+    void complete() {
+        is_complete_ = true;
+        if (is_array_) {
+            array_.finish(out_);
+        }
     }
 
     // The last event has no blank line behind it: half an event, or only a careless server?
@@ -190,6 +225,8 @@ class PassRelay final : public Relay, private wire::SseHandler {
     const Dialect &dialect_;
     std::unique_ptr<Observer> observer_;
     wire::SseSplitter splitter_;
+    wire::JsonArrayFraming array_;
+    const bool is_array_;
     bool is_at_end_ = false;
     bool has_sent_error_ = false;
 };
@@ -203,8 +240,8 @@ std::unique_ptr<Relay> make_translating_relay(const Dialect *provider, const Dia
 }
 
 std::unique_ptr<Relay> make_pass_relay(const Dialect &dialect, const ClientView &view) {
-    return std::make_unique<PassRelay>(dialect,
-                                       dialect.make_observer({.hide_usage = !view.usage_wanted}));
+    return std::make_unique<PassRelay>(
+        dialect, dialect.make_observer({.hide_usage = !view.usage_wanted}), view.json_array);
 }
 
 }  // namespace llm

@@ -14,7 +14,7 @@
 #include "t/check/pump.hpp"
 #include "translators/core/base64.hpp"
 #include "translators/provider/model_traits.hpp"
-#include "translators/wire/aws_invoke.hpp"
+#include "translators/dialect/anthropic_invoke.hpp"
 
 namespace {
 
@@ -79,7 +79,7 @@ void converse_stream(std::string_view lines, uint8_t flags) {
 }
 
 std::string sse_of(std::string_view stream, const check::Cuts &cuts) {
-    wire::InvokeStream invoke;
+    anthropic::InvokeStream invoke;
     ByteBuffer out;
     size_t at = 0;
     check::Cuts ends = cuts;

@@ -7,7 +7,7 @@
 #include "t/unit/anthropic_rendering.hpp"
 #include "translators/core/base64.hpp"
 #include "translators/dialect/anthropic_beta.hpp"
-#include "translators/wire/aws_invoke.hpp"
+#include "translators/dialect/anthropic_invoke.hpp"
 
 namespace llm {
 namespace {
@@ -197,7 +197,7 @@ std::string chunk(std::string_view event) {
 }
 
 std::string sse_of(std::string_view stream, size_t cut) {
-    wire::InvokeStream invoke;
+    anthropic::InvokeStream invoke;
     ByteBuffer out;
     for (std::string_view piece : {stream.substr(0, cut), stream.substr(cut)}) {
         std::string bytes(piece);

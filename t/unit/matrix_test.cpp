@@ -80,8 +80,8 @@ TEST_P(Matrix, StreamAndWholeAnswerSayTheSame) {
         ASSERT_TRUE(problems.empty()) << "seed " << seed << "\n"
                                       << report(problems) << written_body(scenario);
         for (DialectId client : client_dialects()) {
-            Answer got =
-                read_stream(client, translate(GetParam(), client, written_stream(scenario)), problems);
+            Answer got = read_stream(
+                client, translate(GetParam(), client, written_stream(scenario)), problems);
             compare_with_client(whole, got, client, problems);
         }
         ASSERT_TRUE(problems.empty()) << "seed " << seed << "\n" << report(problems);

@@ -9,6 +9,7 @@
 
 #include "translators/dialect/anthropic.hpp"
 #include "translators/dialect/anthropic_beta.hpp"
+#include "translators/dialect/opaque_tag.hpp"
 
 namespace llm::anthropic {
 
@@ -24,8 +25,15 @@ void replace(Value value, std::string text, std::vector<Edit> &edits) {
     edits.push_back({value.offset(), end_of(value), std::move(text)});
 }
 
-bool is_unsigned_thinking(Value block) {
-    return block.find("type").equals("thinking") && block.find("signature").text().empty();
+// Thinking that the API would refuse: nobody signed it, or another maker did (opaque_tag.hpp).
+bool is_foreign_thinking(Value block) {
+    bool is_redacted = block.find("type").equals("redacted_thinking");
+    if (!is_redacted && !block.find("type").equals("thinking")) {
+        return false;
+    }
+    JsonText proof = block.find(is_redacted ? "data" : "signature").text();
+    return (proof.empty() && !is_redacted) ||
+           read_opaque(proof, DialectId::anthropic).origin != DialectId::anthropic;
 }
 
 // Copies what is sent of lists of blocks and of tools.
@@ -46,7 +54,7 @@ class Copier {
     std::string list(Value blocks) const {
         std::string kept = "[";
         for (Value block : blocks.items()) {
-            if (!is_unsigned_thinking(block)) {
+            if (!is_foreign_thinking(block)) {
                 kept.append(kept.size() > 1 ? "," : "");
                 copy(block, kept);
             }
@@ -76,7 +84,7 @@ class Copier {
     bool is_bedrock() const { return target_.carrier == Carrier::bedrock; }
 
     bool must_change(Value block) const {
-        if (is_unsigned_thinking(block)) {
+        if (is_foreign_thinking(block)) {
             return true;
         }
         if (!is_bedrock()) {

@@ -1,13 +1,13 @@
 // Chunks of InvokeModelWithResponseStream as server-sent events of the messages API: base64 is
 // undone, the name of the event is that of its `type`. What is inside is not looked at: JSON that
 // cannot be read is the reader's to refuse.
-#include "translators/wire/aws_invoke.hpp"
+#include "translators/dialect/anthropic_invoke.hpp"
 
 #include "translators/core/base64.hpp"
 #include "translators/dialect/anthropic.hpp"
 #include "translators/dialect/bedrock_exception.hpp"
 
-namespace llm::wire {
+namespace llm::anthropic {
 
 namespace {
 
@@ -28,12 +28,12 @@ void InvokeStream::feed(std::string_view bytes, ByteBuffer &out) {
     out.reserve(out.size() + json::kPadding);
 }
 
-Status InvokeStream::on_aws(const AwsMessage &message) {
+Status InvokeStream::on_aws(const wire::AwsMessage &message) {
     if (has_failed_) {
         return {};
     }
     arena_.reset();
-    if (message.kind != AwsMessageKind::event) {
+    if (message.kind != wire::AwsMessageKind::event) {
         ApiError error = bedrock::read_exception(message, reader_, arena_);
         has_failed_ = true;
         anthropic::render_error_frame(error, *out_);
@@ -90,4 +90,4 @@ void InvokeStream::fail(std::string_view what) {
     anthropic::render_error_frame(error, *out_);
 }
 
-}  // namespace llm::wire
+}  // namespace llm::anthropic

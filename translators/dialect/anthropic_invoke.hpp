@@ -2,7 +2,7 @@
 // the messages API each, turned into the server-sent events that the API itself would have sent.
 // Decoder and observer of that dialect read the result.
 //
-//   wire::InvokeStream stream;
+//   anthropic::InvokeStream stream;
 //   stream.feed(bytes, out);   // out.view() is readable json::kPadding past its end
 //
 // Exceptions and streams that cannot be read become an `error` event, which is terminal: what
@@ -14,9 +14,9 @@
 #include "translators/json/writer.hpp"
 #include "translators/wire/aws_eventstream.hpp"
 
-namespace llm::wire {
+namespace llm::anthropic {
 
-class InvokeStream final : private AwsHandler {
+class InvokeStream final : private wire::AwsHandler {
   public:
     // Bytes as they came, cut anywhere, readable json::kPadding past their end; what they are worth
     // is appended to `out`.
@@ -25,10 +25,10 @@ class InvokeStream final : private AwsHandler {
     size_t memory() const { return splitter_.memory() + event_.size(); }
 
   private:
-    Status on_aws(const AwsMessage &message) override;
+    Status on_aws(const wire::AwsMessage &message) override;
     void fail(std::string_view what);
 
-    AwsSplitter splitter_;
+    wire::AwsSplitter splitter_;
     json::Reader reader_;
     Arena arena_;  // one message's
     ByteBuffer event_;
@@ -36,4 +36,4 @@ class InvokeStream final : private AwsHandler {
     bool has_failed_ = false;
 };
 
-}  // namespace llm::wire
+}  // namespace llm::anthropic
