@@ -152,7 +152,7 @@ subtest 'its errors, statuses and framings come through' => sub {
 
 subtest 'an unread stream comes piece by piece' => sub {
     $p->script(sse('one', 'two', wait_for_release => 1));
-    my $s = $t->stream('/openai/v1/responses', { stream => JSON::PP::true() });
+    my $s = $t->stream('/openai/v1/x', { stream => JSON::PP::true() });
     is($s->next_event->{data}, 'one', 'the first event, while the provider waits');
     like($s->header('content-type'), qr{\Atext/event-stream}, 'its type');
     $p->release;

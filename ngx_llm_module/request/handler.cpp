@@ -80,6 +80,13 @@ bool find_target(LlmRequest &request) {
     return true;
 }
 
+// Below llm_pass PROVIDER a provider that knows the client's way of counting does it itself.
+bool is_forwarded_count(const LlmRequest &request) {
+    const Provider *provider = request.only_provider;
+    return request.endpoint.operation == Operation::count_tokens && provider != nullptr &&
+           !provider->is_mock() && provider->speech_for(*request.client).dialect == request.client;
+}
+
 bool is_read_only(const ngx_http_request_t *r) {
     return r->method == NGX_HTTP_GET || r->method == NGX_HTTP_HEAD;
 }
@@ -137,6 +144,11 @@ ngx_int_t handle_request(ngx_http_request_t *r) {
         return refuse(request, ErrorClass::not_found, NGX_HTTP_NOT_FOUND, "unknown provider");
     }
 
+    if (is_forwarded_count(request)) {
+        request.is_raw = true;
+        request.raw_path = path;
+        return read_body(request);
+    }
     if (request.endpoint.takes_body()) {
         if (r->method != NGX_HTTP_POST) {
             return refuse(request, ErrorClass::invalid_request, NGX_HTTP_NOT_ALLOWED,

@@ -144,7 +144,8 @@ JsonText call_id_for_mistral(JsonText id, Arena &arena) {
     }
     uint64_t number = 0;
     uint64_t limit = 1;
-    for (char digit : Hash(plain).first(16)) {
+    Hash hash(plain);
+    for (char digit : hash.first(16)) {
         number = number << 4 | static_cast<uint64_t>(digit <= '9' ? digit - '0' : digit - 'a' + 10);
     }
     for (size_t i = 0; i < kSize; ++i) {
