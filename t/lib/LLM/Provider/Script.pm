@@ -1,7 +1,7 @@
 # How a scripted answer is written, and how it becomes operations of the provider process.
 #
 # Constructors (exported by LLM::Provider): json, sse, eventstream (the same in AWS's binary
-# framing; an event's name is its :event-type), answer, raw_answer; the steps hold,
+# framing; the name of an event, or "exception:NAME", goes into its headers), answer, raw_answer; the steps hold,
 # wait_s, raw, flood, drop, rst, stall; the connection answers silent, accept_then_close,
 # accept_then_reset, tls_stall. compile($answer) returns
 #     {ops => [[name, ...], ...], accept => bool, early => bool, stale =>, close_after =>}
@@ -111,8 +111,9 @@ sub sse_bytes {
 sub aws_bytes {
     my ($event) = @_;
     my ($name, $data) = @$event;
-    my %headers = ref $name ? %$name : (':event-type' => $name,
-        ':content-type' => 'application/json', ':message-type' => 'event');
+    my $kind = $name =~ s/\Aexception:// ? 'exception' : 'event';
+    my %headers = ($kind eq 'event' ? ':event-type' : ':exception-type', $name,
+        ':content-type', 'application/json', ':message-type', $kind);
 
     $data = encode_json_o($data) if ref $data;
     utf8::encode($data) if utf8::is_utf8($data);
