@@ -357,8 +357,24 @@ subtest 'anthropic SDK' => sub {
     is_deeply([map { $_->{type} } @{$turns->[1]{content}}], ['thinking', 'text'],
         'thinking is back at the provider');
     is($turns->[1]{content}[0]{signature}, 'c2lnbmF0dXJlLW9mLXRoaW5raW5n', 'with its signature');
+    $turns = seen($provider{gemini}, qr/in the evening/)->{contents} || [{}, {}];
+    is($turns->[1]{parts}[-1]{thoughtSignature}, 'c2lnbmF0dXJlLW9mLXRoaW5raW5n',
+        'that of a text at Gemini, too');
+    $turns = seen($provider{bedrock}, qr/in the evening/)->{messages} || [{}, {}];
+    is_deeply($turns->[1]{content}[0]{reasoningContent}{reasoningText},
+        { text => 'A question of weather.', signature => 'c2lnbmF0dXJlLW9mLXRoaW5raW5n' },
+        'and at Bedrock');
     unlike(join('', map { $_->{body} } grep { $_->{body} =~ /in the evening/ } $chat->requests),
         qr/signature/, 'and none goes to the other provider');
+};
+
+subtest 'openai SDK, Responses' => sub {
+    clients_of('openai SDK, Responses', 'responses.mjs', qw(gpt-chat claude gemini bedrock));
+};
+
+subtest 'genai SDK' => sub {
+    clients_of('genai SDK', 'genai.mjs', qw(gpt claude gemini bedrock));
+    check_credentials();
 };
 
 for my $script ('readme_openai.mjs', 'readme_anthropic.mjs') {
