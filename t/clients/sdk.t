@@ -377,6 +377,16 @@ subtest 'genai SDK' => sub {
     check_credentials();
 };
 
+subtest 'ai SDK' => sub {
+    clients_of('ai SDK', 'vercel.mjs', qw(gpt-chat claude gemini bedrock));
+    check_credentials();
+};
+
+subtest 'LangChain' => sub {
+    clients_of('LangChain', 'langchain.mjs', qw(gpt-chat claude gemini bedrock));
+    check_credentials();
+};
+
 for my $script ('readme_openai.mjs', 'readme_anthropic.mjs') {
     local $ENV{PORT} = $t->port;
     like(scalar `node $here/$script`, qr/mock provider/, "$script prints the answer");
