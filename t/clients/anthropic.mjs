@@ -22,10 +22,10 @@ function checkCalls(message) {
     assert.equal(message.stop_reason, 'tool_use');
 }
 
-const withResults = (message) => {
+const withResults = (message, scenario = 'tools') => {
     const [first, second] = message.content.filter((block) => block.type === 'tool_use');
     return [
-        ...ask('tools'),
+        ...ask(scenario),
         { role: 'assistant', content: message.content },
         {
             role: 'user',
@@ -123,6 +123,19 @@ async function checksOf(model) {
         const messages = withResults(answer);
         const second = client.messages.stream({ ...base, messages, tools });
         assert.equal(await second.finalText(), told.after);
+    });
+
+    await check(`${model}: thoughts and two calls, then their results`, async () => {
+        const more = { tools, thinking: { type: 'enabled', budget_tokens: 1024 } };
+        for (const answer of [await create('signed', more),
+            await stream('signed', more).finalMessage()]) {
+            checkCalls(answer);
+            assert.equal(answer.content[0].type, 'thinking');
+            assert.equal(answer.content[0].thinking, told.reasoning);
+            const messages = withResults(answer, 'signed');
+            const second = await client.messages.create({ ...base, ...more, messages });
+            assert.equal(second.content[0].text, told.after);
+        }
     });
 
     await check(`${model}: structured output`, async () => {

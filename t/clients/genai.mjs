@@ -23,8 +23,8 @@ function checkCalls(model, calls) {
     assert.equal(calls.every((call) => call.id), model !== 'gemini');
 }
 
-const withResults = (content) => [
-    { role: 'user', parts: [{ text: play('tools') }] },
+const withResults = (content, scenario = 'tools') => [
+    { role: 'user', parts: [{ text: play(scenario) }] },
     content,
     {
         role: 'user',
@@ -147,6 +147,18 @@ async function checksOf(model) {
             ['user', 'model', 'user', 'model']);
     });
 
+    await check(`${model}: thoughts and two calls, then their results`, async () => {
+        const more = { tools, thinkingConfig: { includeThoughts: true } };
+        for (const answers of [[await create('signed', more)], await stream('signed', more)]) {
+            checkCalls(model, answers.flatMap((answer) => answer.functionCalls ?? []));
+            const content = { role: 'model', parts: partsOf(answers) };
+            assert.equal(textOf(content.parts, true), told.reasoning);
+            const second = await client.models.generateContent({ model,
+                contents: withResults(content, 'signed'), config: { ...config, ...more } });
+            assert.equal(second.text, told.after);
+        }
+    });
+
     await check(`${model}: structured output`, async () => {
         const more = { responseMimeType: 'application/json', responseJsonSchema: tripSchema };
         assert.deepEqual(JSON.parse((await create('structured', more)).text), told.trip);
@@ -188,18 +200,19 @@ async function checksOf(model) {
 
     await check(`${model}: abort() in mid-stream`, async () => {
         const abort = new AbortController();
-        await failure((async () => {
+        const stopped = await failure((async () => {
             for await (const answer of await client.models.generateContentStream({
                 model,
                 contents: play('endless'),
                 config: { ...config, abortSignal: abort.signal },
             })) {
-                if (answer.text) {
+                if (answer.text && !abort.signal.aborted) {
                     await inFlight(1);
                     abort.abort();
                 }
             }
         })());
+        assert.match(`${stopped.name} ${stopped.message}`, /abort/i);
         await inFlight(0);
     });
 

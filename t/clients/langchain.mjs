@@ -130,15 +130,16 @@ async function checksOf(model, useResponsesApi) {
 
     await check(`${label}: abort() in mid-stream`, async () => {
         const abort = new AbortController();
-        await failure((async () => {
+        const stopped = await failure((async () => {
             for await (const chunk of await llm.stream(ask('endless'),
                 { signal: abort.signal })) {
-                if (chunk.text) {
+                if (chunk.text && !abort.signal.aborted) {
                     await inFlight(1);
                     abort.abort();
                 }
             }
         })());
+        assert.match(`${stopped.name} ${stopped.message}`, /abort/i);
         await inFlight(0);
     });
 }

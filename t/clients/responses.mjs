@@ -26,8 +26,8 @@ function checkCalls(answer) {
     assert.ok(calls.every((call) => call.id && call.status === 'completed'));
 }
 
-const withResults = (answer) => [
-    { role: 'user', content: play('tools') },
+const withResults = (answer, scenario = 'tools') => [
+    { role: 'user', content: play(scenario) },
     ...answer.output,
     ...callsOf(answer).map((call) =>
         ({ type: 'function_call_output', call_id: call.call_id, output: told.results[call.name] })),
@@ -138,6 +138,20 @@ async function checksOf(model) {
         checkEvents(events);
         const second = client.responses.stream({ ...base, input: withResults(answer), tools });
         assert.equal((await second.finalResponse()).output_text, told.after);
+    });
+
+    await check(`${model}: reasoning and two calls, then their results`, async () => {
+        const more = { tools, reasoning: { effort: 'low', summary: 'auto' }, store: false,
+            include: ['reasoning.encrypted_content'] };
+        const streamed = client.responses.stream({ ...base, input: play('signed'), ...more });
+        for (const answer of [await create('signed', more), await streamed.finalResponse()]) {
+            checkCalls(answer);
+            assert.equal(answer.output[0].type, 'reasoning');
+            assert.equal(answer.output[0].summary[0].text, told.reasoning);
+            const second = await client.responses.create(
+                { ...base, ...more, input: withResults(answer, 'signed') });
+            assert.equal(second.output_text, told.after);
+        }
     });
 
     await check(`${model}: structured output`, async () => {

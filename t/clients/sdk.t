@@ -51,7 +51,7 @@ $t->http_conf(<<"END");
     llm_model gpt-chat { deployment chat-only/gpt-4o-mini; }
     llm_model claude { deployment messages-side/claude-sonnet-4-5; }
     llm_model claude-older { deployment messages-side/claude-3-5-haiku-latest; }
-    llm_model gemini { deployment gemini-side/gemini-2.5-flash; }
+    llm_model gemini { deployment gemini-side/gemini-3-pro-preview; }
     llm_model bedrock {
         deployment bedrock-side/eu.anthropic.claude-sonnet-4-5-20250929-v1:0;
     }
@@ -63,8 +63,9 @@ $t->start;
 # As in checks.mjs.
 my $text = "The harbour is calm, caf\x{e9}s are open \x{2615}.";
 my $trip = '{"city":"Bergen","days":3}';
+my $signature = 'c2lnbmF0dXJlLW9mLXRoaW5raW5n';
 my @thinking = (text => $text, reasoning => 'A question of weather.',
-    signature => 'c2lnbmF0dXJlLW9mLXRoaW5raW5n');
+    signature => $signature);
 my @calls = (text => 'I shall look.', tools => [
     { name => 'get_weather', args => '{"city":"Oslo","units":"C"}' },
     { name => 'get_time',
@@ -86,8 +87,8 @@ my %side = (
         whole => { path => '/v1/messages' },
         make_stream => \&messages_stream, make_whole => \&messages_answer, send => \&sse },
     gemini => {
-        streamed => { path => '/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse' },
-        whole => { path => '/v1beta/models/gemini-2.5-flash:generateContent' },
+        streamed => { path => '/v1beta/models/gemini-3-pro-preview:streamGenerateContent?alt=sse' },
+        whole => { path => '/v1beta/models/gemini-3-pro-preview:generateContent' },
         make_stream => \&gemini_stream, make_whole => \&gemini_answer, send => \&sse },
     bedrock => { streamed => { line => qr{^POST /model/[\w.%-]+/converse-stream\z} },
         whole => { line => qr{^POST /model/[\w.%-]+/converse\z} },
@@ -133,7 +134,9 @@ sub refusal {
 }
 
 scenario('tools', also => '4 degrees', content => [text => 'It is 4 degrees at 12:30.']);
-scenario('tools', content => \@calls);
+scenario('tools', content => \@calls, gemini => [@calls, signature => $signature]);
+scenario('signed', also => '4 degrees', content => [text => 'It is 4 degrees at 12:30.']);
+scenario('signed', content => [@calls, @thinking[2 .. 5]]);
 scenario('text', content => [text => $text]);
 scenario('thinking', content => \@thinking);
 scenario('structured', also => 'json_tool_call', content => [],
@@ -238,7 +241,8 @@ my %turns_of = (
         return ([map { $_->{role} } @turns],
             [map { [$_->{id}, $_->{function}{name}, decode_json_text($_->{function}{arguments})] }
                 map { @{$_->{tool_calls} || []} } @turns],
-            [map { [$_->{tool_call_id}, $_->{content}] } grep { $_->{role} eq 'tool' } @turns]);
+            [map { [$_->{tool_call_id}, text_of($_->{content})] }
+                grep { $_->{role} eq 'tool' } @turns]);
     },
     messages => sub {
         my ($q) = @_;
@@ -256,7 +260,7 @@ my %turns_of = (
         my @answers = map { $_->{functionResponse} || () } @parts;
         return ([map { $_->{role} } @turns],
             [map { [@$_{qw(name name args)}] } map { $_->{functionCall} || () } @parts],
-            [map { [$_->{name}, join '', values %{$_->{response}}] } @answers]);
+            [map { [$_->{name}, text_of($_->{response})] } @answers]);
     },
     bedrock => sub {
         my ($q) = @_;
@@ -268,6 +272,19 @@ my %turns_of = (
                 map { $_->{toolResult} || () } @blocks]);
     },
 );
+# The signature at its place in the assistant's turn: first of all, or at the first call.
+my %signature_of = (
+    chat => sub { my ($call) = grep { $_->{tool_calls} } @{$_[0]{messages}};
+        return $call->{thinking_blocks} || $call->{reasoning_content} || $call->{extra_content} },
+    messages => sub { return $_[0]{messages}[1]{content}[0]{signature} },
+    gemini => sub {
+        my ($call) = grep { $_->{functionCall} } @{$_[0]{contents}[1]{parts}};
+        return $call->{thoughtSignature};
+    },
+    bedrock => sub {
+        return $_[0]{messages}[1]{content}[0]{reasoningContent}{reasoningText}{signature};
+    },
+);
 my %speakers = (
     chat => qr/\A(?:system )?user assistant tool tool\z/,
     messages => qr/\Auser assistant user\z/,
@@ -275,10 +292,15 @@ my %speakers = (
     bedrock => qr/\Auser assistant user\z/,
 );
 
+# The text of a result, which some clients wrap into an object that names the tool.
 sub text_of {
     my ($content) = @_;
 
-    return ref $content ? join '', map { $_->{text} } @$content : $content;
+    $content = join '', map { $_->{json} ? return text_of($_->{json}) : $_->{text} } @$content
+        if ref $content eq 'ARRAY';
+    $content = LLM::Json::try_json($content) if !ref $content && $content =~ /\A\{/;
+    return $content unless ref $content;
+    return defined $content->{content} ? $content->{content} : join '', values %$content;
 }
 
 sub decode_json_text {
@@ -302,6 +324,12 @@ sub check_tool_turns {
             is_deeply([map { [@$_[1, 2]] } @$calls], \@wanted, "$name, $dialect: the calls");
             is_deeply($results, [[$calls->[0][0], '4 degrees'], [$calls->[1][0], '12:30']],
                 "$name, $dialect: and the results behind them");
+            my $signed = $request->{body} =~ /scenario:signed/;
+            my $shown = $signature_of{$dialect}->($request->{json});
+            is($shown, $dialect eq 'chat' ? undef : $signature,
+                "$name, $dialect: signed as the provider did") if $signed;
+            like($shown, qr/\A(?:$signature|skip_thought_signature_validator)\z/,
+                "$name, $dialect: no call without a signature") if $dialect eq 'gemini';
         }
     }
     return;
@@ -356,13 +384,13 @@ subtest 'anthropic SDK' => sub {
     my $turns = seen($messages, qr/in the evening/)->{messages} || [{}, {}];
     is_deeply([map { $_->{type} } @{$turns->[1]{content}}], ['thinking', 'text'],
         'thinking is back at the provider');
-    is($turns->[1]{content}[0]{signature}, 'c2lnbmF0dXJlLW9mLXRoaW5raW5n', 'with its signature');
+    is($turns->[1]{content}[0]{signature}, $signature, 'with its signature');
     $turns = seen($provider{gemini}, qr/in the evening/)->{contents} || [{}, {}];
-    is($turns->[1]{parts}[-1]{thoughtSignature}, 'c2lnbmF0dXJlLW9mLXRoaW5raW5n',
+    is($turns->[1]{parts}[-1]{thoughtSignature}, $signature,
         'that of a text at Gemini, too');
     $turns = seen($provider{bedrock}, qr/in the evening/)->{messages} || [{}, {}];
     is_deeply($turns->[1]{content}[0]{reasoningContent}{reasoningText},
-        { text => 'A question of weather.', signature => 'c2lnbmF0dXJlLW9mLXRoaW5raW5n' },
+        { text => 'A question of weather.', signature => $signature },
         'and at Bedrock');
     unlike(join('', map { $_->{body} } grep { $_->{body} =~ /in the evening/ } $chat->requests),
         qr/signature/, 'and none goes to the other provider');
