@@ -96,6 +96,9 @@ async function checksOf(model) {
     });
 
     await check(`${model}: signed calls, then their results`, async () => {
+        if (model === 'claude-older') {
+            return;                          // does not think
+        }
         const answer = await create('signed', { tools });
         checkCalls(answer.choices[0].message);
         const messages = withResults(answer.choices[0].message, 'signed');

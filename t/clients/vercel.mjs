@@ -169,9 +169,13 @@ async function checksOf(kind, name) {
             globalThis.AI_SDK_LOG_WARNINGS = false;
             const more = { ...base, providerOptions: thinkingOptions, tools,
                 prompt: play('signed'), stopWhen: stepCountIs(3) };
-            const streamed = streamText(more);
-            await partsOf(streamed);
-            for (const answer of [await generateText(more), streamed]) {
+            const answers = [await generateText(more)];
+            // In streams of Google this SDK loses a signature that comes behind its thoughts.
+            if (kind !== 'google') {
+                answers.push(streamText(more));
+                await partsOf(answers[1]);
+            }
+            for (const answer of answers) {
                 const [first, second] = await answer.steps;
                 checkToldCalls(plain(first.toolCalls));
                 assert.equal(first.reasoningText, told.reasoning);
