@@ -1,6 +1,7 @@
-# The official SDKs of both dialects against the gateway, and through it against providers of
-# both dialects. The checks are in openai.mjs and anthropic.mjs; here are the providers that
-# they talk to, and what these must have seen. `npm ci` in this folder comes first.
+# SDKs as clients of the gateway, and through it of providers of four dialects: OpenAI's chat,
+# Anthropic's messages, Gemini, and Bedrock's Converse with its binary streams and signatures.
+# What a user of an SDK sees is checked in the scripts beside this file; here are the providers
+# that they talk to, and what these must have seen. `npm ci` in this folder comes first.
 
 use strict;
 use warnings;
@@ -400,7 +401,10 @@ subtest 'openai SDK, Responses' => sub {
     clients_of('openai SDK, Responses', 'responses.mjs', qw(gpt-chat claude gemini bedrock));
 };
 
+my ($node_major) = (`node --version` || '') =~ /\Av(\d+)/;
+
 subtest 'genai SDK' => sub {
+    plan(skip_all => 'needs Node 20') if $node_major < 20;
     clients_of('genai SDK', 'genai.mjs', qw(gpt claude gemini bedrock));
     check_credentials();
 };
@@ -411,6 +415,7 @@ subtest 'ai SDK' => sub {
 };
 
 subtest 'LangChain' => sub {
+    plan(skip_all => 'needs Node 20') if $node_major < 20;
     clients_of('LangChain', 'langchain.mjs', qw(gpt-chat claude gemini bedrock));
     check_credentials();
 };

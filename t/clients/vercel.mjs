@@ -10,6 +10,8 @@ import {
     tripSchema,
 } from './checks.mjs';
 
+globalThis.AI_SDK_LOG_WARNINGS = false;      // each check looks at the answer's own list
+
 const openai = createOpenAI({ apiKey: 'sk-client', baseURL: `${gateway}/v1` });
 const anthropic = createAnthropic({ apiKey: 'sk-client', baseURL: `${gateway}/v1` });
 const google = createGoogleGenerativeAI({ apiKey: 'sk-client', baseURL: `${gateway}/v1beta` });
@@ -144,7 +146,6 @@ async function checksOf(kind, name) {
     if (kind !== 'chat') {                   // which has no reasoning in this SDK
         await check(`${label}: reasoning is shown, and taken back`, async () => {
             const more = { ...base, providerOptions: thinkingOptions };
-            globalThis.AI_SDK_LOG_WARNINGS = false;
             const asked = [{ role: 'user', content: play('thinking') }];
             const whole = await generateText({ ...more, messages: asked });
             const streamed = streamText({ ...more, messages: asked });
@@ -166,7 +167,6 @@ async function checksOf(kind, name) {
 
     if (kind !== 'chat') {
         await check(`${label}: reasoning and two calls, then their results`, async () => {
-            globalThis.AI_SDK_LOG_WARNINGS = false;
             const more = { ...base, providerOptions: thinkingOptions, tools,
                 prompt: play('signed'), stopWhen: stepCountIs(3) };
             const answers = [await generateText(more)];
