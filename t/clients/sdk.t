@@ -5,6 +5,7 @@
 
 use strict;
 use warnings;
+use Digest::SHA qw(hmac_sha256 hmac_sha256_hex sha256_hex);
 use File::Basename ();
 use LLM::Test;
 use LLM::Json qw(ordered);
@@ -14,6 +15,7 @@ use LLM::Provider;
 my $here = File::Basename::dirname(__FILE__);
 BAIL_OUT('the SDKs are not installed: npm ci in t/clients') unless -d "$here/node_modules";
 
+my $aws_secret = 'wJalrXUtnFEMI-K7MDENG-bPxRfiCYEXAMPLEKEY';
 my $t = LLM::Test->new(workers => 2);
 my %provider = map { $_ => LLM::Provider->new(dir => $t->dir) } qw(chat messages gemini bedrock);
 my $chat = $provider{chat};
@@ -45,7 +47,7 @@ $t->http_conf(<<"END");
         base_url http://127.0.0.1:${\$provider{bedrock}->port};
         region eu-central-1;
         aws_access_key_id AKIDEXAMPLE;
-        aws_secret_access_key wJalrXUtnFEMI-K7MDENG-bPxRfiCYEXAMPLEKEY;
+        aws_secret_access_key $aws_secret;
     }
     llm_provider mock { preset mock; }
     llm_model gpt { deployment chat-side/gpt-4o-mini; }
@@ -336,6 +338,25 @@ sub check_tool_turns {
     return;
 }
 
+# What AWS would calculate for a request that it got: Signature Version 4.
+sub signature_of_aws {
+    my ($request) = @_;
+    my $headers = $request->{headers};
+    my ($scope, $signed) = $headers->{authorization}
+        =~ m{Credential=[^/]+/(\S+),.*SignedHeaders=([\w;-]+)};
+    my ($path, $query) = split /\?/, $request->{path}, 2;
+    my $key = "AWS4$aws_secret";
+
+    $path =~ s/([^A-Za-z0-9\-._~\/])/sprintf '%%%02X', ord $1/ge;     # once more than sent
+    my $canonical = join "\n", $request->{method}, $path, defined $query ? $query : '',
+        (map { "$_:$headers->{$_}" } split /;/, $signed), '', $signed,
+        sha256_hex($request->{body});
+    my $text = join "\n", 'AWS4-HMAC-SHA256', $headers->{'x-amz-date'}, $scope,
+        sha256_hex($canonical);
+    $key = hmac_sha256($_, $key) for split m{/}, $scope;
+    return hmac_sha256_hex($text, $key);
+}
+
 # The client's key never reaches a provider; each is shown what it takes.
 sub check_credentials {
     my %form = (
@@ -354,6 +375,9 @@ sub check_credentials {
         ok(@requests && !@bad, "$dialect: every request shows the credential of the account")
             or diag(map { "$header: " . ($_->{headers}{$header} || '') . "\n" } @bad);
     }
+    my @forged = grep { signature_of_aws($_) ne ($_->{headers}{authorization} =~ /(\w+)\z/)[0] }
+        $provider{bedrock}->requests;
+    ok(!@forged, 'bedrock: every signature is that of the request as it came');
     my @paths = map { $_->{path} } $provider{bedrock}->requests;
     is(scalar(grep { !m{/eu\.anthropic\.claude-sonnet-4-5-20250929-v1%3A0/} } @paths), 0,
         'bedrock: the colon of a model is escaped');
