@@ -99,6 +99,7 @@ async function checksOf(model) {
         if (model === 'claude-older') {
             return;                          // does not think
         }
+        // Not streamed: of members that it does not know, this SDK keeps the last piece only.
         const answer = await create('signed', { tools });
         checkCalls(answer.choices[0].message);
         const messages = withResults(answer.choices[0].message, 'signed');

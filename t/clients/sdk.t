@@ -275,18 +275,28 @@ my %turns_of = (
                 map { $_->{toolResult} || () } @blocks]);
     },
 );
-# The signature at its place in the assistant's turn: first of all, or at the first call.
-my %signature_of = (
-    chat => sub { my ($call) = grep { $_->{tool_calls} } @{$_[0]{messages}};
-        return $call->{thinking_blocks} || $call->{reasoning_content} || $call->{extra_content} },
-    messages => sub { return $_[0]{messages}[1]{content}[0]{signature} },
+# What is signed, at its place in the assistant's turn: the thoughts before all else, as they
+# were told (or the signature does not fit them), or the first call.
+my %signed_of = (
+    chat => sub {
+        my ($turn) = grep { $_->{tool_calls} } @{$_[0]{messages}};
+        return [@$turn{qw(thinking_blocks reasoning_content extra_content)}];
+    },
+    messages => sub { return [@{$_[0]{messages}[1]{content}[0]}{qw(thinking signature)}] },
     gemini => sub {
         my ($call) = grep { $_->{functionCall} } @{$_[0]{contents}[1]{parts}};
-        return $call->{thoughtSignature};
+        return [$call->{thoughtSignature}];
     },
     bedrock => sub {
-        return $_[0]{messages}[1]{content}[0]{reasoningContent}{reasoningText}{signature};
+        my $reasoning = $_[0]{messages}[1]{content}[0]{reasoningContent}{reasoningText};
+        return [@{$reasoning || {}}{qw(text signature)}];
     },
+);
+my %signed = (
+    chat => [undef, undef, undef],
+    messages => ['A question of weather.', $signature],
+    gemini => [$signature],
+    bedrock => ['A question of weather.', $signature],
 );
 my %speakers = (
     chat => qr/\A(?:system )?user assistant tool tool\z/,
@@ -327,11 +337,10 @@ sub check_tool_turns {
             is_deeply([map { [@$_[1, 2]] } @$calls], \@wanted, "$name, $dialect: the calls");
             is_deeply($results, [[$calls->[0][0], '4 degrees'], [$calls->[1][0], '12:30']],
                 "$name, $dialect: and the results behind them");
-            my $signed = $request->{body} =~ /scenario:signed/;
-            my $shown = $signature_of{$dialect}->($request->{json});
-            is($shown, $dialect eq 'chat' ? undef : $signature,
-                "$name, $dialect: signed as the provider did") if $signed;
-            like($shown, qr/\A(?:$signature|skip_thought_signature_validator)\z/,
+            my $shown = $signed_of{$dialect}->($request->{json});
+            is_deeply($shown, $signed{$dialect}, "$name, $dialect: signed as the provider did")
+                || diag($request->{body}) if $request->{body} =~ /scenario:signed/;
+            like($shown->[0], qr/\A(?:$signature|skip_thought_signature_validator)\z/,
                 "$name, $dialect: no call without a signature") if $dialect eq 'gemini';
         }
     }
