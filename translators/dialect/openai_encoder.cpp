@@ -21,6 +21,7 @@ using ir::StreamEvent;
 
 constexpr size_t kMaxAnnotations = 256u << 10;  // bytes of one choice, and of one block
 constexpr size_t kMaxHeld = 8u << 20;           // arguments of one call of a free text tool
+constexpr size_t kMaxThoughts = 4u << 20;       // signed thoughts of one choice, with their texts
 
 // Kept until the block ends: as chat wrote it, or in common terms.
 struct Cite {
@@ -40,6 +41,9 @@ struct Block {
     bool is_output = false;  // text that came as the arguments of kJsonTool
     bool is_custom = false;  // the client's free text tool: `held` until it is whole
     std::string held = {};
+    std::string thought = {};    // reasoning: its text so far, for the day that it is signed
+    std::string signature = {};  // may come in pieces
+    DialectId origin = DialectId::openai;
     int64_t first_character = 0;  // of a text block in the text of its choice
     std::vector<Cite> cites;
     size_t cited_bytes = 0;
@@ -50,7 +54,9 @@ struct ChoiceState {
     int64_t tools = 0;
     int64_t characters = 0;
     bool is_finished = false;
+    bool has_lost_thoughts = false;
     ByteBuffer annotations;
+    ByteBuffer thoughts;  // signed ones, as elements of thinking_blocks
 };
 
 class ChatEncoder final : public Encoder {
@@ -68,7 +74,10 @@ class ChatEncoder final : public Encoder {
     void arguments(Block &block, JsonText fragment, ByteBuffer &out);
     void hold(Block &block, JsonText fragment, ByteBuffer &out);
     void custom_call(Block &block, ByteBuffer &out);
-    void sign(const StreamEvent &event, bool is_redacted, ByteBuffer &out);
+    void sign(const StreamEvent &event, ByteBuffer &out);
+    void keep_thought(const Block &block);
+    void add_thought(ChoiceState &owner, DialectId origin, bool is_redacted, JsonText text,
+                     JsonText opaque);
     void cite(const StreamEvent &event);
     void close(const StreamEvent &event, ByteBuffer &out);
     void finish(const StreamEvent &event, ByteBuffer &out);
@@ -113,10 +122,12 @@ void ChatEncoder::event(const StreamEvent &event, ByteBuffer &out) {
             delta(event, out);
             break;
         case EventKind::signature:
-            sign(event, false, out);
+            sign(event, out);
             break;
         case EventKind::redacted:
-            sign(event, true, out);
+            if (view_.show_reasoning && !event.text.empty()) {
+                add_thought(choice(event.choice, out), event.origin, true, {}, event.text);
+            }
             break;
         case EventKind::cite:
             cite(event);
@@ -293,6 +304,9 @@ void ChatEncoder::delta(const StreamEvent &event, ByteBuffer &out) {
         case BlockKind::reasoning:
             if (view_.show_reasoning) {
                 simple(event.choice, "\"reasoning_content\":\"", event.text, out);
+                if (block->thought.size() <= kMaxThoughts) {
+                    block->thought.append(event.text.bytes);
+                }
             }
             break;
         case BlockKind::refusal:
@@ -357,17 +371,42 @@ void ChatEncoder::custom_call(Block &block, ByteBuffer &out) {
 }
 
 // The text of the block went out as reasoning_content: the client puts both together again.
-void ChatEncoder::sign(const StreamEvent &event, bool is_redacted, ByteBuffer &out) {
-    if (!view_.show_reasoning || event.text.empty()) {
+void ChatEncoder::sign(const StreamEvent &event, ByteBuffer &out) {
+    Block *block = find(event.block);
+    if (block == nullptr || !view_.show_reasoning) {
         return;
     }
-    choice(event.choice, out);
-    head(event.choice, out);
-    out.append("\"thinking_blocks\":[");
-    json::Writer writer(out);
-    write_thinking_block(event.origin, is_redacted, {}, event.text, writer);
-    out.append("]},\"logprobs\":null");
-    tail({}, out);
+    (void)choice(event.choice, out);
+    block->origin = event.origin;
+    if (block->signature.size() <= kMaxThoughts) {
+        block->signature.append(event.text.bytes);
+    }
+}
+
+void ChatEncoder::keep_thought(const Block &block) {
+    if (block.signature.empty()) {
+        return;
+    }
+    for (ChoiceState &owner : choices_) {
+        if (owner.index == block.choice) {
+            add_thought(owner, block.origin, false, {block.thought}, {block.signature});
+        }
+    }
+}
+
+// They go out all at once, in front of the finish: the SDKs put members that they do not know
+// together in ways of their own (the last one stays, or lists must carry an index), and a
+// signature beside a part of its text is worth nothing. All or none.
+void ChatEncoder::add_thought(ChoiceState &owner, DialectId origin, bool is_redacted, JsonText text,
+                              JsonText opaque) {
+    size_t size = owner.thoughts.size() + text.bytes.size() + opaque.bytes.size();
+    if (size > kMaxThoughts || owner.has_lost_thoughts) {
+        owner.has_lost_thoughts = true;
+        return;
+    }
+    owner.thoughts.append(owner.thoughts.size() > 0 ? "," : "");
+    json::Writer writer(owner.thoughts);
+    write_thinking_block(origin, is_redacted, text, opaque, writer);
 }
 
 // Where the text of a block ends is known when it is closed.
@@ -410,6 +449,7 @@ void ChatEncoder::close(const StreamEvent &event, ByteBuffer &out) {
         simple(block->choice, "\"content\":\"", {"{}"}, out);
     }
     ChoiceState &owner = choice(block->choice, out);
+    keep_thought(*block);
     AnnotationWriter annotations(owner.annotations);
     for (const Cite &cite : block->cites) {
         if (owner.annotations.size() > kMaxAnnotations) {
@@ -437,6 +477,18 @@ void ChatEncoder::finish(const StreamEvent &event, ByteBuffer &out) {
         return;
     }
     owner.is_finished = true;
+    for (const Block &block : blocks_) {
+        if (block.choice == event.choice) {
+            keep_thought(block);  // nobody closed it
+        }
+    }
+    if (owner.thoughts.size() > 0 && !owner.has_lost_thoughts) {
+        head(event.choice, out);
+        out.append("\"thinking_blocks\":[");
+        out.append(owner.thoughts.view());
+        out.append("]},\"logprobs\":null");
+        tail({}, out);
+    }
     if (owner.annotations.size() > 0) {
         head(event.choice, out);
         out.append("\"annotations\":[");
