@@ -18,12 +18,15 @@
 # check, assemble               of a stream, as the client sees it
 # read_answer($json)            the same hash as assemble gives, of a whole answer
 # counts($all)                  input and output tokens of either, 'IN OUT'
+# signature($data)              one of Anthropic as the client gets it
 # is_error($data)               $data (a decoded body or frame) is an error of the client's form
 # error_event(\@events)         the error object that ends a stream of the client, or undef
 # finish($n)                    the client's word for the end, a cut by length, calls (0, 1, 2)
 # answer(%o), events(%o)        what the provider sends: a body; events for sse()
 # whole(%o), streamed(%o)       the same as answers for script(); sse => [options of sse()],
 #                               cut => N: only the first N events
+# stream_of(\@events, %sse)     a stream of these events
+# failing($n, $class, $text)    a stream that fails behind its first $n events
 # error($class, $text)          an answer that is an error of the provider, see LLM::Forms
 # error_frame($type, $text)     an event for sse(): the provider's error inside a stream
 # error_body($type, $text)      the same as a body; both only for chat and messages
@@ -168,6 +171,9 @@ sub counts {
     return join ' ', map { $all->{usage}{$_} // 'none' } @{$self->{from}{usage}};
 }
 
+# A signature of Anthropic as the client gets it: others get whose it is as well.
+sub signature { return ($_[0]{client} eq 'messages' ? '' : 'gw1.anthropic.') . $_[1] }
+
 # What the provider sends
 
 sub events { my ($self, %o) = @_; return $self->{to}{events}->(%o) }
@@ -199,12 +205,14 @@ sub error {
     return json($status, $body, $headers ? (headers => $headers) : ());
 }
 
-# A stream that fails behind its first $n events.
+# A stream that fails behind its first $n events; sse => [options of sse()].
 sub failing {
     my ($self, $n, $class, $text, %o) = @_;
+    my @options = @{delete $o{sse} || []};
     my @events = $self->events(%o);
 
-    return $self->stream_of([@events[0 .. $n - 1], $self->{to}{frame}->($class, $text)]);
+    return $self->stream_of([@events[0 .. $n - 1], $self->{to}{frame}->($class, $text)],
+        @options);
 }
 
 sub error_body {

@@ -31,8 +31,9 @@ sub check {
             && $type eq 'response.failed');
         _bad($s, 'event name ' . ($event->{event} // 'missing') . " for $type")
             if ($event->{event} // '') ne $type;
+        # The error that breaks off a provider's own stream does not know the number.
         _bad($s, 'sequence_number ' . ($json->{sequence_number} // 'missing'))
-            if ($json->{sequence_number} // -1) ne $s->{n};
+            if $type ne 'error' && ($json->{sequence_number} // -1) ne $s->{n};
         _bad($s, "$type before response.created")
             if !$s->{n} && $type ne 'response.created' && $type ne 'error';
         $s->{n}++;
@@ -171,11 +172,12 @@ sub assemble {
     return $all;
 }
 
-# The SDKs read `error` or `response.failed`; here both must be there, and agree.
+# The SDKs read `error` or `response.failed`; where both are there they must agree.
 sub error_event {
     my ($events) = @_;
     my ($failed, $error) = reverse grep { !defined $_->{comment} } @$events;
 
+    return $failed->{json} if $failed && ($failed->{event} // '') eq 'error';
     return undef unless $error && ($error->{event} // '') eq 'error'
         && ($failed->{event} // '') eq 'response.failed';
     my $told = $failed->{json}{response}{error};
