@@ -7,7 +7,8 @@
 # LLM::Forms::provider($name)   how a provider of it is configured and answers:
 #     lines (URL is its address), deployment, answer(%o), events(%o) (for sse()), type (of its
 #     streams), error($class, $text) => [status, body, headers], frame($class, $text) (inside a
-#     stream), finish => [end, cut by length, calls] (its words, for the options)
+#     stream), finish => [end, cut by length, calls] (its words, for the options), count =>
+#     [path, member] (where it counts tokens, and the number's name; not there: it cannot)
 # clients, providers            the names, in order
 #
 # Classes of errors: rate_limit, context_length, overloaded.
@@ -200,6 +201,8 @@ sub _plain_error {
 }
 
 my $event_stream = 'application/vnd.amazon.eventstream';
+my $claude = 'anthropic.claude-sonnet-4-5-20250929-v1:0';
+my $aws_count = ['/model/' . ($claude =~ s/:/%3A/r) . '/count-tokens', 'inputTokens'];
 my $aws_keys = 'region eu-west-1; aws_access_key_id AKIDTEST; aws_secret_access_key s3cr3t/+;';
 
 my @provider_order = qw(chat messages responses gemini bedrock bedrock-invoke cohere ollama);
@@ -215,6 +218,7 @@ my %provider = (
         deployment => 'claude-sonnet-4-5', answer => \&messages_answer,
         events => \&messages_stream, error => _plain_error(\&_messages_failure),
         frame => sub { ['error', _messages_failure(@_)] },
+        count => ['/v1/messages/count_tokens', 'input_tokens'],
         finish => [qw(end_turn max_tokens tool_use)],
     },
     responses => {
@@ -223,6 +227,7 @@ my %provider = (
         error => _plain_error(\&_chat_failure),
         frame => sub { ['error', ordered(type => 'error', code => _chat_failure(@_)->{error}{code},
             message => $_[1], param => undef, sequence_number => 99)] },
+        count => ['/v1/responses/input_tokens', 'input_tokens'],
         finish => ['completed', 'max_output_tokens', 'completed'],
     },
     gemini => {
@@ -230,21 +235,22 @@ my %provider = (
         deployment => 'gemini-2.5-flash', answer => \&gemini_answer, events => \&gemini_stream,
         error => _plain_error(\&_google_failure),
         frame => sub { gemini_event(_google_failure(@_)) },
+        count => ['/v1beta/models/gemini-2.5-flash:countTokens', 'totalTokens'],
         finish => [qw(STOP MAX_TOKENS STOP)],
     },
     bedrock => {
         lines => "preset bedrock; base_url URL; $aws_keys",
-        deployment => 'anthropic.claude-sonnet-4-5-20250929-v1:0', answer => \&converse_answer,
+        deployment => $claude, answer => \&converse_answer,
         events => \&converse_stream, type => $event_stream, error => \&_aws_error,
         frame => sub { aws_exception(lcfirst $exception{$_[0]}, $_[1]) },
-        finish => [qw(end_turn max_tokens tool_use)],
+        finish => [qw(end_turn max_tokens tool_use)], count => $aws_count,
     },
     'bedrock-invoke' => {
         lines => "preset bedrock-invoke; base_url URL; $aws_keys",
-        deployment => 'anthropic.claude-sonnet-4-5-20250929-v1:0', answer => \&messages_answer,
+        deployment => $claude, answer => \&messages_answer,
         events => sub { invoke_stream(messages_stream(@_)) }, type => $event_stream,
         error => \&_aws_error, frame => sub { aws_exception(lcfirst $exception{$_[0]}, $_[1]) },
-        finish => [qw(end_turn max_tokens tool_use)], is_same => 'messages',
+        finish => [qw(end_turn max_tokens tool_use)], is_same => 'messages', count => $aws_count,
     },
     cohere => {
         lines => 'dialect cohere; base_url URL/v2; api_key key-of-cohere;',
