@@ -5,7 +5,7 @@ use strict;
 use warnings;
 use LLM::Test;
 use LLM::Forms;
-use LLM::Json qw(ordered);
+use LLM::Json qw(ordered try_json);
 use LLM::Pair;
 use LLM::Provider;
 use MIME::Base64 qw(decode_base64);
@@ -13,7 +13,8 @@ use MIME::Base64 qw(decode_base64);
 my $t = LLM::Test->new;
 my $p = LLM::Provider->new(dir => $t->dir);
 
-$t->http_conf(LLM::Pair::conf($p, forms => [LLM::Forms::providers()], models => <<'END'));
+$t->http_conf(LLM::Pair::conf($p, forms => [LLM::Forms::providers()],
+    provider => 'param temperature 0.5;', models => <<'END'));
     llm_provider mock { }
     llm_model mocked { deployment mock/m; }
     llm_model first-cannot { deployment chat/gpt-4o order=1; deployment messages/c order=2; }
@@ -71,13 +72,27 @@ subtest 'the counter of the provider' => sub {
         my $q = $p->last_request;
         is($q->{path}, $path, "$name: path");
         ok(!exists $q->{json}{stream}, "$name: no stream");
+        unlike($q->{body}, qr/temperature/, "$name: no parameters of answers");
         my $sent = $q->{body};
-        my $wrapped = $q->{json}{input}{invokeModel}{body} if $q->{json}{input};
-        $sent = decode_base64($wrapped) if defined $wrapped;
+        $sent = decode_base64($q->{json}{input}{invokeModel}{body})
+            if $pair->{provider} eq 'bedrock-invoke';
         like($sent, qr/Count this\./, "$name: the messages");
         like($sent, qr/Be brief\. Some words/, "$name: the system text");
         like($sent, qr/get_it/, "$name: the tools");
         is($r->{log}{outcome}, 'ok', "$name: log");
+    }
+    $p->script(json(200, { totalTokens => 8, promptTokensDetails => [] }));
+    is_deeply(count('gemini', 'on-gemini')->{json}, { totalTokens => 8, promptTokensDetails => [] },
+        "a provider's own answer");
+    is($p->last_request->{json}{generateContentRequest}{model}, 'models/gemini-2.5-flash',
+        "with the provider's name of the model");
+    $p->script(json(200, { inputTokens => 7 }));
+    count($_, 'on-bedrock-invoke') for qw(messages gemini);
+    for my $q (($p->requests)[-2, -1]) {
+        is_deeply([keys %{$q->{json}}], ['input'], 'Bedrock is asked for the count of a call');
+        my $call = try_json(decode_base64($q->{json}{input}{invokeModel}{body}));
+        is("$call->{anthropic_version} $call->{max_tokens}", 'bedrock-2023-05-31 1', 'as it is');
+        ok(!exists $call->{model}, 'without a model');
     }
     $p->script(json(200, { input_tokens => 7 }));
     my $r = count('messages', 'on-messages', '?beta=true');
@@ -99,7 +114,7 @@ subtest 'an estimate where there is no counter' => sub {
 subtest 'an estimate where the provider refuses' => sub {
     for my $pair (grep { $_->{to}{count} } @pairs) {
         for my $status (400, 404) {
-            my ($body, $headers) = @{$pair->{to}{error}->('context_length', 'The provided model '
+            my ($body, $headers) = @{$pair->{to}{error}->('invalid_request', 'The provided model '
                 . 'does not support counting tokens.')}[1, 2];
             $p->script(json($status, $body, $headers ? (headers => $headers) : ()));
             is_estimate(count($pair->{client}, $pair->{model}), $pair->{client},
@@ -111,18 +126,18 @@ subtest 'an estimate where the provider refuses' => sub {
         ok($pair->is_error($r->{json}), "$pair->{name}: in the client's dialect");
         $p->script(json(200, { something => 'else' }));
         $r = count($pair->{client}, $pair->{model});
-        is($r->{status}, $pair->{client} eq 'gemini' ? 500 : 502, "$pair->{name}: no number")
-            or diag($r->{body});
+        is($r->{status}, 502, "$pair->{name}: no number") or diag($r->{body});
     }
 };
 
 subtest 'what is wrong with the request' => sub {
     my $r = $t->post('/v1/messages/count_tokens', '{');
     is("$r->{status} $r->{json}{error}{type}", '400 invalid_request_error', 'no JSON');
-    $r = $t->post('/v1/messages/count_tokens', { model => 'nosuch', messages => [] });
-    is($r->{status}, 404, 'no model');
-    $r = $t->post('/v1beta/models/nosuch:countTokens', {});
-    is("$r->{status} $r->{json}{error}{status}", '404 NOT_FOUND', 'no model, Gemini');
+    $r = $t->post('/v1/messages/count_tokens', $ask{messages}->('nosuch'));
+    is($r->{status}, 404, 'no such model');
+    $r = $t->post('/v1beta/models/nosuch:countTokens',
+        $ask{gemini}->('nosuch'));
+    is("$r->{status} $r->{json}{error}{status}", '404 NOT_FOUND', 'no such model, Gemini');
     $r = $t->get('/v1/messages/count_tokens');
     is($r->{status}, 405, 'GET');
 };

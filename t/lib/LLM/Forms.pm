@@ -11,7 +11,7 @@
 #     [path, member] (where it counts tokens, and the number's name; not there: it cannot)
 # clients, providers            the names, in order
 #
-# Classes of errors: rate_limit, context_length, overloaded.
+# Classes of errors: rate_limit, context_length, overloaded, invalid_request.
 
 package LLM::Forms;
 
@@ -157,7 +157,8 @@ my %client = (
 
 # Providers
 
-my %status = (rate_limit => 429, context_length => 400, overloaded => 503);
+my %status = (rate_limit => 429, context_length => 400, overloaded => 503,
+    invalid_request => 400);
 
 sub _chat_failure {
     my ($class, $text) = @_;
@@ -165,27 +166,27 @@ sub _chat_failure {
         overloaded => 'overloaded');
 
     return chat_error($text, code => $code{$class},
-        type => $class eq 'context_length' ? 'invalid_request_error' : $class);
+        type => $status{$class} == 400 ? 'invalid_request_error' : $class);
 }
 
 sub _messages_failure {
     my ($class, $text) = @_;
 
-    return messages_error($class eq 'context_length' ? 'invalid_request_error' : "${class}_error",
+    return messages_error($status{$class} == 400 ? 'invalid_request_error' : "${class}_error",
         $text);
 }
 
 sub _google_failure {
     my ($class, $text) = @_;
     my %name = (rate_limit => 'RESOURCE_EXHAUSTED', context_length => 'INVALID_ARGUMENT',
-        overloaded => 'UNAVAILABLE');
+        overloaded => 'UNAVAILABLE', invalid_request => 'INVALID_ARGUMENT');
 
     return { error => ordered(code => $status{$class}, message => $text,
         status => $name{$class}) };
 }
 
 my %exception = (rate_limit => 'ThrottlingException', context_length => 'ValidationException',
-    overloaded => 'ServiceUnavailableException');
+    overloaded => 'ServiceUnavailableException', invalid_request => 'ValidationException');
 
 sub _aws_error {
     my ($class, $text) = @_;
