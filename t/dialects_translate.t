@@ -38,10 +38,16 @@ sub both {
     my $of_stream = LLM::Pair::next_log($t, \$lines);
     is("$of_stream->{outcome} $of_stream->{stream}", 'ok 1', "$name: log");
 
+    my $q = $p->last_request;
+    ok($pair->is_stream_asked($q), "$name: the provider was asked for one");
+    ok($q->{json}{stream_options}{include_usage}, "$name: and for its usage")
+        if $pair->{provider} eq 'chat';
+
     $name = 'whole';
     $p->script($pair->whole(%$o));
     my $r = $pair->post($t, @ask);
     is($r->{status}, 200, "$name: status") or diag($r->{body});
+    ok(!$pair->is_stream_asked($p->last_request), "$name: no stream was asked for");
     $look->($pair->read_answer($r->{json} || {}), $name);
     my $log = LLM::Pair::next_log($t, \$lines);
     for my $field (qw(outcome finish_reason input_tokens output_tokens upstream_model)) {

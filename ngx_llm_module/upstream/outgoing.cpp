@@ -266,8 +266,10 @@ Status parse_for_translation(LlmRequest &request) {
     Status parsed = request.client->parse_request(*root, request.arena, *request.ir);
     if (!parsed) {
         request.ir.reset();
+        return parsed;
     }
-    return parsed;
+    request.ir->stream = request.is_stream();  // the path may say it
+    return {};
 }
 
 Status translate(LlmRequest &request, const Target &target, const Dialect &spoken,

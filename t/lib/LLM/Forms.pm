@@ -8,7 +8,8 @@
 #     lines (URL is its address), deployment, answer(%o), events(%o) (for sse()), type (of its
 #     streams), error($class, $text) => [status, body, headers], frame($class, $text) (inside a
 #     stream), finish => [end, cut by length, calls] (its words, for the options), count =>
-#     [path, member] (where it counts tokens, and the number's name; not there: it cannot)
+#     [path, member] (where it counts tokens, and the number's name; not there: it cannot),
+#     has_sentinel (its streams say that they are over, before they are)
 # clients, providers            the names, in order
 #
 # Classes of errors: rate_limit, context_length, overloaded, invalid_request.
@@ -212,7 +213,7 @@ my %provider = (
         lines => 'dialect openai; base_url URL/v1; api_key sk-of-chat;',
         deployment => 'gpt-4o', answer => \&chat_answer, events => \&chat_stream,
         error => _plain_error(\&_chat_failure), frame => \&_chat_failure,
-        finish => [qw(stop length tool_calls)],
+        finish => [qw(stop length tool_calls)], has_sentinel => 1,
     },
     messages => {
         lines => 'dialect anthropic; base_url URL/v1; api_key sk-of-messages;',
@@ -220,7 +221,7 @@ my %provider = (
         events => \&messages_stream, error => _plain_error(\&_messages_failure),
         frame => sub { ['error', _messages_failure(@_)] },
         count => ['/v1/messages/count_tokens', 'input_tokens'],
-        finish => [qw(end_turn max_tokens tool_use)],
+        finish => [qw(end_turn max_tokens tool_use)], has_sentinel => 1,
     },
     responses => {
         lines => 'dialect responses; base_url URL/v1; api_key sk-of-responses;',
@@ -229,7 +230,7 @@ my %provider = (
         frame => sub { ['error', ordered(type => 'error', code => _chat_failure(@_)->{error}{code},
             message => $_[1], param => undef, sequence_number => 99)] },
         count => ['/v1/responses/input_tokens', 'input_tokens'],
-        finish => ['completed', 'max_output_tokens', 'completed'],
+        finish => ['completed', 'max_output_tokens', 'completed'], has_sentinel => 1,
     },
     gemini => {
         lines => 'preset gemini; base_url URL/v1beta; api_key key-of-gemini;',
@@ -252,6 +253,7 @@ my %provider = (
         events => sub { invoke_stream(messages_stream(@_)) }, type => $event_stream,
         error => \&_aws_error, frame => sub { aws_exception(lcfirst $exception{$_[0]}, $_[1]) },
         finish => [qw(end_turn max_tokens tool_use)], is_same => 'messages', count => $aws_count,
+        has_sentinel => 1,
     },
     cohere => {
         lines => 'dialect cohere; base_url URL/v2; api_key key-of-cohere;',
@@ -259,14 +261,14 @@ my %provider = (
         error => _plain_error(sub { ordered(id => 'e-1', message => $_[1]) }),
         frame => sub { ['message-end', ordered(type => 'message-end', delta => ordered(
             finish_reason => 'ERROR', error => $_[1]))] },
-        finish => [qw(COMPLETE MAX_TOKENS TOOL_CALL)],
+        finish => [qw(COMPLETE MAX_TOKENS TOOL_CALL)], has_sentinel => 1,
     },
     ollama => {
         lines => 'dialect ollama; base_url URL;',
         deployment => 'llama3.1', answer => \&ollama_answer, events => \&ollama_stream,
         type => 'application/x-ndjson', error => _plain_error(sub { { error => $_[1] } }),
         frame => sub { json_line({ error => $_[1] }) },
-        finish => [qw(stop length stop)],
+        finish => [qw(stop length stop)], is_stream_default => 1, has_sentinel => 1,
     },
 );
 

@@ -27,6 +27,7 @@
 #                               cut => N: only the first N events
 # stream_of(\@events, %sse)     a stream of these events
 # failing($n, $class, $text)    a stream that fails behind its first $n events
+# is_stream_asked($request)     the provider was asked for a stream
 # error($class, $text)          an answer that is an error of the provider, see LLM::Forms
 # error_frame($type, $text)     an event for sse(): the provider's error inside a stream
 # error_body($type, $text)      the same as a body; both only for chat and messages
@@ -203,6 +204,14 @@ sub error {
     my ($status, $body, $headers) = @{$self->{to}{error}->($class, $text)};
 
     return json($status, $body, $headers ? (headers => $headers) : ());
+}
+
+# True when the provider was asked for a stream, in its own way.
+sub is_stream_asked {
+    my ($self, $q) = @_;
+
+    return 1 if $self->{to}{is_stream_default} && !exists $q->{json}{stream};
+    return $q->{path} =~ /stream/i || $q->{json}{stream} ? 1 : 0;
 }
 
 # A stream that fails behind its first $n events; sse => [options of sse()].
