@@ -326,17 +326,38 @@ void append_query(const LlmRequest &request, std::string &target) {
     }
 }
 
-std::string raw_target(const LlmRequest &request, const Endpoint &endpoint) {
-    std::string_view path = request.raw_path;
-    // Clients append /v1 to what they think is the host; base URLs often end in it already.
-    if (endpoint.path.ends_with("/v1") && (path == "/v1" || path.starts_with("/v1/"))) {
-        path.remove_prefix(3);
+bool is_version(std::string_view segment) {
+    return segment.size() > 2 && segment[1] == 'v' && segment[2] >= '0' && segment[2] <= '9';
+}
+
+// Clients append "/v1" and the like to what they think is the host, or all of a path that they know
+// ("/v1/projects/..."); base URLs often end in it already.
+std::string_view without_base(std::string_view path, std::string_view base) {
+    size_t last = base.rfind('/');
+    if (last == std::string_view::npos) {
+        return path;
     }
-    std::string target;
-    uintptr_t extra =
-        2 * ngx_escape_uri(nullptr, (u_char *)path.data(), path.size(), NGX_ESCAPE_URI);
-    target.resize(path.size() + extra);
-    ngx_escape_uri((u_char *)target.data(), (u_char *)path.data(), path.size(), NGX_ESCAPE_URI);
+    auto below = [&](std::string_view known) {
+        return path.starts_with(known) &&
+               (path.size() == known.size() || path[known.size()] == '/');
+    };
+    if (last > 0 && below(base)) {
+        path.remove_prefix(base.size());
+    } else if (is_version(base.substr(last)) && below(base.substr(last))) {
+        path.remove_prefix(base.size() - last);
+    }
+    return path;
+}
+
+std::string raw_target(const LlmRequest &request, const Endpoint &endpoint) {
+    std::string_view path = without_base(request.raw_path, endpoint.path);
+    std::string target(path);
+    if (!request.is_raw_path_escaped) {
+        uintptr_t extra =
+            2 * ngx_escape_uri(nullptr, (u_char *)path.data(), path.size(), NGX_ESCAPE_URI);
+        target.resize(path.size() + extra);
+        ngx_escape_uri((u_char *)target.data(), (u_char *)path.data(), path.size(), NGX_ESCAPE_URI);
+    }
     append_query(request, target);
     return target;
 }
