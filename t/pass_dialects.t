@@ -53,7 +53,7 @@ subtest 'paths that are forwarded unread' => sub {
         ['gemini', 'GET', '/v1beta/models/gemini-2.5-flash', '/v1beta/models/gemini-2.5-flash'],
         ['gemini', 'POST', '/v1beta/cachedContents', '/v1beta/cachedContents'],
         ['cohere', 'POST', '/v2/rerank', '/v2/rerank'],
-        ['cohere', 'POST', '/rerank', '/v2/rerank'],
+        ['cohere', 'POST', '/v1/models?page=2', '/v1/models?page=2'],
         ['ollama', 'GET', '/api/tags', '/api/tags'],
         ['ollama', 'POST', '/api/chat', '/api/chat'],
         ['responses', 'GET', '/v1/responses/r_1', '/v1/responses/r_1'],

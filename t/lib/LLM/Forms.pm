@@ -256,7 +256,7 @@ my %provider = (
         has_sentinel => 1,
     },
     cohere => {
-        lines => 'dialect cohere; base_url URL/v2; api_key key-of-cohere;',
+        lines => 'preset cohere; base_url URL; api_key key-of-cohere;',
         deployment => 'command-a-03-2025', answer => \&cohere_answer, events => \&cohere_stream,
         error => _plain_error(sub { ordered(id => 'e-1', message => $_[1]) }),
         frame => sub { ['message-end', ordered(type => 'message-end', delta => ordered(
