@@ -1,5 +1,5 @@
 # Answers as further providers shape them, with the options of LLM::Provider::Answers: text,
-# reasoning, tools, finish (the provider's own word), model.
+# reasoning, signature (where it has some), tools, finish (the provider's own word), model.
 #
 # responses_answer(%o), responses_stream(%o)      OpenAI's Responses: data; [name, data] for sse()
 # gemini_answer(%o), gemini_stream(%o)            Gemini: data; pieces of the body for sse()
@@ -33,7 +33,7 @@ sub _read {
 
     $serial++;
     my ($in, $out) = @{$o{usage} || [21, 9]};
-    return (calls => \@calls, in => $in, out => $out, n => $serial,
+    return (calls => \@calls, in => $in, out => $out, n => $serial, signature => $o{signature},
         text => LLM::Provider::Answers::whole_text($text),
         pieces => [LLM::Provider::Answers::text_pieces($text)],
         reasoning => LLM::Provider::Answers::whole_text($o{reasoning}),
@@ -54,7 +54,8 @@ sub _responses_items {
     my @items;
 
     push @items, ordered(id => "rs_$a{n}", type => 'reasoning',
-        summary => [ordered(type => 'summary_text', text => $a{reasoning})])
+        summary => [ordered(type => 'summary_text', text => $a{reasoning})],
+        defined $a{signature} ? (encrypted_content => $a{signature}) : ())
         if defined $a{reasoning};
     push @items, ordered(id => "msg_$a{n}", type => 'message', status => 'completed',
         role => 'assistant', content => [ordered(type => 'output_text', annotations => [],
@@ -167,8 +168,10 @@ sub _gemini_chunk {
 sub _gemini_calls {
     my ($a) = @_;
 
-    return map { ordered(functionCall => ordered(name => $_->{name}, args => _object($_),
-        defined $_->{given} ? (id => $_->{given}) : ())) } @{$a->{calls}};
+    # Of parallel calls only the first is signed.
+    my @signed = defined $a->{signature} ? (thoughtSignature => $a->{signature}) : ();
+    return map { ordered(functionCall => ordered(name => $_->{name}, args => _object($_)),
+        splice @signed) } @{$a->{calls}};
 }
 
 sub gemini_answer {
