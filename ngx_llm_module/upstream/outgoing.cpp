@@ -12,7 +12,6 @@
 #include "translators/dialect/anthropic_beta.hpp"
 #include "translators/dialect/anthropic_invoke.hpp"
 #include "translators/dialect/client_state.hpp"
-#include "translators/provider/model_traits.hpp"
 #include "translators/provider/request_head.hpp"
 #include "translators/provider/sigv4.hpp"
 
@@ -210,13 +209,13 @@ std::string missing_params(const LlmRequest &request, const Provider &provider, 
 }
 
 Target make_target(const LlmRequest &request, const Candidate &candidate, const Speech &speech) {
-    const Provider &provider = *candidate.deployment->provider;
-    DialectId spoken = speech.dialect->id;
+    const Deployment &deployment = *candidate.deployment;
     Target target;
     target.model = candidate.upstream_model;
-    target.traits = provider.preset != nullptr
-                        ? preset_traits(*provider.preset, spoken, candidate.upstream_model)
-                        : model_traits(spoken, candidate.upstream_model, false);
+    target.traits =
+        deployment.traits.empty()
+            ? deployment.provider->traits_of(speech.dialect->id, candidate.upstream_model)
+            : deployment.traits[size_t(&speech - deployment.provider->speeches.data())];
     target.carrier = speech.carrier;
     target.drop_params = request.drop_params();
     return target;
