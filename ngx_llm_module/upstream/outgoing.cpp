@@ -267,7 +267,7 @@ Status parse_for_translation(LlmRequest &request) {
         request.ir.reset();
         return parsed;
     }
-    request.ir->stream = request.is_stream();  // the path may say it
+    request.ir->stream = request.is_stream();  // Gemini's clients say it in the path
     return {};
 }
 
