@@ -159,7 +159,7 @@ subtest 'an unread stream comes piece by piece' => sub {
     is($s->next_event->{data}, 'two', 'the second');
     ok(!$s->next_event && $s->clean_end, 'the end');
     $p->script(sse('one', 'two', wait_for_release => 1));
-    $s = $t->stream('/openai/v1/responses', { stream => JSON::PP::true() });
+    $s = $t->stream('/openai/v1/y', { stream => JSON::PP::true() });
     $s->next_event;
     $s->reset;
     ok($p->wait_closed($p->last_request), 'the provider is left when the client leaves');

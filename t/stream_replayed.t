@@ -41,7 +41,8 @@ for my $pair (LLM::Pair->all) {
             signature => 'c2lnbmF0dXJl', tools => [{ id => 'id_1', name => 'f',
             args => { x => [1, { y => undef }] } }, { id => 'id_2', name => 'g' }]));
         is("$all->{reasoning}|$all->{text}", 'Hm.|So.', 'reasoning and text');
-        is($all->{signature}, 'c2lnbmF0dXJl', 'signature') if $pair->{provider} eq 'messages';
+        is($all->{signature}, $pair->signature('c2lnbmF0dXJl'), 'signature')
+            if $pair->{provider} eq 'messages';
         is(join('|', map { "$_->{id} $_->{name}" } @{$all->{tools}}), 'id_1 f|id_2 g', 'calls');
         is_deeply([map { LLM::Json::try_json($_->{args} || '{}') } @{$all->{tools}}],
             [{ x => [1, { y => undef }] }, {}], 'arguments');

@@ -87,6 +87,26 @@ bool is_forwarded_count(const LlmRequest &request) {
            !provider->is_mock() && provider->speech_for(*request.client).dialect == request.client;
 }
 
+// What is forwarded unread keeps the client's way of writing it ("%2F" is not "/"), unless nginx
+// changed more than escapes: merged slashes, dots, a rewrite. `path` is the end of r->uri.
+void forward_unread(LlmRequest &request, std::string_view path) {
+    request.is_raw = true;
+    request.raw_path = path;
+    std::string_view plain = view(request.r->uri);
+    std::string_view sent = view(request.r->unparsed_uri);
+    sent = sent.substr(0, sent.find('?'));
+    std::string decoded(sent.size(), '\0');
+    auto *from = reinterpret_cast<u_char *>(const_cast<char *>(sent.data()));
+    auto *to = reinterpret_cast<u_char *>(decoded.data());
+    ngx_unescape_uri(&to, &from, sent.size(), 0);
+    decoded.resize(size_t(to - reinterpret_cast<u_char *>(decoded.data())));
+    std::string_view above = plain.substr(0, plain.size() - path.size());
+    if (decoded == plain && sent.starts_with(above)) {
+        request.raw_path = sent.substr(above.size());
+        request.is_raw_path_escaped = true;
+    }
+}
+
 bool is_read_only(const ngx_http_request_t *r) {
     return r->method == NGX_HTTP_GET || r->method == NGX_HTTP_HEAD;
 }
@@ -145,8 +165,7 @@ ngx_int_t handle_request(ngx_http_request_t *r) {
     }
 
     if (is_forwarded_count(request)) {
-        request.is_raw = true;
-        request.raw_path = path;
+        forward_unread(request, path);
         return read_body(request);
     }
     if (request.endpoint.takes_body()) {
@@ -157,8 +176,7 @@ ngx_int_t handle_request(ngx_http_request_t *r) {
         return read_body(request);
     }
     if (request.only_provider != nullptr && !request.only_provider->is_mock()) {
-        request.is_raw = true;
-        request.raw_path = path;
+        forward_unread(request, path);
         return read_body(request);
     }
     if (request.endpoint.operation == Operation::unknown) {

@@ -39,6 +39,7 @@ class LlmRequest {
     const Provider *only_provider = nullptr;  // llm_pass PROVIDER
     bool is_raw = false;                      // forwarded unread, below llm_pass PROVIDER
     std::string_view raw_path;                // what follows the location's prefix
+    bool is_raw_path_escaped = false;         // as the client wrote it
     RequestBody body;
     Envelope envelope;
     std::string model;              // as asked for, plain

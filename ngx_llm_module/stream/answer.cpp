@@ -323,6 +323,11 @@ void Answer::end_whole() {
         reply(ByteBuffer(std::move(whole_)));
         return;
     }
+    if (from.parse_response == nullptr) {
+        fail(ErrorClass::upstream_protocol,
+             "the provider sent one body where a stream was asked for");
+        return;
+    }
     ir::Response response;
     if (Status parsed = from.parse_response(*root, arena, response); !parsed) {
         fail_unread(*root, body);
@@ -349,7 +354,7 @@ void Answer::end_count(json::Value root, size_t size) {
         fail(ErrorClass::upstream_protocol, "the provider's count is not understood");
         return;
     }
-    if (&from == request_.client) {
+    if (&from == request_.client && request_.speech().carrier != Carrier::bedrock) {
         whole_.resize(size);
         reply(ByteBuffer(std::move(whole_)));
         return;

@@ -10,6 +10,7 @@
 #include "ngx_llm_module/upstream/credentials.hpp"
 #include "ngx_llm_module/upstream/worker.hpp"
 #include "translators/dialect/anthropic_beta.hpp"
+#include "translators/dialect/anthropic_invoke.hpp"
 #include "translators/dialect/client_state.hpp"
 #include "translators/provider/request_head.hpp"
 #include "translators/provider/sigv4.hpp"
@@ -190,9 +191,12 @@ size_t size_of(const std::vector<std::string_view> &pieces) {
 }
 
 // Default members of the provider's configuration, for what the request does not say: put in
-// behind the opening brace.
-std::string missing_params(const Provider &provider, json::Value root) {
+// behind the opening brace. Counters know no parameters of answers.
+std::string missing_params(const LlmRequest &request, const Provider &provider, json::Value root) {
     std::string text;
+    if (request.is_count()) {
+        return text;
+    }
     for (const ProviderParam &param : provider.params) {
         if (root.find(param.name).absent()) {
             text.append("\"").append(param.name).append("\":").append(param.json).append(",");
@@ -227,7 +231,7 @@ Status splice(LlmRequest &request, const Target &target, const Provider &provide
     }
     std::vector<Edit> edits;
     LLM_TRY(request.client->splice_request(*root, request.envelope, target, edits));
-    std::string params = missing_params(provider, *root);
+    std::string params = missing_params(request, provider, *root);
     if (!params.empty()) {
         uint32_t behind_brace = root->offset() + 1;
         edits.insert(edits.begin(), Edit{behind_brace, behind_brace, std::move(params)});
@@ -276,11 +280,16 @@ Status translate(LlmRequest &request, const Target &target, const Dialect &spoke
     json::Writer writer(rendered);
     auto render = request.is_count() ? spoken.render_count : spoken.render_request;
     LLM_TRY(render(*request.ir, target, request.arena, writer, request.notes));
-    std::string_view body = rendered.view();
+    ByteBuffer wrapped;
+    if (request.is_count() && target.carrier == Carrier::bedrock) {
+        json::Writer around(wrapped);
+        anthropic::render_invoke_count(rendered.view(), around);
+    }
+    std::string_view body = wrapped.view().empty() ? rendered.view() : wrapped.view();
     out.made.assign(body.begin(), body.end());
     if (!provider.params.empty()) {
         Result<json::Value> root = worker().parse_unpadded(body);
-        std::string params = root ? missing_params(provider, *root) : std::string();
+        std::string params = root ? missing_params(request, provider, *root) : std::string();
         out.made.insert(out.made.begin() + 1, params.begin(), params.end());
     }
     out.body.emplace_back(out.made.data(), out.made.size());
@@ -316,17 +325,38 @@ void append_query(const LlmRequest &request, std::string &target) {
     }
 }
 
-std::string raw_target(const LlmRequest &request, const Endpoint &endpoint) {
-    std::string_view path = request.raw_path;
-    // Clients append /v1 to what they think is the host; base URLs often end in it already.
-    if (endpoint.path.ends_with("/v1") && (path == "/v1" || path.starts_with("/v1/"))) {
-        path.remove_prefix(3);
+bool is_version(std::string_view segment) {
+    return segment.size() > 2 && segment[1] == 'v' && segment[2] >= '0' && segment[2] <= '9';
+}
+
+// Clients append "/v1" and the like to what they think is the host, or all of a path that they know
+// ("/v1/projects/..."); base URLs often end in it already.
+std::string_view without_base(std::string_view path, std::string_view base) {
+    size_t last = base.rfind('/');
+    if (last == std::string_view::npos) {
+        return path;
     }
-    std::string target;
-    uintptr_t extra =
-        2 * ngx_escape_uri(nullptr, (u_char *)path.data(), path.size(), NGX_ESCAPE_URI);
-    target.resize(path.size() + extra);
-    ngx_escape_uri((u_char *)target.data(), (u_char *)path.data(), path.size(), NGX_ESCAPE_URI);
+    auto below = [&](std::string_view known) {
+        return path.starts_with(known) &&
+               (path.size() == known.size() || path[known.size()] == '/');
+    };
+    if (last > 0 && below(base)) {
+        path.remove_prefix(base.size());
+    } else if (is_version(base.substr(last)) && below(base.substr(last))) {
+        path.remove_prefix(base.size() - last);
+    }
+    return path;
+}
+
+std::string raw_target(const LlmRequest &request, const Endpoint &endpoint) {
+    std::string_view path = without_base(request.raw_path, endpoint.path);
+    std::string target(path);
+    if (!request.is_raw_path_escaped) {
+        uintptr_t extra =
+            2 * ngx_escape_uri(nullptr, (u_char *)path.data(), path.size(), NGX_ESCAPE_URI);
+        target.resize(path.size() + extra);
+        ngx_escape_uri((u_char *)target.data(), (u_char *)path.data(), path.size(), NGX_ESCAPE_URI);
+    }
     append_query(request, target);
     return target;
 }
@@ -375,12 +405,18 @@ Status build_request(LlmRequest &request, const Candidate &candidate, OutgoingRe
     if (request.is_count() && speech.count_path.empty()) {
         return unsupported("the provider does not count tokens", "model");
     }
+    if (speech.dialect != request.client && !speech.dialect->is_provider()) {
+        return unsupported("the provider has no endpoint for such requests", "model");
+    }
     Call call{request, provider, speech, endpoint, speech.dialect == request.client, {}};
     Target target = make_target(request, candidate, speech);
     if (call.same_dialect) {
         target.beta_flags = call.beta_flags = beta_flags(request, provider, speech);
     }
-    if (call.same_dialect) {
+    // Other carriers' counters have forms of their own.
+    bool is_spliced =
+        call.same_dialect && (!request.is_count() || speech.carrier == Carrier::direct);
+    if (is_spliced) {
         LLM_TRY(splice(request, target, provider, out));
     } else {
         LLM_TRY(translate(request, target, *speech.dialect, provider, out));

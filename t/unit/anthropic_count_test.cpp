@@ -1,5 +1,6 @@
 // Counting the tokens of a messages request: the same prompt, and nothing about the answer.
 #include "t/unit/anthropic_rendering.hpp"
+#include "translators/dialect/anthropic_invoke.hpp"
 
 namespace llm::test {
 namespace {
@@ -28,12 +29,33 @@ TEST(AnthropicCount, Gotcha96_SystemAndToolsAreCounted) {
               R"({"type":"text","text":"Hi"}]}]})");
 }
 
+TEST(AnthropicCount, OtherCarriersAreToldWhatTheirPathsDoNotSay) {
+    Parsed parsed(with(R"("max_tokens":9)"));
+    Target target = classic();
+    target.carrier = Carrier::vertex;
+    EXPECT_EQ(counted(parsed, target),
+              R"({"anthropic_version":"vertex-2023-10-16","model":"claude-old",)"
+              R"("messages":[{"role":"user","content":[{"type":"text","text":"Hi"}]}]})");
+    target.carrier = Carrier::bedrock;
+    EXPECT_EQ(counted(parsed, target),
+              R"({"anthropic_version":"bedrock-2023-05-31","max_tokens":1,)"
+              R"("messages":[{"role":"user","content":[{"type":"text","text":"Hi"}]}]})");
+}
+
+TEST(AnthropicCount, BedrockIsGivenTheBodyOfTheCall) {
+    ByteBuffer out;
+    json::Writer writer(out);
+    anthropic::render_invoke_count(R"({"a":1})", writer);
+    EXPECT_EQ(out.view(), R"({"input":{"invokeModel":{"body":"eyJhIjoxfQ=="}}})");
+}
+
 TEST(AnthropicCount, TheCount) {
     json::Reader reader;
     auto count = [&](std::string_view body) {
         return kAnthropic.parse_count(*reader.parse_unpadded(body));
     };
     EXPECT_EQ(count(R"({"input_tokens":14})"), 14);
+    EXPECT_EQ(count(R"({"inputTokens":14})"), 14);  // Bedrock
     EXPECT_FALSE(count(R"({"input_tokens":-1})"));
     EXPECT_FALSE(count(R"({"type":"error"})"));
     ByteBuffer out;

@@ -344,6 +344,25 @@ TEST(GeminiRequest, CountTokensHoldsAWholeRequest) {
     EXPECT_EQ(parsed->turns.size(), 1u);
 }
 
+TEST(GeminiSplice, TheCounterIsToldTheProvidersNameOfTheModel) {
+    std::string body = R"({"generateContentRequest":{"contents":[{"parts":[{"text":"a",)"
+                       R"("thoughtSignature":"Z3cxLmFudGhyb3BpYy5FcWsvPQ=="}]}],)"
+                       R"("model" : "models/alias","n":{"model":"x"}},"model":"y"})";
+    Document document(body);
+    std::vector<Edit> edits;
+    Target target;
+    target.model = "gemini-2.5-flash";
+    ASSERT_TRUE(bool(kGemini.splice_request(document.root(), {}, target, edits)));
+    ASSERT_EQ(edits.size(), 2u);
+    ASSERT_LT(edits[0].begin, edits[1].begin);
+    for (size_t i = 2; i-- > 0;) {
+        body.replace(edits[i].begin, edits[i].end - edits[i].begin, edits[i].text);
+    }
+    EXPECT_EQ(body, R"({"generateContentRequest":{"contents":[{"parts":[{"text":"a",)"
+                    R"("thoughtSignature":"skip_thought_signature_validator"}]}],)"
+                    R"("model" : "models/gemini-2.5-flash","n":{"model":"x"}},"model":"y"})");
+}
+
 TEST(GeminiSplice, Gotcha62_SignaturesOfOtherMakersAreReplaced) {
     std::string body =
         R"({"contents":[{"parts":[{"text":"a","thoughtSignature":"CiQB"},)"

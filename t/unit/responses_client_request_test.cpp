@@ -327,5 +327,52 @@ TEST(ResponsesClientRequest, PassThroughChangesTheModelOnly) {
     EXPECT_TRUE(edits.empty());
 }
 
+TEST(ResponsesSplice, ReasoningOfOtherMakersStaysBehind) {
+    constexpr std::string_view kItem = R"({"id":"m","role":"user"})";
+    constexpr std::string_view kOwn = R"({"type":"reasoning","encrypted_content":"gAAA"})";
+    constexpr std::string_view kBare = R"({"type":"reasoning","summary":[]})";
+    constexpr std::string_view kForeign =
+        R"({"type":"reasoning","encrypted_content":"gw1.anthropic.RXFx"})";
+    struct Case {
+        std::vector<std::string_view> items;
+        std::vector<std::string_view> kept;
+    };
+    const Case cases[] = {
+        {{kItem, kOwn, kBare}, {kItem, kOwn, kBare}},
+        {{kForeign, kItem}, {kItem}},
+        {{kItem, kForeign, kForeign, kOwn}, {kItem, kOwn}},
+        {{kItem, kForeign, kForeign}, {kItem}},
+        {{kForeign, kItem, kForeign, kOwn, kForeign}, {kItem, kOwn}},
+        {{kForeign, kForeign}, {}},
+        {{}, {}},
+    };
+    auto list = [](const std::vector<std::string_view> &items) {
+        std::string text = "[";
+        for (std::string_view item : items) {
+            text.append(text.size() > 1 ? "," : "").append(item);
+        }
+        return text.append("]");
+    };
+    for (bool is_model_first : {false, true}) {
+        for (const Case &test : cases) {
+            auto body = [&](const std::vector<std::string_view> &items, std::string_view model) {
+                std::string name = R"("model":")" + std::string(model) + "\"";
+                std::string input = "\"input\":" + list(items);
+                return "{" + (is_model_first ? name + "," + input : input + "," + name) + "}";
+            };
+            std::string sent = body(test.items, "alias");
+            Document document(sent);
+            Target target;
+            target.model = "gpt-5";
+            std::vector<Edit> edits;
+            ASSERT_TRUE(kResponses.splice_request(document.root(), {}, target, edits));
+            for (size_t i = edits.size(); i-- > 0;) {
+                sent.replace(edits[i].begin, edits[i].end - edits[i].begin, edits[i].text);
+            }
+            EXPECT_EQ(sent, body(test.kept, "gpt-5"));
+        }
+    }
+}
+
 }  // namespace
 }  // namespace llm

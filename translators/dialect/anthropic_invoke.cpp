@@ -16,6 +16,13 @@ constexpr size_t kKeepSize = 256u << 10;
 
 }  // namespace
 
+void render_invoke_count(std::string_view body, json::Writer &writer) {
+    ByteBuffer encoded;
+    append_encoded(body, encoded);
+    writer.object().key("input").object().key("invokeModel").object();
+    writer.key("body").plain(encoded.view()).end().end().end();
+}
+
 void InvokeStream::feed(std::string_view bytes, ByteBuffer &out) {
     if (has_failed_) {
         return;

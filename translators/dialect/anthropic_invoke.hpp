@@ -16,6 +16,9 @@
 
 namespace llm::anthropic {
 
+// What CountTokens is asked: the body of the call that is to be counted.
+void render_invoke_count(std::string_view body, json::Writer &writer);
+
 class InvokeStream final : private wire::AwsHandler {
   public:
     // Bytes as they came, cut anywhere, readable json::kPadding past their end; what they are worth

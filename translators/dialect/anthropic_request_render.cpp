@@ -51,6 +51,11 @@ class Renderer {
         LLM_TRY(plan());
         writer_.object();
         carrier();
+        if (target_.carrier == Carrier::vertex) {
+            writer_.key("model").plain(target_.model);  // the path is that of the counter
+        } else if (target_.carrier == Carrier::bedrock) {
+            writer_.key("max_tokens").number(1);  // counted is a whole request
+        }
         thinking();
         output();
         prompt();
@@ -300,7 +305,8 @@ Status render_count(const ir::Request &request, const Target &target, Arena &are
 }
 
 std::optional<int64_t> parse_count(json::Value root) {
-    std::optional<int64_t> tokens = root["input_tokens"].as_int();
+    json::Value count = root["input_tokens"];
+    std::optional<int64_t> tokens = (count.is_unset() ? root["inputTokens"] : count).as_int();
     return tokens && *tokens >= 0 ? tokens : std::nullopt;
 }
 

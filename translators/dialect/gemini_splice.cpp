@@ -1,6 +1,9 @@
-// Pass-through of a Gemini request: the model stands in the path, so the body goes on as it is.
+// Pass-through of a Gemini request: the model stands in the path, so the body goes on as it is (the
+// counter's may name it once more).
 // But for signatures that another dialect's provider made (an earlier turn went elsewhere): Google
 // refuses a whole conversation for one of them, and takes a documented placeholder in its stead.
+#include <algorithm>
+#include <string>
 #include <vector>
 
 #include "translators/dialect/gemini.hpp"
@@ -8,10 +11,17 @@
 
 namespace llm::gemini {
 
-Status splice_request(json::Value root, const Envelope &, const Target &,
+Status splice_request(json::Value root, const Envelope &, const Target &target,
                       std::vector<Edit> &edits) {
     Arena arena;
     json::Value wrapped = member(root, "generateContentRequest");
+    if (json::Value model = member(wrapped, "model"); model.is_string()) {
+        std::string name = "\"models/";
+        name.append(json::escape(target.model, arena).bytes).append("\"");
+        edits.push_back({model.offset(),
+                         model.offset() + static_cast<uint32_t>(model.raw().bytes.size()),
+                         std::move(name)});
+    }
     json::Value contents = (wrapped.is_object() ? wrapped : root).find("contents");
     for (json::Value content : contents.items()) {
         for (json::Value part : content.find("parts").items()) {
@@ -25,6 +35,8 @@ Status splice_request(json::Value root, const Envelope &, const Target &,
             arena.reset();
         }
     }
+    std::sort(edits.begin(), edits.end(),
+              [](const Edit &one, const Edit &other) { return one.begin < other.begin; });
     return {};
 }
 

@@ -1,25 +1,70 @@
-// Pass-through: the one edit that a Responses body needs. A stream tells its usage without being
-// asked, so the model's name is all.
+// Pass-through: the edits that a Responses body needs. A stream tells its usage without being
+// asked, so that is the model's name, and reasoning that another dialect's provider made in an
+// earlier turn: it could not be decrypted here, and the whole conversation would be refused for it.
+#include <algorithm>
+
+#include "translators/dialect/opaque_tag.hpp"
 #include "translators/dialect/responses.hpp"
 
 namespace llm::responses {
 
-Status splice_request(json::Value root, const Envelope &, const Target &target,
+namespace {
+
+using json::Value;
+
+uint32_t end_of(Value value) {
+    return value.offset() + static_cast<uint32_t>(value.raw().bytes.size());
+}
+
+bool is_foreign(Value item) {
+    return item.find("type").equals("reasoning") &&
+           read_opaque(item.find("encrypted_content").text(), DialectId::responses).origin !=
+               DialectId::responses;
+}
+
+// Each run of such items goes with the comma behind it, or the one before it at the end.
+void drop_foreign(Value input, std::vector<Edit> &edits) {
+    bool is_in_run = false, has_kept = false;
+    uint32_t run = 0, kept_end = 0, end = 0;
+    for (Value item : input.items()) {
+        if (is_foreign(item)) {
+            run = is_in_run ? run : item.offset();
+            is_in_run = true;
+        } else {
+            if (is_in_run) {
+                edits.push_back({run, item.offset(), {}});
+            }
+            is_in_run = false;
+            has_kept = true;
+            kept_end = end_of(item);
+        }
+        end = end_of(item);
+    }
+    if (is_in_run) {
+        edits.push_back({has_kept ? kept_end : run, end, {}});
+    }
+}
+
+}  // namespace
+
+Status splice_request(Value root, const Envelope &, const Target &target,
                       std::vector<Edit> &edits) {
-    json::Value model = root["model"];
+    Value model = root["model"];
     if (!model.is_string()) {
         return invalid("model must be a string", "model");
     }
-    if (model.equals(target.model)) {
-        return {};
+    if (Value input = root["input"]; input.is_array()) {
+        drop_foreign(input, edits);
     }
-    ByteBuffer name;
-    name.append('"');
-    json::append_escaped(target.model, name);
-    name.append('"');
-    uint32_t begin = model.offset();
-    edits.push_back(
-        {begin, static_cast<uint32_t>(begin + model.raw().bytes.size()), std::string(name.view())});
+    if (!model.equals(target.model)) {
+        ByteBuffer name;
+        name.append('"');
+        json::append_escaped(target.model, name);
+        name.append('"');
+        edits.push_back({model.offset(), end_of(model), std::string(name.view())});
+        std::sort(edits.begin(), edits.end(),
+                  [](const Edit &one, const Edit &other) { return one.begin < other.begin; });
+    }
     return {};
 }
 

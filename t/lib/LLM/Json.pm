@@ -3,6 +3,7 @@
 # encode_json_c($data)   canonical UTF-8 bytes (sorted keys): for comparing
 # encode_json_o($data)   UTF-8 bytes in the order of the data: for sending
 # ordered(k => v, ...)   a hash reference that keeps the order of its keys
+# json_text($data)       the same as encode_json_c, as a character string
 # try_json($bytes)       decoded data, or undef when it is not JSON
 # decode_json            the one of JSON::PP
 #
@@ -16,14 +17,17 @@ use warnings;
 use Exporter 'import';
 use JSON::PP ();
 
-our @EXPORT_OK = qw(encode_json_c encode_json_o decode_json ordered try_json);
+our @EXPORT_OK = qw(encode_json_c encode_json_o json_text decode_json ordered
+    try_json);
 
 my $canonical = JSON::PP->new->utf8->canonical->allow_nonref;
+my $as_text   = JSON::PP->new->canonical->allow_nonref;
 my $in_order  = JSON::PP->new->utf8->allow_nonref;
 my $decoder   = JSON::PP->new->utf8->allow_nonref;
 
 sub encode_json_c { return $canonical->encode($_[0]) }
 sub encode_json_o { return $in_order->encode($_[0]) }
+sub json_text     { return $as_text->encode($_[0]) }
 sub decode_json   { return JSON::PP::decode_json($_[0]) }
 
 sub try_json {

@@ -1,40 +1,51 @@
 # One pair of dialects, that of the client and that of the provider: what a test needs to ask
-# one question in four ways.
+# one question in many ways. What each dialect is like stands in LLM::Forms.
 #
 #     $t->http_conf(LLM::Pair::conf($p));           # a gateway before the provider $p
-#     for my $pair (LLM::Pair->all) {
-#         $p->script(sse($pair->events(text => 'hi')));
+#     for my $pair (LLM::Pair->all) {               # chat and messages; LLM::Pair->every: all
+#         $p->script($pair->streamed(text => 'hi'));
 #         my @events = $pair->stream($t)->all_events;
 #         is_deeply([$pair->check(\@events)], [], "$pair->{name}: grammar");
 #         is($pair->assemble(\@events)->{text}, 'hi', "$pair->{name}: text");
 #     }
 #
-# $pair->{client}, {provider}   'chat' or 'messages'
+# $pair->{client}, {provider}   names of LLM::Forms
 # $pair->{name}, {model}        'chat to messages'; the model to ask for, 'on-messages'
 # $pair->is_same                one dialect on both sides
-# path, question(%o)            what the client sends; question's options are further members
+# path($is_stream)              what the client asks
+# question(%o)                  what it sends; question's options are further members
 # stream($t, %o), post($t, %o)  ask; {client options} in http => {...}, the rest as question
 # check, assemble               of a stream, as the client sees it
 # read_answer($json)            the same hash as assemble gives, of a whole answer
+# counts($all)                  input and output tokens of either, 'IN OUT'
+# signature($data)              one of Anthropic as the client gets it
 # is_error($data)               $data (a decoded body or frame) is an error of the client's form
 # error_event(\@events)         the error object that ends a stream of the client, or undef
-# events(%o), answer(%o)        what the provider sends: LLM::Provider::Answers
+# finish($n)                    the client's word for the end, a cut by length, calls (0, 1, 2)
+# answer(%o), events(%o)        what the provider sends: a body; events for sse()
+# whole(%o), streamed(%o)       the same as answers for script(); sse => [options of sse()],
+#                               cut => N: only the first N events
+# stream_of(\@events, %sse)     a stream of these events
+# failing($n, $class, $text)    a stream that fails behind its first $n events
+# is_stream_asked($request)     the provider was asked for a stream
+# error($class, $text)          an answer that is an error of the provider, see LLM::Forms
 # error_frame($type, $text)     an event for sse(): the provider's error inside a stream
-# error_body($type, $text)      the same as a body
+# error_body($type, $text)      the same as a body; both only for chat and messages
 #
-# conf($p, %o): $p serves both dialects, each with a base_url of its own. Options: models (more
-# llm_model blocks), location, server, http (more directives of that level), provider (more
-# lines of both providers). next_log reads its access log, in_flight its number of requests.
+# conf($p, %o): $p serves every dialect, each with a base_url of its own. Options: forms (names of
+# providers; chat and messages), models (more llm_model blocks), location, server, http (more
+# directives of that level), provider (more lines of all providers). next_log reads its access
+# log, in_flight its number of requests.
 
 package LLM::Pair;
 
 use strict;
 use warnings;
+use LLM::Forms;
 use LLM::Json qw(ordered try_json);
 use LLM::Port qw(nap slow);
-use LLM::Provider::Answers qw(chat_answer chat_stream messages_answer messages_stream
-    chat_error messages_error);
-use LLM::Stream;
+use LLM::Provider::Answers qw(chat_error messages_error);
+use LLM::Provider::Script qw(json sse);
 use Time::HiRes qw(time);
 
 my @log_fields = qw(model upstream_model deployment outcome error finish_reason attempts stream
@@ -51,21 +62,15 @@ sub conf {
     my $log = join ',', map { my $v = "\$llm_$_"; qq("$_":) . ($is_number{$_} ? $v : qq("$v")) }
         @log_fields;
 
+    my $providers = join '', map {
+        my $form = LLM::Forms::provider($_);
+        my $lines = $form->{lines} =~ s/URL/$url/r;
+        "    llm_provider $_ { $lines $provider }\n"
+            . "    llm_model on-$_ { deployment $_/$form->{deployment}; }\n";
+    } @{$o{forms} || ['chat', 'messages']};
+
     return <<"END";
-    llm_provider chat {
-        dialect openai;
-        base_url $url/v1;
-        api_key sk-of-chat;
-        $provider
-    }
-    llm_provider messages {
-        dialect anthropic;
-        base_url $url/v1;
-        api_key sk-of-messages;
-        $provider
-    }
-    llm_model on-chat { deployment chat/gpt-4o; }
-    llm_model on-messages { deployment messages/claude-sonnet-4-5; }
+$providers
     $models
     log_format pair escape=json '{"status":\$status,$log}';
     $http
@@ -89,22 +94,31 @@ sub all {
         ['chat', 'messages'], ['messages', 'chat'];
 }
 
+# Every client of every provider.
+sub every {
+    my ($class) = @_;
+
+    return map { my $client = $_; map { $class->new($client, $_) } LLM::Forms::providers() }
+        LLM::Forms::clients();
+}
+
 sub new {
     my ($class, $client, $provider) = @_;
 
     return bless { client => $client, provider => $provider, name => "$client to $provider",
-        model => "on-$provider" }, $class;
+        model => "on-$provider", from => LLM::Forms::client($client),
+        to => LLM::Forms::provider($provider) }, $class;
 }
 
-sub is_same { return $_[0]{client} eq $_[0]{provider} }
-sub path    { return $_[0]{client} eq 'chat' ? '/v1/chat/completions' : '/v1/messages' }
+# The provider's answers reach the client as they are.
+sub is_same { return $_[0]{client} eq ($_[0]{to}{is_same} || $_[0]{provider}) }
+sub path    { return $_[0]{from}{path}->($_[0]{model}, $_[1]) }
 
 sub question {
     my ($self, %o) = @_;
-    my $q = ordered(model => $self->{model});
+    my $is_stream = delete $o{stream};
+    my $q = $self->{from}{question}->($self->{model}, $is_stream);
 
-    $q->{max_tokens} = 1024 if $self->{client} eq 'messages';
-    $q->{messages} = [ordered(role => 'user', content => 'Say something.')];
     for my $name (sort keys %o) {
         $q->{$name} = $o{$name};
     }
@@ -115,100 +129,99 @@ sub question {
 sub thinking {
     my ($self) = @_;
 
-    return $self->{client} eq 'chat' ? () : (max_tokens => 4096,
+    return $self->{client} ne 'messages' ? () : (max_tokens => 4096,
         thinking => ordered(type => 'enabled', budget_tokens => 1024));
 }
+
+# Members that declare a tool of this name, where the client has them.
+sub tool {
+    my ($self, $name) = @_;
+
+    return $self->{from}{tool} ? $self->{from}{tool}->($name) : ();
+}
+
+# Members that ask for the usage of a stream.
+sub usage_asked { return @{$_[0]{from}{usage_asked} || []} }
 
 sub stream {
     my ($self, $t, %o) = @_;
     my %http = %{delete $o{http} || {}};
 
-    return $t->stream($self->path, $self->question(%o, stream => JSON::PP::true()), %http);
+    return $t->stream($self->path(1), $self->question(%o, stream => 1), %http);
 }
 
 sub post {
     my ($self, $t, %o) = @_;
     my %http = %{delete $o{http} || {}};
 
-    return $t->post($self->path, $self->question(%o), %http);
+    return $t->post($self->path(0), $self->question(%o), %http);
 }
 
 # What the client reads
 
-sub check {
-    my ($self, $events) = @_;
+sub check       { return $_[0]{from}{check}->($_[1]) }
+sub assemble    { return $_[0]{from}{assemble}->($_[1]) }
+sub read_answer { return $_[0]{from}{read_answer}->($_[1]) }
+sub is_error    { return $_[0]{from}{is_error}->($_[1]) }
+sub error_event { return $_[0]{from}{error_event}->($_[1]) }
+sub finish      { return $_[0]{from}{finish}[$_[1]] }
 
-    return $self->{client} eq 'chat' ? LLM::Stream::check_chat($events)
-        : LLM::Stream::check_messages($events);
+sub counts {
+    my ($self, $all) = @_;
+
+    return join ' ', map { $all->{usage}{$_} // 'none' } @{$self->{from}{usage}};
 }
 
-sub assemble {
-    my ($self, $events) = @_;
-
-    return $self->{client} eq 'chat' ? LLM::Stream::assemble_chat($events)
-        : LLM::Stream::assemble_messages($events);
-}
-
-sub read_answer {
-    my ($self, $json) = @_;
-    my %all = (id => $json->{id}, model => $json->{model}, usage => $json->{usage},
-        text => '', reasoning => '', tools => []);
-
-    if ($self->{client} eq 'chat') {
-        my $choice = $json->{choices}[0] || {};
-        my $message = $choice->{message} || {};
-        @all{qw(text reasoning refusal)} =
-            map { $_ // '' } @$message{qw(content reasoning_content refusal)};
-        $all{tools} = [map { { id => $_->{id}, name => $_->{function}{name},
-            args => $_->{function}{arguments} } } @{$message->{tool_calls} || []}];
-        $all{finish} = $choice->{finish_reason};
-        for my $block (@{$message->{thinking_blocks} || []}) {
-            $all{signature} = $block->{signature} if defined $block->{signature};
-        }
-        return \%all;
-    }
-    for my $block (@{$json->{content} || []}) {
-        $all{text} .= $block->{text} if $block->{type} eq 'text';
-        $all{reasoning} .= $block->{thinking} if $block->{type} eq 'thinking';
-        $all{signature} = $block->{signature} if $block->{type} eq 'thinking';
-        push @{$all{tools}}, { id => $block->{id}, name => $block->{name},
-            args => LLM::Json::encode_json_c($block->{input}) } if $block->{type} eq 'tool_use';
-    }
-    $all{finish} = $json->{stop_reason};
-    return \%all;
-}
-
-sub is_error {
-    my ($self, $data) = @_;
-    my $error = ref $data eq 'HASH' ? $data->{error} : undef;
-
-    return 0 unless ref $error eq 'HASH' && defined $error->{message} && defined $error->{type};
-    return !exists $data->{type} && exists $error->{code} && exists $error->{param} ? 1 : 0
-        if $self->{client} eq 'chat';
-    return ($data->{type} // '') eq 'error' && !exists $error->{code} ? 1 : 0;
-}
-
-sub error_event {
-    my ($self, $events) = @_;
-    my ($last) = reverse grep { !defined $_->{comment} } @$events;
-
-    return undef unless $last && $self->is_error($last->{json});
-    return undef if $self->{client} eq 'messages' && ($last->{event} // '') ne 'error';
-    return $last->{json}{error};
-}
+# A signature of Anthropic as the client gets it: others get whose it is as well.
+sub signature { return ($_[0]{client} eq 'messages' ? '' : 'gw1.anthropic.') . $_[1] }
 
 # What the provider sends
 
-sub events {
-    my ($self, %o) = @_;
+sub events { my ($self, %o) = @_; return $self->{to}{events}->(%o) }
+sub answer { my ($self, %o) = @_; return $self->{to}{answer}->(%o) }
+sub whole  { my ($self, %o) = @_; return json(200, $self->answer(%o)) }
 
-    return $self->{provider} eq 'chat' ? chat_stream(%o) : messages_stream(%o);
+sub streamed {
+    my ($self, %o) = @_;
+    my @options = @{delete $o{sse} || []};
+    my $cut = delete $o{cut};
+    my @events = $self->events(%o);
+
+    @events = @events[0 .. $cut - 1] if defined $cut;
+    return $self->stream_of(\@events, @options);
 }
 
-sub answer {
-    my ($self, %o) = @_;
+# These very events; options of sse() behind them.
+sub stream_of {
+    my ($self, $events, @options) = @_;
 
-    return $self->{provider} eq 'chat' ? chat_answer(%o) : messages_answer(%o);
+    push @options, headers => { 'Content-Type' => $self->{to}{type} } if $self->{to}{type};
+    return sse(@$events, @options);
+}
+
+sub error {
+    my ($self, $class, $text) = @_;
+    my ($status, $body, $headers) = @{$self->{to}{error}->($class, $text)};
+
+    return json($status, $body, $headers ? (headers => $headers) : ());
+}
+
+# True when the provider was asked for a stream, in its own way.
+sub is_stream_asked {
+    my ($self, $q) = @_;
+
+    return 1 if $self->{to}{is_stream_default} && !exists $q->{json}{stream};
+    return $q->{path} =~ /stream/i || $q->{json}{stream} ? 1 : 0;
+}
+
+# A stream that fails behind its first $n events; sse => [options of sse()].
+sub failing {
+    my ($self, $n, $class, $text, %o) = @_;
+    my @options = @{delete $o{sse} || []};
+    my @events = $self->events(%o);
+
+    return $self->stream_of([@events[0 .. $n - 1], $self->{to}{frame}->($class, $text)],
+        @options);
 }
 
 sub error_body {

@@ -9,9 +9,9 @@
 #     $p->requests, $p->request_count, $p->connections, $p->last_request
 #     $p->wait_requests($n), $p->wait_closed($conn_or_all), $p->wait_held($n)
 #
-# What an answer can be: LLM::Provider::Script. Ready-made bodies: LLM::Provider::Answers. It
-# is a process of its own with a single loop (LLM::Provider::Server), so hundreds of
-# connections may be open; it ends when the test does.
+# What an answer can be: LLM::Provider::Script. Ready-made bodies: LLM::Provider::Answers,
+# LLM::Provider::Others, LLM::Provider::Aws. It is a process of its own with a single loop
+# (LLM::Provider::Server), so hundreds of connections may be open; it ends when the test does.
 
 package LLM::Provider;
 
@@ -25,10 +25,14 @@ use Time::HiRes qw(time);
 use LLM::Json qw(try_json);
 use LLM::Port qw(reserve nap slow);
 use LLM::Provider::Answers ();
+use LLM::Provider::Aws ();
+use LLM::Provider::Others ();
 use LLM::Provider::Script ();
 use LLM::Provider::Server qw(read_frame write_frame);
 
 my @constructors = ((map { [$_, 'LLM::Provider::Answers'] } @LLM::Provider::Answers::EXPORT_OK),
+    (map { [$_, 'LLM::Provider::Aws'] } @LLM::Provider::Aws::EXPORT_OK),
+    (map { [$_, 'LLM::Provider::Others'] } @LLM::Provider::Others::EXPORT_OK),
     map { [$_, 'LLM::Provider::Script'] } grep { $_ ne 'compile' && $_ ne 'sse_bytes' }
         @LLM::Provider::Script::EXPORT_OK);
 

@@ -30,7 +30,7 @@ our @EXPORT_OK = qw(chat_answer chat_stream messages_answer messages_stream gemi
 
 my $serial = 0;
 
-sub _pieces {
+sub text_pieces {
     my ($x) = @_;
 
     return () unless defined $x;
@@ -38,10 +38,10 @@ sub _pieces {
     return $x =~ /\G(\s*\S+\s*?(?=\s|\z)|\s+\z)/g;       # word by word, as models write
 }
 
-sub _whole { my ($x) = @_; return ref $x eq 'ARRAY' ? join '', @$x : $x }
+sub whole_text { my ($x) = @_; return ref $x eq 'ARRAY' ? join '', @$x : $x }
 
 # Each call as {id, name, args, pieces}.
-sub _tools {
+sub call_list {
     my ($prefix, $list) = @_;
     my $n = 0;
     my @out;
@@ -105,11 +105,11 @@ sub _chat_ids {
 sub chat_answer {
     my (%o) = @_;
     my %ids = _chat_ids(%o);
-    my @tools = _tools('call_', $o{tools});
-    my $text = exists $o{text} ? _whole($o{text}) : @tools ? undef : 'Good day to you.';
+    my @tools = call_list('call_', $o{tools});
+    my $text = exists $o{text} ? whole_text($o{text}) : @tools ? undef : 'Good day to you.';
     my $message = ordered(role => 'assistant', content => $text);
 
-    $message->{reasoning_content} = _whole($o{reasoning}) if defined $o{reasoning};
+    $message->{reasoning_content} = whole_text($o{reasoning}) if defined $o{reasoning};
     $message->{tool_calls} = [map { ordered(id => $_->{id}, type => 'function',
         function => ordered(name => $_->{name}, arguments => $_->{args})) } @tools] if @tools;
     $message->{refusal} = $o{refusal};
@@ -127,7 +127,7 @@ sub chat_answer {
 sub chat_stream {
     my (%o) = @_;
     my %ids = _chat_ids(%o);
-    my @tools = _tools('call_', $o{tools});
+    my @tools = call_list('call_', $o{tools});
     my $with_usage = !exists $o{usage} || defined $o{usage};
     my $chunk = sub {
         my ($choices, $usage) = @_;
@@ -147,9 +147,9 @@ sub chat_stream {
     my @out = $delta->(ordered(role => 'assistant', content => defined $text ? '' : undef,
         refusal => undef));
 
-    push @out, $delta->(ordered(reasoning_content => $_)) for _pieces($o{reasoning});
-    push @out, $delta->(ordered(content => $_)) for _pieces($text);
-    push @out, $delta->(ordered(refusal => $_)) for _pieces($o{refusal});
+    push @out, $delta->(ordered(reasoning_content => $_)) for text_pieces($o{reasoning});
+    push @out, $delta->(ordered(content => $_)) for text_pieces($text);
+    push @out, $delta->(ordered(refusal => $_)) for text_pieces($o{refusal});
     my $index = 0;
     for my $tool (@tools) {
         push @out, $delta->(ordered(tool_calls => [ordered(index => $index, id => $tool->{id},
@@ -186,17 +186,17 @@ sub _messages_ids {
 sub messages_answer {
     my (%o) = @_;
     my @ids = _messages_ids(%o);
-    my @tools = _tools('toolu_', $o{tools});
-    my $text = exists $o{text} ? _whole($o{text}) : @tools ? undef : 'Good day to you.';
+    my @tools = call_list('toolu_', $o{tools});
+    my $text = exists $o{text} ? whole_text($o{text}) : @tools ? undef : 'Good day to you.';
     my @content;
 
-    push @content, ordered(type => 'thinking', thinking => _whole($o{reasoning}),
+    push @content, ordered(type => 'thinking', thinking => whole_text($o{reasoning}),
         signature => $o{signature} || 'dGVzdC1zaWduYXR1cmU=') if defined $o{reasoning};
     push @content, ordered(type => 'redacted_thinking', data => $o{redacted}) if $o{redacted};
     push @content, ordered(type => 'text', text => $text) if defined $text;
     for my $tool (@tools) {
         push @content, ordered(type => 'tool_use', id => $tool->{id}, name => $tool->{name},
-            input => LLM::Json::try_json(_bytes($tool->{args})) || {});
+            input => LLM::Json::try_json(utf8_bytes($tool->{args})) || {});
     }
     return ordered(
         @ids, type => 'message', role => 'assistant', content => \@content,
@@ -205,12 +205,12 @@ sub messages_answer {
     );
 }
 
-sub _bytes { my ($x) = @_; utf8::encode($x); return $x }
+sub utf8_bytes { my ($x) = @_; utf8::encode($x); return $x }
 
 sub messages_stream {
     my (%o) = @_;
     my @ids = _messages_ids(%o);
-    my @tools = _tools('toolu_', $o{tools});
+    my @tools = call_list('toolu_', $o{tools});
     my $text = exists $o{text} ? $o{text} : @tools ? undef : 'Good day to you.';
     my $usage = _messages_usage($o{usage});
     my ($index, @out) = (0);
@@ -229,14 +229,14 @@ sub messages_stream {
         content => [], stop_reason => undef, stop_sequence => undef, usage => $first));
     if (defined $o{reasoning}) {
         $block->(ordered(type => 'thinking', thinking => '', signature => ''),
-            map({ ordered(type => 'thinking_delta', thinking => $_) } _pieces($o{reasoning})),
+            map({ ordered(type => 'thinking_delta', thinking => $_) } text_pieces($o{reasoning})),
             ordered(type => 'signature_delta',
                 signature => $o{signature} || 'dGVzdC1zaWduYXR1cmU='));
     }
     $block->(ordered(type => 'redacted_thinking', data => $o{redacted})) if $o{redacted};
     if (defined $text) {
         $block->(ordered(type => 'text', text => ''),
-            map { ordered(type => 'text_delta', text => $_) } _pieces($text));
+            map { ordered(type => 'text_delta', text => $_) } text_pieces($text));
     }
     for my $tool (@tools) {
         $block->(ordered(type => 'tool_use', id => $tool->{id}, name => $tool->{name},
