@@ -260,7 +260,7 @@ TEST(AnthropicDecoder, Case8_MissingMessageStopIsAccepted) {
     EXPECT_EQ(decode(kText.substr(0, kText.size() - 2)).all(), whole);  // no blank line
 }
 
-TEST(AnthropicDecoder, Case7_MalformedFrameIsAnErrorAndEndsTheStream) {
+TEST(AnthropicDecoder, Case7_Gotcha111_MalformedFrameIsAnErrorAndEndsTheStream) {
     Log log = decode(kStart + "event: content_block_delta\ndata: {\"type\":\n\n" + kStop);
     EXPECT_EQ(log.all(), "start msg_1 claude 15/1\nerror upstream_protocol\n");
 }

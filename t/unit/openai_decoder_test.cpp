@@ -80,7 +80,7 @@ TEST(ChatDecoder, DoneWithoutAnAnswerIsAnError) {
     EXPECT_EQ(decode(""), Lines{"error stream_truncated"});
 }
 
-TEST(ChatDecoder, Case7_MalformedFrameIsAnErrorAndTheLastEvent) {
+TEST(ChatDecoder, Case7_Gotcha111_MalformedFrameIsAnErrorAndTheLastEvent) {
     std::string stream = stream_of({delta(R"("content":"x")")}, false) +
                          "data: {\"choices\":[\n\n" + stream_of({delta(R"("content":"y")")});
     EXPECT_EQ(decode(stream).back(), "error upstream_protocol");
