@@ -146,6 +146,8 @@ struct Provider {
     ngx_uint_t keepalive = 64;
 
     bool is_mock() const;
+    // What is known of a model of this provider, spoken with in `dialect`.
+    ModelTraits traits_of(DialectId dialect, std::string_view model) const;
 
     // The client's own dialect where the provider speaks it, else the provider's main one.
     const Speech &speech_for(const Dialect &client) const;
@@ -174,6 +176,7 @@ struct Deployment {
     Timeouts timeouts;
     uint32_t slot = 0;  // row of the shared in-flight table
     MockScript mock;
+    std::vector<ModelTraits> traits;  // for each of the provider's speeches; wildcards: none
 
     bool is_wildcard() const { return !model.empty() && model.back() == '*'; }
 };
