@@ -155,6 +155,11 @@ fuzz: deps-build-test ## fuzz every decoder for FUZZ_SECONDS (20) each
 BENCH ?=
 bench: deps-build module ## cost beside stock nginx, in ratios (BENCH="--quick": options of t/bench/run.pl)
 	t/bench/run.pl $(BENCH)
+	@$(MAKE) --no-print-directory bench-translate
+
+bench-translate: deps-build module ## cost of the translators alone: each event, each request of 1 MB
+	@flock $(BUILD)/bench.lock $(MAKE) --no-print-directory -j$(JOBS) -f t/bench/Makefile
+	@build/bench/translate
 
 # --- the text of the project -----------------------------------------------------------------
 
@@ -175,5 +180,5 @@ clean: ## remove everything that was built (a running gateway is stopped)
 	rm -rf build t/clients/node_modules
 
 .PHONY: help deps build module module-locked install uninstall run stop test unit golden-update \
-    prove sdk corpus sanitize fuzz bench lint format docs catalogue clean FORCE
+    prove sdk corpus sanitize fuzz bench bench-translate lint format docs catalogue clean FORCE
 FORCE:

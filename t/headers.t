@@ -112,7 +112,7 @@ subtest 'what providers are told' => sub {
             my $q = $p->last_request;
             my $h = $q->{headers};
             is($h->{host}, $p->addr, "$pair->{name}, $stream: Host is the provider's");
-            is($h->{'accept-encoding'}, 'identity', 'no compression');
+            is($h->{'accept-encoding'}, 'identity', 'gotcha 9: no compression');
             is($h->{'content-type'}, 'application/json', 'type');
             is($h->{accept}, $stream ? 'text/event-stream' : 'application/json', 'what is wanted');
             is($h->{'content-length'}, length $q->{body}, 'length');

@@ -67,8 +67,11 @@ for my $pair (LLM::Pair->all) {
                 headers => { 'Retry-After' => '17' }));
             is($pair->post($t)->{headers}{'retry-after'}, 17, "with a $status");
         }
+        $p->clear;
         $p->script(json(200, $pair->answer, headers => { 'Retry-After' => '17' }));
-        is($pair->post($t)->{headers}{'retry-after'}, undef, 'not with a good answer');
+        my $good = $pair->post($t);
+        is($good->{headers}{'retry-after'}, undef, 'not with a good answer');
+        is("$good->{status} " . $p->request_count, '200 1', 'gotcha 98: which is one');
         $p->script(json(429, $pair->error_body('rate_limit_error', 'later'), headers => {
             'Retry-After' => 'Wed, 21 Oct 2026 07:28:00 GMT' }));
         is($pair->post($t)->{headers}{'retry-after'}, 'Wed, 21 Oct 2026 07:28:00 GMT', 'a date');

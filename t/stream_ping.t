@@ -39,7 +39,7 @@ sub read_pings {
     return ($found, @events);
 }
 
-subtest 'case 13: pings while the provider is silent' => sub {
+subtest 'case 13, gotcha 11: pings while the provider is silent' => sub {
     for my $pair (LLM::Pair->all) {
         my @events = $pair->events(text => ['one', ' two']);
         # In front of the second word.

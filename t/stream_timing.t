@@ -86,7 +86,7 @@ sub is_content {
 
 for my $pair (LLM::Pair->all) {
     for my $way (sort keys %ways) {
-        subtest "case 12: $pair->{name}, $way" => sub {
+        subtest "case 12, gotchas 9, 10, 104: $pair->{name}, $way" => sub {
             my @events = map { ($_, is_content($_) ? hold() : ()) } $pair->events(
                 reasoning => \@reasoning, text => \@text,
                 tools => [{ name => 'f', args => $args }]);

@@ -37,6 +37,8 @@ sub both {
     $name = "$pair->{name}, $what, whole";
     is($r->{status}, 200, "$name: status") or diag $r->{body};
     $look->($pair->read_answer($r->{json} || {}), $r->{json}, $name);
+    is($p->last_request->{path}, $pair->{provider} eq 'chat' ? '/v1/chat/completions'
+        : '/v1/messages', "$name: gotcha 103: the provider is asked in its own dialect");
     my $of_whole = LLM::Pair::next_log($t, \$lines);
     for my $field (qw(outcome finish_reason input_tokens output_tokens cached_tokens
         cache_write_tokens reasoning_tokens upstream_model))

@@ -14,7 +14,7 @@ namespace {
 
 using anthropic::beta_flags_for;
 
-TEST(BetaFlags, Gotcha93_TheApiGetsThemAllAndBedrockOnlyWhatItKnows) {
+TEST(BetaFlags, Case46_Gotcha93_TheApiGetsThemAllAndBedrockOnlyWhatItKnows) {
     std::string_view sent = "a-1, oauth-2025-04-20 ,context-1m-2025-08-07,,a-1,effort-2025-11-24";
     EXPECT_EQ(beta_flags_for(sent, Carrier::direct, true),
               "a-1,oauth-2025-04-20,context-1m-2025-08-07,effort-2025-11-24");

@@ -207,7 +207,7 @@ TEST(AnthropicDecoder, Case11_BytesSplitAnywhere) {
     }
 }
 
-TEST(AnthropicDecoder, G106_InputInTheStartEventIsHeldUntilTheStop) {
+TEST(AnthropicDecoder, Gotcha106_InputInTheStartEventIsHeldUntilTheStop) {
     std::string start =
         block_start(0, R"({"type":"tool_use","id":"t","name":"roll","input":{"player":"p 1"}})");
     Log whole = decode(kStart + start + stop(0) + message_delta("tool_use", 3) + kStop);
@@ -219,7 +219,7 @@ TEST(AnthropicDecoder, G106_InputInTheStartEventIsHeldUntilTheStop) {
     EXPECT_EQ(fragments.lines[3], "close 0");
 }
 
-TEST(AnthropicDecoder, G105_WholeAnswerInMessageStart) {
+TEST(AnthropicDecoder, Gotcha105_WholeAnswerInMessageStart) {
     Log log =
         decode(frame("message_start",
                      R"(,"message":{"id":"m","model":"c","content":[{"type":"tool_use","id":"t",)"
@@ -231,7 +231,7 @@ TEST(AnthropicDecoder, G105_WholeAnswerInMessageStart) {
               "finish 4 tool_use \nend\n");
 }
 
-TEST(AnthropicDecoder, G107_SecondMessageStart) {
+TEST(AnthropicDecoder, Gotcha107_SecondMessageStart) {
     std::string other =
         frame("message_start", R"(,"message":{"id":"msg_2","model":"c","content":[]})");
     std::string text = block_start(0, R"({"type":"text","text":"a"})");
@@ -260,7 +260,7 @@ TEST(AnthropicDecoder, Case8_MissingMessageStopIsAccepted) {
     EXPECT_EQ(decode(kText.substr(0, kText.size() - 2)).all(), whole);  // no blank line
 }
 
-TEST(AnthropicDecoder, Case7_MalformedFrameIsAnErrorAndEndsTheStream) {
+TEST(AnthropicDecoder, Case7_Gotcha111_MalformedFrameIsAnErrorAndEndsTheStream) {
     Log log = decode(kStart + "event: content_block_delta\ndata: {\"type\":\n\n" + kStop);
     EXPECT_EQ(log.all(), "start msg_1 claude 15/1\nerror upstream_protocol\n");
 }
@@ -294,7 +294,7 @@ TEST(AnthropicDecoder, StopSequenceAndUnknownReasons) {
     EXPECT_EQ(decode(kStart + message_delta("max_tokens", 1) + kStop).finish, ir::Finish::length);
 }
 
-TEST(AnthropicDecoder, G40_OnlyStopIsOverriddenByCalls) {
+TEST(AnthropicDecoder, Gotcha40_OnlyStopIsOverriddenByCalls) {
     std::string call =
         block_start(0, R"({"type":"tool_use","id":"t","name":"f","input":{}})") + stop(0);
     EXPECT_EQ(decode(kStart + call + message_delta("end_turn", 1) + kStop).finish,
@@ -335,7 +335,7 @@ TEST(AnthropicDecoder, UnknownFramesAreIgnored) {
               "close 0\nusage 15/2\nfinish 0 end_turn \nend\n");
 }
 
-TEST(AnthropicDecoder, G70_UsageReplacesAndNeverAdds) {
+TEST(AnthropicDecoder, Gotcha70_UsageReplacesAndNeverAdds) {
     Log log = decode(kStart +
                      frame("message_delta",
                            R"(,"delta":{"stop_reason":"end_turn"},"usage":{"input_tokens":20,)"

@@ -165,7 +165,7 @@ TEST(AnthropicEncoder, Case41_ParallelToolCallsAfterText) {
     EXPECT_EQ(stream.fault(), "");
 }
 
-TEST(AnthropicEncoder, G31_InterleavedCallsNeverShareABlock) {
+TEST(AnthropicEncoder, Gotcha31_InterleavedCallsNeverShareABlock) {
     Stream stream;
     stream.start();
     for (uint32_t call = 0; call < 4; ++call) {
@@ -232,7 +232,7 @@ TEST(AnthropicEncoder, Case38_ThinkingSignaturesAndRedactedBlocks) {
 }
 
 // What a foreign provider signed, with a tag that says whose it is; own ones are never touched.
-TEST(AnthropicEncoder, G57_SignaturesOfOtherProvidersAreTagged) {
+TEST(AnthropicEncoder, Gotcha57_SignaturesOfOtherProvidersAreTagged) {
     Stream stream;
     stream.start();
     for (uint32_t block : {0u, 1u}) {
@@ -394,7 +394,7 @@ TEST(AnthropicEncoder, UsageIsEstimatedWhenNobodyCounted) {
     EXPECT_NE(stream.frames().find(R"("output_tokens":3)"), std::string::npos);
 }
 
-TEST(AnthropicEncoder, G71_StartUsageIsKeptAndCachedTokensSubtracted) {
+TEST(AnthropicEncoder, Gotcha71_StartUsageIsKeptAndCachedTokensSubtracted) {
     Usage known = counts(1042, 1028, 1);
     Stream stream;
     stream.start(&known);

@@ -102,7 +102,7 @@ TEST(AnthropicObserver, Case8_MissingMessageStopIsAppended) {
     EXPECT_EQ(tail.view(), kStop);
 }
 
-TEST(AnthropicObserver, G85_ErrorFramesAreSeenWithTheirClass) {
+TEST(AnthropicObserver, Gotcha85_ErrorFramesAreSeenWithTheirClass) {
     Watch watch;
     watch.feed(kStart +
                "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\","
@@ -129,7 +129,7 @@ TEST(AnthropicObserver, FramesWithoutNamesAreReadByType) {
     EXPECT_EQ(watch.seen, "Ce");
 }
 
-TEST(AnthropicObserver, G105_WholeAnswerInMessageStart) {
+TEST(AnthropicObserver, Gotcha105_WholeAnswerInMessageStart) {
     Watch watch;
     watch.feed(
         "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"content\":"

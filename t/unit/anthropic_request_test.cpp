@@ -208,7 +208,7 @@ TEST(AnthropicParams, TemperatureIsClampedAndDigitsKept) {
     EXPECT_FALSE(inside.dropped("temperature"));
 }
 
-TEST(AnthropicParams, G89_SamplingByModel) {
+TEST(AnthropicParams, Gotcha89_SamplingByModel) {
     Target target = modern();
     target.traits.temperature_xor_top_p = true;
     Rendered one = render_foreign(R"("temperature":0.5,"top_p":0.9,"top_k":5)", target);
@@ -220,7 +220,7 @@ TEST(AnthropicParams, G89_SamplingByModel) {
     EXPECT_EQ(none.notes.dropped.size(), 3u);
 }
 
-TEST(AnthropicParams, G27_StopIsAnArrayWithoutBlanks) {
+TEST(AnthropicParams, Gotcha27_StopIsAnArrayWithoutBlanks) {
     EXPECT_TRUE(
         render_foreign(R"("stop_sequences":["a"," ","b"])").has(R"("stop_sequences":["a","b"])"));
     Rendered blank = render_foreign(R"("stop_sequences":["\n"])");
@@ -403,7 +403,7 @@ ir::Thinking budget(int64_t tokens) {
     return thinking;
 }
 
-TEST(AnthropicThinking, G66_EffortByModel) {
+TEST(AnthropicThinking, Gotcha66_EffortByModel) {
     EXPECT_TRUE(think(effort(ir::Effort::medium), "", modern())
                     .has(R"("thinking":{"type":"adaptive","display":"summarized"},)"
                          R"("output_config":{"effort":"medium"})"));
@@ -418,7 +418,7 @@ TEST(AnthropicThinking, G66_EffortByModel) {
     EXPECT_TRUE(think(budget(4999), "", modern()).has(R"("effort":"low")"));
 }
 
-TEST(AnthropicThinking, G65_BudgetStaysBelowMaxTokens) {
+TEST(AnthropicThinking, Gotcha65_BudgetStaysBelowMaxTokens) {
     struct Row {
         int64_t budget;
         const char *max_tokens;
@@ -449,7 +449,7 @@ TEST(AnthropicThinking, SamplingYieldsToThinking) {
                     .has(R"("temperature":1,"top_p":0.95)"));
 }
 
-TEST(AnthropicThinking, G52_ThinkingYieldsToAForcedChoice) {
+TEST(AnthropicThinking, Gotcha52_ThinkingYieldsToAForcedChoice) {
     std::string members = std::string(kTool) + R"(,"tool_choice":{"type":"any"})";
     Rendered rendered = think(effort(ir::Effort::high), "", modern(), members);
     EXPECT_FALSE(rendered.has("\"thinking\""));
@@ -482,7 +482,7 @@ Rendered structured(const Target &target, std::string_view members = R"("top_p":
     return render(parsed, target);
 }
 
-TEST(AnthropicOutput, G90_SchemaByModel) {
+TEST(AnthropicOutput, Gotcha90_SchemaByModel) {
     Rendered native = structured(modern());
     EXPECT_TRUE(native.has(R"("output_config":{"format":{"type":"json_schema","schema":)"
                            R"({"type":"object","properties":{"a":{"type":"integer",)"

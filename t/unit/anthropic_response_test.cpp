@@ -90,7 +90,7 @@ TEST(AnthropicResponse, Case50_UsageCountsCachedTokensOnce) {
               std::string::npos);
 }
 
-TEST(AnthropicResponse, G113_NoCounterGetsNegative) {
+TEST(AnthropicResponse, Gotcha113_NoCounterGetsNegative) {
     ir::Response response;
     response.choices.emplace_back();
     response.usage.known = true;
@@ -183,7 +183,7 @@ TEST(AnthropicResponse, JsonToolIsText) {
     EXPECT_NE(text.find(R"("stop_reason":"end_turn")"), std::string::npos);
 }
 
-TEST(AnthropicResponse, G86_WhatIsNoAnswerIsAFailure) {
+TEST(AnthropicResponse, Gotcha86_WhatIsNoAnswerIsAFailure) {
     EXPECT_FALSE(Answer(R"({"type":"error","error":{"type":"api_error","message":"x"}})").is_read);
     EXPECT_FALSE(Answer("{}").is_read);
     EXPECT_FALSE(Answer(R"({"type":"message","content":"text"})").is_read);

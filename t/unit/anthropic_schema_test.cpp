@@ -24,7 +24,7 @@ TEST(AnthropicSchema, EveryObjectIsClosed) {
               R"("additionalProperties":false})");
 }
 
-TEST(AnthropicSchema, G91_ConstraintsMoveIntoTheDescription) {
+TEST(AnthropicSchema, Gotcha91_ConstraintsMoveIntoTheDescription) {
     EXPECT_EQ(rewrite(R"({"type":"integer","minimum":1,"maximum":10,"description":"A number"})"),
               R"({"type":"integer","description":"A number\n\n{minimum: 1, maximum: 10}"})");
     EXPECT_EQ(rewrite(R"({"type":"number","exclusiveMinimum":0})"),
@@ -61,7 +61,7 @@ TEST(AnthropicSchema, OneOfBecomesAnyOfAndReferencesStay) {
               R"("required":["x"],"additionalProperties":false}},"additionalProperties":false})");
 }
 
-TEST(AnthropicSchema, G51_PropertiesThatAreCalledLikeKeywordsStay) {
+TEST(AnthropicSchema, Gotcha51_PropertiesThatAreCalledLikeKeywordsStay) {
     EXPECT_EQ(rewrite(R"({"type":"object","properties":{"not":{"type":"string"},)"
                       R"("minimum":{"type":"number","minimum":3}}})"),
               R"({"type":"object","properties":{"not":{"type":"string"},)"

@@ -27,7 +27,7 @@ TEST(MessagesSplice, OnlyTheModelChanges) {
     EXPECT_EQ(spliced(R"({"model":"a","messages":[]})", "a"), R"({"model":"a","messages":[]})");
 }
 
-TEST(MessagesSplice, Case38_SignedThinkingStaysByteForByte) {
+TEST(MessagesSplice, Case38_Gotcha58_SignedThinkingStaysByteForByte) {
     std::string body =
         R"({"messages":[{"role":"assistant","content":[ {"type":"thinking", "thinking":"",)"
         R"("signature":"c2ln"} ,{"type":"redacted_thinking","data":"eA=="}]}],"model":"a"})";

@@ -42,19 +42,19 @@ std::string user(std::string_view blocks) {
     return R"({"role":"user","content":[)" + std::string(blocks) + "]}";
 }
 
-TEST(AnthropicTurns, G20_ResultsOfOneStepShareAMessageInTheOrderOfTheCalls) {
+TEST(AnthropicTurns, Gotcha20_ResultsOfOneStepShareAMessageInTheOrderOfTheCalls) {
     std::string both = user(std::string(kResultA) + "," + std::string(kResultB));
     EXPECT_EQ(after_two_calls("," + user(kResultB) + "," + user(kResultA)), both + "]");
 }
 
-TEST(AnthropicTurns, G19_ResultsComeBeforeTheTextOfTheMessage) {
+TEST(AnthropicTurns, Gotcha19_ResultsComeBeforeTheTextOfTheMessage) {
     std::string text = R"({"type":"text","text":"and"})";
     EXPECT_EQ(
         after_two_calls("," + user(text + "," + std::string(kResultB)) + "," + user(kResultA)),
         user(std::string(kResultA) + "," + std::string(kResultB) + "," + text) + "]");
 }
 
-TEST(AnthropicTurns, G22_MissingOrphanAndDuplicateResultsAreRepaired) {
+TEST(AnthropicTurns, Gotcha22_MissingOrphanAndDuplicateResultsAreRepaired) {
     std::string missing =
         R"({"type":"tool_result","tool_use_id":"b","content":"[no result]","is_error":true})";
     EXPECT_EQ(after_two_calls("," + user(kResultA)),
@@ -74,7 +74,7 @@ TEST(AnthropicTurns, G22_MissingOrphanAndDuplicateResultsAreRepaired) {
     EXPECT_NE(late.find("never mind"), std::string::npos);
 }
 
-TEST(AnthropicTurns, G16_BlankTextIsNeverSent) {
+TEST(AnthropicTurns, Gotcha16_BlankTextIsNeverSent) {
     EXPECT_EQ(messages(R"([{"role":"user","content":" \n"},{"role":"assistant","content":""},)"
                        R"({"role":"user","content":[{"type":"text","text":""},)"
                        R"({"type":"text","text":"b"}]}])"),
@@ -122,13 +122,13 @@ TEST(AnthropicTurns, FirstMessageIsTheUsers) {
               R"([{"role":"user","content":[{"type":"text","text":"."}]},{"r)");
 }
 
-TEST(AnthropicTurns, G17_PrefillIsTrimmed) {
+TEST(AnthropicTurns, Gotcha17_PrefillIsTrimmed) {
     EXPECT_NE(messages(R"([{"role":"user","content":"a"},{"role":"assistant","content":"{ \n "}])")
                   .find(R"({"role":"assistant","content":[{"type":"text","text":"{"}]})"),
               std::string::npos);
 }
 
-TEST(AnthropicTurns, G18_PrefillToModelsWithoutIt) {
+TEST(AnthropicTurns, Gotcha18_PrefillToModelsWithoutIt) {
     std::string body = R"({"model":"m","messages":[{"role":"user","content":"a"},)"
                        R"({"role":"assistant","content":"So"}]})";
     Parsed parsed(body, true);
@@ -148,7 +148,7 @@ TEST(AnthropicTurns, G18_PrefillToModelsWithoutIt) {
     EXPECT_TRUE(render(paused, modern()).status);
 }
 
-TEST(AnthropicTurns, G57_ForeignOrUnsignedThinkingIsNeverSent) {
+TEST(AnthropicTurns, Gotcha57_ForeignOrUnsignedThinkingIsNeverSent) {
     ir::Request request;
     request.turns.push_back({ir::Role::user, {{ir::Text{{"a"}, {}, {}}}}});
     ir::Turn turn;
@@ -173,7 +173,7 @@ TEST(AnthropicTurns, G57_ForeignOrUnsignedThinkingIsNeverSent) {
     EXPECT_FALSE(rendered.has("foreign"));
 }
 
-TEST(AnthropicTurns, G49_ArgumentsAreAlwaysAnObject) {
+TEST(AnthropicTurns, Gotcha49_ArgumentsAreAlwaysAnObject) {
     ir::Request request;
     ir::Turn turn;
     turn.role = ir::Role::assistant;
@@ -272,7 +272,7 @@ TEST(AnthropicTurns, Case39_AtMostFourCacheMarksTheLastOnes) {
     EXPECT_TRUE(rendered.has(R"({"type":"text","text":"d",)" + mark));  // moved from the blank one
 }
 
-TEST(AnthropicThinking, G55_ToolTurnWithoutThinkingTurnsItOff) {
+TEST(AnthropicThinking, Gotcha55_ToolTurnWithoutThinkingTurnsItOff) {
     std::string calls = "[" + std::string(kTwoCalls) + "," + user(kResultA) + "]";
     Parsed bare(R"({"model":"m","thinking":{"type":"enabled","budget_tokens":2000},"messages":)" +
                 calls + "}");

@@ -286,7 +286,7 @@ TEST(ConverseRequest, ImagesComeAsBytesOrFromS3) {
     EXPECT_EQ(refused.status.error().param, "image_url");
 }
 
-TEST(ConverseRequest, CacheMarksAreBlocksBehindWhatTheyMark) {
+TEST(ConverseRequest, Case39_CacheMarksAreBlocksBehindWhatTheyMark) {
     std::string_view marked =
         R"("system":[{"type":"text","text":"s","cache_control":{"type":"ephemeral","ttl":"1h"}}],)"
         R"("tools":[{"name":"f","input_schema":{"type":"object"},"cache_control":)"

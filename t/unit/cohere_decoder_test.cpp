@@ -74,7 +74,7 @@ TEST(CohereDecoder, APlanThenTwoCalls) {
                "close 2", "usage 5+2", "finish tool_calls (TOOL_CALL)", "end"}));
 }
 
-TEST(CohereDecoder, G33_NullAndEmptyArgumentsAreAnEmptyObject) {
+TEST(CohereDecoder, Gotcha33_NullAndEmptyArgumentsAreAnEmptyObject) {
     Lines empty = decode(kStart + call_start(0, "c", "f") + call_end(0) + message_end("TOOL_CALL"));
     EXPECT_EQ(empty[1], "open 0 tool c f");
     EXPECT_EQ(empty[2], "delta 0 {}");
@@ -170,14 +170,14 @@ TEST(CohereDecoder, FinishReasons) {
     EXPECT_EQ(finish("SOMETHING"), "finish other (SOMETHING)");
 }
 
-TEST(CohereDecoder, G40_OnlyACompleteTurnWithCallsIsAToolCall) {
+TEST(CohereDecoder, Gotcha40_OnlyACompleteTurnWithCallsIsAToolCall) {
     Lines lines = decode(kStart + call_start(0, "c", "f") + message_end("COMPLETE"));
     EXPECT_EQ(lines[lines.size() - 2], "finish tool_calls (COMPLETE)");
     lines = decode(kStart + call_start(0, "c", "f") + message_end("MAX_TOKENS"));
     EXPECT_EQ(lines[lines.size() - 2], "finish length (MAX_TOKENS)");
 }
 
-TEST(CohereDecoder, G85_AnErrorAtTheEndIsAnError) {
+TEST(CohereDecoder, Gotcha85_AnErrorAtTheEndIsAnError) {
     Lines lines = decode(kStart + text(0, "x") +
                          message_end("ERROR", R"(,"error":"too many tokens: size limit")"));
     EXPECT_EQ(lines.back(), "error context_length");
@@ -187,7 +187,7 @@ TEST(CohereDecoder, G85_AnErrorAtTheEndIsAnError) {
     EXPECT_EQ(decode(kStart + message_end("TIMEOUT")).back(), "error timeout");
 }
 
-TEST(CohereDecoder, G85_ABodyOfAnErrorInTheStreamIsAnError) {
+TEST(CohereDecoder, Gotcha85_ABodyOfAnErrorInTheStreamIsAnError) {
     EXPECT_EQ(decode(kStart + "data: {\"id\":\"x\",\"message\":\"incorrect api key\"}\n\n").back(),
               "error authentication");
     EXPECT_EQ(decode(kStart + "event: error\ndata: oops\n\n" + text(0, "x")).back(),
@@ -201,7 +201,7 @@ TEST(CohereDecoder, Case1_ACutStreamIsAnError) {
               "error stream_truncated");
 }
 
-TEST(CohereDecoder, G7_TheEndOfTheMessageIsEnough) {
+TEST(CohereDecoder, Gotcha7_TheEndOfTheMessageIsEnough) {
     std::string stream = kStart + text(0, "x") + message_end("COMPLETE");
     Lines whole = decode(stream);
     stream.resize(stream.size() - std::string_view("data: [DONE]\n\n").size());

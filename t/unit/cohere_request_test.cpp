@@ -76,7 +76,7 @@ TEST(CohereRequest, ThoughtsGoBackAsAPlanOrAThinkingPart) {
               R"({"role":"tool","tool_call_id":"c","content":"r"}])");
 }
 
-TEST(CohereRequest, G57_ThoughtsThatAnotherSignedStayOut) {
+TEST(CohereRequest, Gotcha57_ThoughtsThatAnotherSignedStayOut) {
     EXPECT_EQ(member(messages(R"({"role":"user","content":"u"},{"role":"assistant","content":[)"
                               R"({"type":"thinking","thinking":"Hm","signature":"c2ln"},)"
                               R"({"type":"redacted_thinking","data":"x"},)"
@@ -97,7 +97,7 @@ TEST(CohereRequest, ImagesAsAddressesAndDataUrls) {
         R"("image_url":{"url":"data:image/jpeg;base64,/9j/4AAQ"}}]}])");
 }
 
-TEST(CohereRequest, G24_ImagesOfResultsFollowInAUserMessage) {
+TEST(CohereRequest, Gotcha24_ImagesOfResultsFollowInAUserMessage) {
     EXPECT_EQ(member(messages(R"({"role":"assistant","content":[{"type":"tool_use","id":"c",)"
                               R"("name":"f","input":{}}]},{"role":"user","content":[{"type":)"
                               R"("tool_result","tool_use_id":"c","is_error":true,"content":[)"

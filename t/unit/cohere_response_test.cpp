@@ -90,7 +90,7 @@ TEST(CohereResponse, LogProbabilitiesOfSeveralTokensAreThatOfTheirText) {
     EXPECT_EQ(first["logprob"].as_double(), -0.75);
 }
 
-TEST(CohereResponse, G86_WhatIsNoAnswerFails) {
+TEST(CohereResponse, Gotcha86_WhatIsNoAnswerFails) {
     for (std::string_view body :
          {R"({"id":"a","message":"too many requests"})", "{}", "[]",
           R"({"id":"a","message":{"role":"assistant","content":[]},"finish_reason":"ERROR"})"}) {

@@ -101,7 +101,7 @@ TEST(Errors, AnthropicShape) {
         ErrorClass::overloaded);
 }
 
-TEST(Errors, G87_InStreamErrorsAreClassedByTheirType) {
+TEST(Errors, Gotcha87_InStreamErrorsAreClassedByTheirType) {
     EXPECT_EQ(class_of(0, R"({"type":"error","error":{"type":"overloaded_error","message":"x"}})"),
               ErrorClass::overloaded);
     EXPECT_EQ(class_of(0, R"({"type":"error","error":{"type":"rate_limit_error","message":"x"}})"),
@@ -153,7 +153,7 @@ TEST(Errors, ARouterWrapsTheErrorOfTheProviderBehindIt) {
     EXPECT_EQ(text.message, "upstream died");
 }
 
-TEST(Errors, G99_BadKeysWithStatus400) {
+TEST(Errors, Gotcha99_BadKeysWithStatus400) {
     EXPECT_EQ(class_of(400, R"({"code":"invalid-argument","error":"Incorrect API key provided"})"),
               ErrorClass::authentication);
     EXPECT_EQ(class_of(400, R"([{"error":{"code":400,"message":"API key not valid.",)"
@@ -164,7 +164,7 @@ TEST(Errors, G99_BadKeysWithStatus400) {
               ErrorClass::authentication);
 }
 
-TEST(Errors, G112_ClassByTypeWhereTheMessageSaysLittle) {
+TEST(Errors, Gotcha112_ClassByTypeWhereTheMessageSaysLittle) {
     EXPECT_EQ(class_of(400, R"({"error":{"message":"The messages are too long.",)"
                             R"("type":"too_many_prompt_tokens","code":400}})"),
               ErrorClass::context_length);

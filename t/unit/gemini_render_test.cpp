@@ -396,7 +396,7 @@ TEST(GeminiRender, R17_StructuredOutput) {
               R"({"responseMimeType":"application/json"})");
 }
 
-TEST(GeminiRender, R17_BesideToolsOlderModelsAnswerByATool) {
+TEST(GeminiRender, R17_Case47_BesideToolsOlderModelsAnswerByATool) {
     std::string both = tools(tool("f", "")) +
                        R"(,"response_format":{"type":"json_schema","json_schema":{"name":"n",)"
                        R"("schema":{"type":"object","properties":{"a":{"type":"string"}}}}})";

@@ -47,7 +47,7 @@ TEST_P(MatrixRequests, ConversationsKeepToTheRulesOfEveryTarget) {
     }
 }
 
-TEST_P(MatrixRequests, SpliceChangesOnlyWhatItMust) {
+TEST_P(MatrixRequests, Case45_SpliceChangesOnlyWhatItMust) {
     for (uint64_t seed = 1; seed <= 400; seed++) {
         std::string body = conversation(GetParam(), seed);
         Problems problems;

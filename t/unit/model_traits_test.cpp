@@ -15,7 +15,7 @@ ModelTraits claude(std::string_view model) {
     return model_traits(DialectId::anthropic, model, true);
 }
 
-TEST(ModelTraits, G88_NameOfTheOutputLimit) {
+TEST(ModelTraits, Gotcha88_NameOfTheOutputLimit) {
     EXPECT_TRUE(openai("gpt-4o").max_completion_tokens);
     EXPECT_TRUE(openai("gpt-5.1").max_completion_tokens);
     EXPECT_FALSE(model_traits(DialectId::openai, "gpt-5", false).max_completion_tokens);
@@ -69,7 +69,7 @@ TEST(ModelTraits, ThinkingOfClaude) {
     EXPECT_TRUE(claude("claude-sonnet-5").effort_xhigh);
 }
 
-TEST(ModelTraits, G89_SamplingOfClaude) {
+TEST(ModelTraits, Gotcha89_SamplingOfClaude) {
     EXPECT_FALSE(claude("claude-opus-4-0").temperature_xor_top_p);
     EXPECT_TRUE(claude("claude-opus-4-1").temperature_xor_top_p);
     EXPECT_TRUE(claude("claude-haiku-4-5").temperature_xor_top_p);
@@ -79,7 +79,7 @@ TEST(ModelTraits, G89_SamplingOfClaude) {
     EXPECT_TRUE(claude("claude-fable-5").rejects_sampling);
 }
 
-TEST(ModelTraits, G18_PrefillOfClaude) {
+TEST(ModelTraits, Gotcha18_PrefillOfClaude) {
     EXPECT_TRUE(claude("claude-opus-4-5").prefill);
     EXPECT_FALSE(claude("claude-opus-4-6").prefill);
     EXPECT_FALSE(claude("claude-sonnet-5").prefill);
@@ -95,7 +95,7 @@ TEST(ModelTraits, TiersAreKnownToOpenAiItself) {
     EXPECT_FALSE(model_traits(DialectId::openai, "gpt-4o", false).service_tier);
 }
 
-TEST(ModelTraits, G90_StructuredOutputOfClaude) {
+TEST(ModelTraits, Gotcha90_StructuredOutputOfClaude) {
     EXPECT_FALSE(claude("claude-sonnet-4-20250514").structured_output);
     EXPECT_TRUE(claude("claude-opus-4-1").structured_output);
     EXPECT_TRUE(claude("claude-sonnet-4-5-20250929").structured_output);

@@ -63,7 +63,7 @@ TEST(Ndjson, EmptyLinesAndCrLfSayNothing) {
     EXPECT_EQ(split(""), Lines{});
 }
 
-TEST(Ndjson, G4_OnlyLineFeedsEndLines) {
+TEST(Ndjson, Gotcha4_OnlyLineFeedsEndLines) {
     EXPECT_EQ(split("{\"a\":\"\xe2\x80\xa8\xc2\x85\r\"}\n"),
               Lines{"{\"a\":\"\xe2\x80\xa8\xc2\x85\r\"}"});
 }

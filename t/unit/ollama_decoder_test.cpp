@@ -38,7 +38,7 @@ TEST(OllamaDecoder, ThoughtsTextAndUsage) {
                      "finish stop (stop)", "end"}));
 }
 
-TEST(OllamaDecoder, G38_CallsAreWholeAndGetIds) {
+TEST(OllamaDecoder, Gotcha38_CallsAreWholeAndGetIds) {
     Lines lines = decode(
         line(R"("content":"","tool_calls":[{"function":{"name":"f","arguments":{"a":1.0}}},)"
              R"({"function":{"index":0,"name":"f","arguments":{"a":1.0}}}])") +
@@ -63,7 +63,7 @@ TEST(OllamaDecoder, IdsOfOtherAnswersAreOthers) {
     EXPECT_NE(decode(call)[1], decode(later)[1]);
 }
 
-TEST(OllamaDecoder, G40_ACutAnswerWithCallsIsCut) {
+TEST(OllamaDecoder, Gotcha40_ACutAnswerWithCallsIsCut) {
     Lines lines =
         decode(line(R"("tool_calls":[{"function":{"name":"f","arguments":{}}}])") + done("length"));
     EXPECT_EQ(lines[lines.size() - 2], "finish length (length)");
@@ -81,7 +81,7 @@ TEST(OllamaDecoder, LoadingAModelIsNoAnswer) {
     EXPECT_EQ(lines[lines.size() - 2], "finish other (load)");
 }
 
-TEST(OllamaDecoder, G85_ALineWithAnErrorIsOne) {
+TEST(OllamaDecoder, Gotcha85_ALineWithAnErrorIsOne) {
     EXPECT_EQ(decode(line(R"("content":"x")") + "{\"error\":\"unexpected EOF\"}\n" + done()).back(),
               "error upstream");
     EXPECT_EQ(decode("{\"error\":\"prompt too long; exceeded max context length\"}").back(),
@@ -173,7 +173,7 @@ TEST(OllamaResponse, TimesInOtherZonesAndTimesThatAreNone) {
     EXPECT_EQ(created("2024-13-01T00:00:00Z"), 0);
 }
 
-TEST(OllamaResponse, G86_WhatIsNoAnswerFails) {
+TEST(OllamaResponse, Gotcha86_WhatIsNoAnswerFails) {
     for (std::string_view body : {"{}", "[]", R"({"error":"no such model"})",
                                   R"({"message":{"content":"x"},"error":"late"})"}) {
         Answered got(kOllama, body);

@@ -62,7 +62,7 @@ TEST(OllamaRequest, ImagesThatItCannotReadAreRefused) {
     EXPECT_EQ(dropped.dropped, "image_url");
 }
 
-TEST(OllamaRequest, G38_ArgumentsAreObjectsAndResultsNameTheirTool) {
+TEST(OllamaRequest, Gotcha38_ArgumentsAreObjectsAndResultsNameTheirTool) {
     EXPECT_EQ(
         member(
             chat(R"({"role":"assistant","content":null,"tool_calls":[{"id":"c1","type":"function",)"
@@ -125,7 +125,7 @@ TEST(OllamaRequest, ParametersAreOptions) {
     EXPECT_EQ(with("\"n\":2").body, "refused n");
 }
 
-TEST(OllamaRequest, G97_ItsOwnOptionsPass) {
+TEST(OllamaRequest, Gotcha97_ItsOwnOptionsPass) {
     Sent sent = with(R"("num_ctx":32768,"min_p":0.05,"options":{"num_ctx":1,"temperature":9,)"
                      R"("repeat_penalty":1.1},"temperature":0.5,"keep_alive":"5m","min_q":1)");
     EXPECT_EQ(member(sent.body, "options"),

@@ -16,7 +16,7 @@ TEST(ChatDecoder, TextEndsWithUsageAfterTheFinishReason) {
                "finish stop (stop)", "end"}));
 }
 
-TEST(ChatDecoder, G5_AzureFirstChunkStartsNothing) {
+TEST(ChatDecoder, Gotcha5_AzureFirstChunkStartsNothing) {
     std::string stream =
         R"(data: {"choices":[],"created":0,"id":"","model":"","prompt_filter_results":[]})"
         "\n\n" +
@@ -68,7 +68,7 @@ TEST(ChatDecoder, Case8_ChatCompletionDoneEndsPerplexity) {
                             "finish stop (stop)", "end"}));
 }
 
-TEST(ChatDecoder, G100_DoneEndsAStreamWithoutFinishReason) {
+TEST(ChatDecoder, Gotcha100_DoneEndsAStreamWithoutFinishReason) {
     std::string stream =
         stream_of({delta(R"("content":"x","tool_calls":null,"refusal":"")") + R"(,"usage":null)"});
     Lines lines = decode(stream);
@@ -80,7 +80,7 @@ TEST(ChatDecoder, DoneWithoutAnAnswerIsAnError) {
     EXPECT_EQ(decode(""), Lines{"error stream_truncated"});
 }
 
-TEST(ChatDecoder, Case7_MalformedFrameIsAnErrorAndTheLastEvent) {
+TEST(ChatDecoder, Case7_Gotcha111_MalformedFrameIsAnErrorAndTheLastEvent) {
     std::string stream = stream_of({delta(R"("content":"x")")}, false) +
                          "data: {\"choices\":[\n\n" + stream_of({delta(R"("content":"y")")});
     EXPECT_EQ(decode(stream).back(), "error upstream_protocol");
@@ -129,7 +129,7 @@ TEST(ChatDecoder, InterleavedCallsStayOpenUntilTheirArgumentsAreWhole) {
                             "delta 1 }", "close 1", "finish tool_calls (tool_calls)", "end"}));
 }
 
-TEST(ChatDecoder, G35_NullAndEmptyMembersOfLaterDeltasMeanNothing) {
+TEST(ChatDecoder, Gotcha35_NullAndEmptyMembersOfLaterDeltasMeanNothing) {
     Lines lines = decode(stream_of(
         {delta(
              R"("tool_calls":[{"index":0,"id":"c1","type":"function","function":{"name":"f","arguments":""}}])"),
@@ -143,7 +143,7 @@ TEST(ChatDecoder, G35_NullAndEmptyMembersOfLaterDeltasMeanNothing) {
                             "finish tool_calls (tool_calls)", "end"}));
 }
 
-TEST(ChatDecoder, G36_NameInPieces) {
+TEST(ChatDecoder, Gotcha36_NameInPieces) {
     Lines lines = decode(stream_of(
         {delta(R"("tool_calls":[{"index":0,"id":"c1","function":{"name":"get_"}}])"),
          delta(R"("tool_calls":[{"index":0,"function":{"name":"weather","arguments":""}}])"),
@@ -161,7 +161,7 @@ TEST(ChatDecoder, NameRepeatedOnEveryChunkIsOneName) {
                             "finish tool_calls (tool_calls)", "end"}));
 }
 
-TEST(ChatDecoder, G37_IndexZeroForAllWithNewIds) {
+TEST(ChatDecoder, Gotcha37_IndexZeroForAllWithNewIds) {
     Lines lines = decode(stream_of(
         {delta(R"("tool_calls":[{"index":0,"id":"c1","function":{"name":"f","arguments":"{}"}}])"),
          delta(R"("tool_calls":[{"index":0,"id":"c2","function":{"name":"f","arguments":"{}"}}])",
@@ -171,7 +171,7 @@ TEST(ChatDecoder, G37_IndexZeroForAllWithNewIds) {
                      "delta 1 {}", "close 1", "finish tool_calls (stop)", "end"}));
 }
 
-TEST(ChatDecoder, G38_CallsWithoutIdOrIndexGetIdsOfTheirOwn) {
+TEST(ChatDecoder, Gotcha38_CallsWithoutIdOrIndexGetIdsOfTheirOwn) {
     Lines lines = decode(stream_of(
         {delta(R"("tool_calls":[{"function":{"name":"f","arguments":{"n":12345678901234567890}}},)"
                R"({"function":{"name":"g","arguments":"{}"}}])"),
@@ -235,7 +235,7 @@ TEST(ChatDecoder, LegacyFunctionCall) {
     EXPECT_EQ(lines[4], "finish tool_calls (function_call)");
 }
 
-TEST(ChatDecoder, G40_LengthIsNotOverriddenByCalls) {
+TEST(ChatDecoder, Gotcha40_LengthIsNotOverriddenByCalls) {
     Lines lines = decode(stream_of(
         {delta(R"("tool_calls":[{"index":0,"id":"c1","function":{"name":"f","arguments":"{\"a"}}])",
                R"("length")")}));
@@ -281,7 +281,7 @@ TEST(ChatDecoder, RefusalIsABlockOfItsOwn) {
                             "close 0", "finish content_filter (content_filter)", "end"}));
 }
 
-TEST(ChatDecoder, G77_UsageInTheFinishChunkAndInXGroq) {
+TEST(ChatDecoder, Gotcha77_UsageInTheFinishChunkAndInXGroq) {
     Lines lines = decode(
         stream_of({delta(R"("content":"x")", R"("stop")") +
                    R"(,"x_groq":{"id":"r","usage":{"prompt_tokens":3,"completion_tokens":4}})"}));
@@ -292,7 +292,7 @@ TEST(ChatDecoder, G77_UsageInTheFinishChunkAndInXGroq) {
     EXPECT_EQ(lines[1], "usage 3+4");
 }
 
-TEST(ChatDecoder, G85_ErrorsInsideAStream) {
+TEST(ChatDecoder, Gotcha85_ErrorsInsideAStream) {
     std::string text = stream_of({delta(R"("content":"x")")}, false);
     Lines lines = decode(text +
                          "event: error\ndata: {\"error\":{\"message\":\"no\",\"type\":"

@@ -1,5 +1,5 @@
-// What other gateways got wrong between chat and messages, each with its number; those that have
-// a place in the tests of one file stand there.
+// What other gateways got wrong between dialects, each with its number; those that have a place
+// in the tests of one file stand there.
 #include "t/unit/openai_testing.hpp"
 
 namespace llm::openai_testing {
@@ -110,6 +110,73 @@ TEST(Gotchas, Gotcha108_TheFirstIdIsTheId) {
     EXPECT_EQ(lines[0], "start a m");
     EXPECT_EQ(lines[1], "open 0 text");
     EXPECT_EQ(lines.back(), "end");
+}
+
+// A request for another dialect's client, as the provider gets it.
+std::string as_sent(const Dialect &client, const Dialect &provider, std::string_view body) {
+    Document document(body);
+    Arena arena;
+    ir::Request request;
+    EXPECT_TRUE(client.parse_request(document.root(), arena, request)) << body;
+    ByteBuffer out;
+    json::Writer writer(out);
+    Notes notes;
+    EXPECT_TRUE(provider.render_request(request, {.model = "m"}, arena, writer, notes));
+    return std::string(out.view());
+}
+
+TEST(Gotchas, Gotcha15_ManySystemTextsAreOneMessageAtTheFront) {
+    std::string joined = R"({"role":"system","content":"one\n\ntwo"},{"role":"user",)";
+    std::string chat =
+        with_messages(R"({"role":"system","content":"one"},{"role":"developer","content":"two"},)"
+                      R"({"role":"user","content":"Hi"})");
+    std::string messages =
+        R"({"model":"m","max_tokens":9,"system":[{"type":"text","text":"one"},)"
+        R"({"type":"text","text":"two"}],"messages":[{"role":"user","content":"Hi"}]})";
+    std::string responses =
+        R"({"model":"m","instructions":"one","input":[{"role":"developer","content":"two"},)"
+        R"({"role":"user","content":"Hi"}]})";
+    for (const Dialect *provider : {&kOpenAi, &kCohere, &kOllama}) {
+        for (const auto &[client, body] :
+             {std::pair(&kOpenAi, chat), {&kAnthropic, messages}, {&kResponses, responses}}) {
+            std::string sent = as_sent(*client, *provider, body);
+            EXPECT_TRUE(has(sent, joined)) << sent;
+        }
+    }
+}
+
+TEST(Gotchas, Gotcha73_JsonOfTheClientKeepsItsBytes) {
+    std::string schema = R"({ "type":"object", "properties":{"z":{"type":"number"},)"
+                         R"( "a":{"enum":[1.0, 1e2]} } })";
+    std::string chat =
+        R"({"model":"m","tools":[{"type":"function","function":{"name":"f","parameters":)" +
+        schema +
+        R"(}}],"messages":[{"role":"user","content":"Hi"},{"role":"assistant","tool_calls":[)"
+        R"({"id":"c1","type":"function","function":{"name":"f","arguments":)"
+        R"("{ \"z\": 1.0, \"a\" :1e2}"}}]},{"role":"tool","tool_call_id":"c1","content":"x"}]})";
+    for (const Dialect *provider :
+         {&kOpenAi, &kAnthropic, &kResponses, &kBedrock, &kCohere, &kOllama}) {
+        std::string sent = as_sent(kOpenAi, *provider, chat);
+        EXPECT_TRUE(has(sent, schema)) << provider->name << ": " << sent;
+        EXPECT_TRUE(has(sent, R"({ "z": 1.0, "a" :1e2})") ||
+                    has(sent, R"("{ \"z\": 1.0, \"a\" :1e2}")"))
+            << provider->name << ": " << sent;
+    }
+}
+
+TEST(Gotchas, Gotcha74_ThoughtsOfGeminiArePartOfTheOutput) {
+    Document body(R"({"candidates":[{"content":{"role":"model","parts":[{"text":"Hi"}]},)"
+                  R"("finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":5,)"
+                  R"("candidatesTokenCount":10,"thoughtsTokenCount":42,"totalTokenCount":57}})");
+    Arena arena;
+    ir::Response response;
+    ASSERT_TRUE(kGemini.parse_response(body.root(), arena, response));
+    ByteBuffer out;
+    json::Writer writer(out);
+    kOpenAi.render_response(response, {}, arena, writer);
+    EXPECT_TRUE(has(out.view(), R"("completion_tokens":52)")) << out.view();
+    EXPECT_TRUE(has(out.view(), R"("reasoning_tokens":42)")) << out.view();
+    EXPECT_TRUE(has(out.view(), R"("total_tokens":57)")) << out.view();
 }
 
 }  // namespace

@@ -116,7 +116,7 @@ TEST(ChatObserver, Case1_CutStreamIsNotComplete) {
     EXPECT_EQ(nothing.finish(), "cut");
 }
 
-TEST(ChatObserver, G85_SeesErrorsBeforeAndAfterContent) {
+TEST(ChatObserver, Gotcha85_SeesErrorsBeforeAndAfterContent) {
     Watch first;
     first.feed("data: {\"error\":{\"message\":\"slow down\",\"code\":429}}\n\n");
     EXPECT_TRUE(first.seen[0].is_error);

@@ -218,7 +218,7 @@ TEST(ChatRequest, MembersOfMessagesThatNobodyKnowsAreRemembered) {
     EXPECT_EQ(Parsed(with_messages(many + "}")).request.unmodelled.size(), 16u);
 }
 
-TEST(ChatRequest, G67_ThinkingIsOneWish) {
+TEST(ChatRequest, Gotcha67_ThinkingIsOneWish) {
     auto thinking = [](std::string_view more) {
         Parsed parsed(with(more));
         EXPECT_TRUE(parsed.status);
@@ -321,7 +321,7 @@ struct Conversation {
     }
 };
 
-TEST(ChatRequestOut, G19_ResultsComeBeforeTheTextOfTheSameTurn) {
+TEST(ChatRequestOut, Gotcha19_ResultsComeBeforeTheTextOfTheSameTurn) {
     Conversation talk;
     ir::Turn &turn = talk.user();
     turn.parts.push_back({ir::Text{{"and now?"}}});
@@ -330,7 +330,7 @@ TEST(ChatRequestOut, G19_ResultsComeBeforeTheTextOfTheSameTurn) {
                                R"({"role":"user","content":"and now?"})");
 }
 
-TEST(ChatRequestOut, G25_ImagesInResultsMoveBehindTheRun) {
+TEST(ChatRequestOut, Gotcha25_ImagesInResultsMoveBehindTheRun) {
     Conversation talk;
     ir::ToolResult result{{"toolu_1"}, {}, {}};
     result.parts.push_back({ir::Text{{"see"}}});
@@ -360,7 +360,7 @@ TEST(ChatRequestOut, TextIsAStringAndMediaMakeParts) {
               R"([{"role":"user","content":"a"}])");
 }
 
-TEST(ChatRequestOut, G43_LongIdsAreShortenedAlikeInCallsAndResults) {
+TEST(ChatRequestOut, Gotcha43_LongIdsAreShortenedAlikeInCallsAndResults) {
     std::string id(43, 'x');
     std::string out = resent(R"({"role":"assistant","tool_calls":[{"id":")" + id +
                              R"(","type":"function","function":{"name":"f","arguments":"{}"}}]},)"
@@ -373,7 +373,7 @@ TEST(ChatRequestOut, G43_LongIdsAreShortenedAlikeInCallsAndResults) {
     EXPECT_EQ(out.substr(call + 6, 37), out.substr(result + 16, 37));
 }
 
-TEST(ChatRequestOut, G48_UnusableNamesAreSentUnderOthersAndRemembered) {
+TEST(ChatRequestOut, Gotcha48_UnusableNamesAreSentUnderOthersAndRemembered) {
     Parsed parsed(with(R"("tools":[{"type":"function","function":{"name":"my.tool"}}],)"
                        R"("tool_choice":{"type":"function","function":{"name":"my.tool"}})"));
     Notes notes;
@@ -383,7 +383,7 @@ TEST(ChatRequestOut, G48_UnusableNamesAreSentUnderOthersAndRemembered) {
     EXPECT_EQ(body.find("my.tool"), std::string::npos);
 }
 
-TEST(ChatRequestOut, G63_G64_ReasoningGoesBackOnlyWhereItIsWanted) {
+TEST(ChatRequestOut, Gotcha63_64_ReasoningGoesBackOnlyWhereItIsWanted) {
     std::string messages = R"({"role":"assistant","content":"x","reasoning_content":"Hm"},)" +
                            kTwoCalls +
                            R"(,{"role":"tool","tool_call_id":"c1","content":"1"},)"
@@ -396,7 +396,7 @@ TEST(ChatRequestOut, G63_G64_ReasoningGoesBackOnlyWhereItIsWanted) {
     EXPECT_NE(out.find(R"("content":null,"reasoning_content":" ")"), std::string::npos);
 }
 
-TEST(ChatRequestOut, G88_MaxTokensByTheNameOfTheService) {
+TEST(ChatRequestOut, Gotcha88_MaxTokensByTheNameOfTheService) {
     EXPECT_EQ(resent_with(R"("max_tokens":5)"), R"(,"max_tokens":5})");
     ModelTraits official;
     official.max_completion_tokens = true;
@@ -539,7 +539,7 @@ TEST(ChatRequestOut, MembersOfMessagesOfAnotherDialectAreNamed) {
     EXPECT_EQ(notes.dropped, std::vector<std::string_view>{"x_note"});
 }
 
-TEST(ChatRequestOut, G66_BudgetsBecomeEffortsByTheThresholds) {
+TEST(ChatRequestOut, Gotcha66_BudgetsBecomeEffortsByTheThresholds) {
     auto effort = [](int64_t budget) {
         ir::Request request;
         request.dialect = DialectId::anthropic;

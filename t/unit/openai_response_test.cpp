@@ -148,7 +148,7 @@ TEST(ChatAnswer, ChoicesComeInOrderOfTheirIndex) {
     EXPECT_EQ(answer.choice(1).logprobs.bytes, R"({"content":[]})");
 }
 
-TEST(ChatAnswer, G86_WhatIsNoAnswerIsAFailedAttempt) {
+TEST(ChatAnswer, Gotcha86_WhatIsNoAnswerIsAFailedAttempt) {
     for (std::string_view body :
          {R"({})", R"([])", R"({"choices":[]})", R"({"choices":null})", R"({"choices":[{}]})",
           R"({"error":{"message":"x"},"choices":[{"message":{"content":"x"}}]})",
@@ -194,7 +194,7 @@ TEST(ChatUsage, Case50_CachedTokensArePartOfThePrompt) {
     EXPECT_EQ(usage.audio_out, 2);
 }
 
-TEST(ChatUsage, G75_ReasoningBesideCompletionIsAdded) {
+TEST(ChatUsage, Gotcha75_ReasoningBesideCompletionIsAdded) {
     Usage usage = usage_of(R"({"prompt_tokens":466,"completion_tokens":68,"total_tokens":800,)"
                            R"("completion_tokens_details":{"reasoning_tokens":266}})");
     EXPECT_EQ(usage.output, 334);
@@ -202,7 +202,7 @@ TEST(ChatUsage, G75_ReasoningBesideCompletionIsAdded) {
     EXPECT_EQ(usage.total(), 800);
 }
 
-TEST(ChatUsage, G109_ThoughtsThatOnlyTheTotalHas) {
+TEST(ChatUsage, Gotcha109_ThoughtsThatOnlyTheTotalHas) {
     Usage usage = usage_of(R"({"prompt_tokens":66,"completion_tokens":6,"total_tokens":100})");
     EXPECT_EQ(usage.output, 34);
     EXPECT_EQ(usage.reasoning, 28);
@@ -212,7 +212,7 @@ TEST(ChatUsage, G109_ThoughtsThatOnlyTheTotalHas) {
     EXPECT_EQ(usage.output, 6);
 }
 
-TEST(ChatUsage, G113_ContradictionsNeverMakeNegativeDifferences) {
+TEST(ChatUsage, Gotcha113_ContradictionsNeverMakeNegativeDifferences) {
     Usage usage = usage_of(R"({"prompt_tokens":377,"completion_tokens":10,"total_tokens":387,)"
                            R"("prompt_tokens_details":{"cached_tokens":515},)"
                            R"("completion_tokens_details":{"reasoning_tokens":11}})");
@@ -311,7 +311,7 @@ TEST(ChatAnswerOut, Case38_ThinkingWithSignaturesThatSayWhoseTheyAre) {
               R"({"role":"assistant","content":"x","refusal":null})");
 }
 
-TEST(ChatAnswerOut, G29_CitationsAndTheirPlaces) {
+TEST(ChatAnswerOut, Gotcha29_CitationsAndTheirPlaces) {
     ir::Text cited{{"b\\ud83d\\ude00"}};
     cited.citations = {R"([{"type":"web_search_result_location","url":"https://e.x","title":"T"},)"
                        R"({"type":"page_location","document_index":0}])"};

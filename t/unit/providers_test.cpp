@@ -87,7 +87,7 @@ TEST(Providers, ServersOfOnesOwnNeedAnAddress) {
     EXPECT_EQ(find_provider_preset("mock")->auth.kind, AuthKind::none);
 }
 
-TEST(Providers, G64_StrictServicesAndTheirQuirks) {
+TEST(Providers, Gotcha64_StrictServicesAndTheirQuirks) {
     auto traits = [](std::string_view name) {
         return preset_traits(*find_provider_preset(name), DialectId::openai, "some-model");
     };
@@ -112,7 +112,7 @@ TEST(Providers, QuirksAreOfTheMainDialect) {
     EXPECT_TRUE(preset_traits(preset, DialectId::openai, "x").wants_reasoning_content);
 }
 
-TEST(Providers, G63_DeepSeekWantsItsReasoningBack) {
+TEST(Providers, Gotcha63_DeepSeekWantsItsReasoningBack) {
     EXPECT_TRUE(preset_traits(*find_provider_preset("deepseek"), DialectId::openai, "deepseek-chat")
                     .wants_reasoning_content);
     EXPECT_FALSE(preset_traits(*find_provider_preset("groq"), DialectId::openai, "x")

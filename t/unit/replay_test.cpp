@@ -131,7 +131,7 @@ TEST(Replay, BlocksAreNumberedOverAllChoices) {
                                          "logprobs {}", "finish 0 ", "finish 1 ", "end"}));
 }
 
-TEST(Replay, G56_ASignatureWithoutTextIsKept) {
+TEST(Replay, Gotcha56_ASignatureWithoutTextIsKept) {
     Response response;
     Reasoning thought;
     thought.signature = {"sig"};

@@ -111,6 +111,52 @@ TEST(ResponsesDecoder, Gotcha84AnItemIsKnownByItsIndexWhateverItsIds) {
     EXPECT_EQ(middle(events), (Lines{"open 0 text", "delta 0 x", "delta 0 y", "close 0"}));
 }
 
+// A commentary and the answer behind it, in fragments.
+std::string phases(const Lines &commentary, const Lines &answer,
+                   std::string_view annotations = "") {
+    std::string events;
+    int index = 0;
+    for (const Lines *fragments : {&commentary, &answer}) {
+        std::string at = R"("output_index":)" + std::to_string(index);
+        std::string phase = index++ == 0 ? "commentary" : "final_answer";
+        std::string head = R"("item":{"type":"message","phase":")" + phase + R"(","content":[)";
+        std::string whole;
+        events += event(R"({"type":"response.output_item.added",)" + at + "," + head + "]}}");
+        for (const std::string &fragment : *fragments) {
+            events += event(R"({"type":"response.output_text.delta","content_index":0,)" + at +
+                            R"(,"delta":")" + fragment + "\"}");
+            whole += fragment;
+        }
+        events += event(R"({"type":"response.output_text.done","content_index":0,)" + at +
+                        R"(,"text":")" + whole + "\"}") +
+                  event(R"({"type":"response.output_item.done",)" + at + "," + head +
+                        R"({"type":"output_text","text":")" + whole + R"(","annotations":[)" +
+                        std::string(index == 2 ? annotations : "") + "]}]}}");
+    }
+    return events;
+}
+
+TEST(ResponsesDecoder, Gotcha69_AnAnswerInTheWordsOfTheCommentaryIsSaidOnce) {
+    const Lines once = {"open 0 text", "delta 0 Don", "delta 0 e.", "close 0"};
+    EXPECT_EQ(middle(phases({"Don", "e."}, {"D", "one", "."})), once);
+    EXPECT_EQ(middle(phases({"Don", "e."}, {"Done."})), once);
+    auto with = [&once](Lines more) {
+        more.insert(more.begin(), once.begin(), once.end());
+        return more;
+    };
+    // It only begins alike, is shorter, or has sources: nothing is lost.
+    EXPECT_EQ(middle(phases({"Don", "e."}, {"Do", "ne", ", all", " of it"})),
+              with({"open 1 text", "delta 1 Done", "delta 1 , all", "delta 1  of it", "close 1"}));
+    EXPECT_EQ(middle(phases({"Don", "e."}, {"Do"})),
+              with({"open 1 text", "delta 1 Do", "close 1"}));
+    EXPECT_EQ(middle(phases({"Don", "e."}, {"Done."},
+                            R"({"type":"url_citation","url":"https://a.example/"})"))
+                  .size(),
+              8u);
+    // Commentary is no answer: its own repetition stays.
+    EXPECT_EQ(middle(phases({"Don", "e."}, {})), once);
+}
+
 TEST(ResponsesDecoder, TextWithoutAnyAnnouncement) {
     EXPECT_EQ(middle(text("x")), (Lines{"open 0 text", "delta 0 x", "close 0"}));
 }

@@ -25,7 +25,7 @@ bool contains(std::string_view text, std::string_view what) {
     return text.find(what) != std::string_view::npos;
 }
 
-TEST(ResponsesEncoder, TextIsAMessageWithOnePart) {
+TEST(ResponsesEncoder, Gotcha81_TextIsAMessageWithOnePart) {
     Usage usage;
     usage.known = true;
     usage.input = 9;

@@ -176,13 +176,13 @@ std::string reasoning_input(std::string_view signature, std::string_view behind)
     return types;
 }
 
-TEST(ResponsesRequestOut, R20ThoughtsGoBackOnlyToWhoHadThem) {
+TEST(ResponsesRequestOut, R20_Gotcha59_ThoughtsGoBackOnlyToWhoHadThem) {
     constexpr std::string_view kText = R"(,{"type":"text","text":"so"})";
     EXPECT_EQ(reasoning_input("c2lnbmF0dXJl", kText), "message message message ");
     EXPECT_EQ(reasoning_input("gw1.gemini.abc", kText), "message message message ");
 }
 
-TEST(ResponsesRequestOut, R20OwnThoughtsStandBeforeWhatTheyLedTo) {
+TEST(ResponsesRequestOut, R20_Gotcha60_OwnThoughtsGoBackWhole) {
     ir::Request request;
     request.dialect = DialectId::anthropic;
     request.turns.emplace_back().parts.push_back({ir::Text{{"hi"}}});

@@ -62,6 +62,25 @@ TEST(ResponsesAnswer, ItemsBecomePartsInTheirOrder) {
     EXPECT_EQ(answer.choice().native_finish.bytes, "completed");
 }
 
+TEST(ResponsesAnswer, Gotcha69_AnAnswerInTheWordsOfTheCommentaryIsSaidOnce) {
+    auto texts = [](std::string_view answer, std::string_view phase = "final_answer") {
+        Parsed parsed(with_output(
+            R"({"type":"message","phase":"commentary","content":[{"type":"output_text",)"
+            R"("text":"Done."}]},{"type":"message","phase":")" +
+            std::string(phase) + R"(","content":[{"type":"output_text","text":")" +
+            std::string(answer) + R"("}]})"));
+        EXPECT_TRUE(parsed.status);
+        std::string all;
+        for (const ir::Part &part : parsed.choice().parts) {
+            all.append(std::get<ir::Text>(part.is).text.bytes).append("|");
+        }
+        return all;
+    };
+    EXPECT_EQ(texts("Done."), "Done.|");
+    EXPECT_EQ(texts("Done, all of it."), "Done.|Done, all of it.|");
+    EXPECT_EQ(texts("Done.", "commentary"), "Done.|Done.|");
+}
+
 TEST(ResponsesAnswer, RawThoughtsWhereThereIsNoSummary) {
     Parsed answer(with_output(R"({"type":"reasoning","summary":[],"content":[)"
                               R"({"type":"reasoning_text","text":"hm"}]},)"

@@ -65,7 +65,7 @@ std::string authorization_of(const Call &call) {
     });
 }
 
-TEST(SigV4, AColonInTheModelIsEncodedOnceInThePathAndTwiceInWhatIsSigned) {
+TEST(SigV4, Gotcha94_AColonIsEncodedOnceInThePathAndTwiceInWhatIsSigned) {
     Call call;
     call.model = "anthropic.claude-sonnet-4-20250514-v1:0";
     call.body = "{\"messages\":[{\"role\":\"user\",\"content\":[{\"text\":\"Zo\xc3\xab\"}]}]}";
@@ -102,7 +102,7 @@ TEST(SigV4, ASessionTokenIsSignedAndSent) {
               "0baa54f32ef9158f72a3af73829874cdd1082b6c0a6dfec9a16bbe47ddf460d9");
 }
 
-TEST(SigV4, SlashesOfAnArnAreEncodedToo) {
+TEST(SigV4, Gotcha94_SlashesOfAnArnAreEncodedToo) {
     Call call;
     call.model =
         "arn:aws:bedrock:eu-west-1:000000000000:inference-profile/"
@@ -141,7 +141,7 @@ TEST(SigV4, AKeyThatWasKeptSignsTheSame) {
     });
 }
 
-TEST(SigV4, HeadersAreSortedTrimmedAndHostStandsOnce) {
+TEST(SigV4, Gotcha95_HeadersAreSortedTrimmedAndHostStandsOnce) {
     const SigV4Header headers[] = {
         {"X-B", "  a   b  "}, {"Host", "wrong"}, {"X-A", "1"}, {"x-a", "2"}};
     SigV4Request request;

@@ -89,7 +89,7 @@ TEST(Sse, PlainEvents) {
     EXPECT_EQ(events_of(""), Events{});
 }
 
-TEST(Sse, G2_AllLineEndsAndNoSpace) {
+TEST(Sse, Gotcha2_AllLineEndsAndNoSpace) {
     Events two{{"", "1"}, {"", "2"}};
     EXPECT_EQ(events_of("data: 1\r\n\r\ndata: 2\r\n\r\n"), two);
     EXPECT_EQ(events_of("data: 1\r\rdata: 2\r\r"), two);
@@ -101,7 +101,7 @@ TEST(Sse, G2_AllLineEndsAndNoSpace) {
     EXPECT_EQ(events_of("data:\ttab\n\n"), (Events{{"", "\ttab"}}));
 }
 
-TEST(Sse, G3_CrLfCutBetweenItsBytesEndsOneLine) {
+TEST(Sse, Gotcha3_CrLfCutBetweenItsBytesEndsOneLine) {
     SseSplitter splitter;
     Recorder recorder;
     feed(splitter, "data: 1\r", recorder);
@@ -112,7 +112,7 @@ TEST(Sse, G3_CrLfCutBetweenItsBytesEndsOneLine) {
     EXPECT_EQ(recorder.seen[0].data, "1\n2");
 }
 
-TEST(Sse, G4_OnlyCrAndLfEndLines) {
+TEST(Sse, Gotcha4_OnlyCrAndLfEndLines) {
     std::string data =
         "{\"t\":\"a\xe2\x80\xa8"
         "b\xe2\x80\xa9"
@@ -122,7 +122,7 @@ TEST(Sse, G4_OnlyCrAndLfEndLines) {
     EXPECT_EQ(events_of("data: " + data + "\n\n"), (Events{{"", data}}));
 }
 
-TEST(Sse, G1_TextCutInsideACharacter) {
+TEST(Sse, Gotcha1_TextCutInsideACharacter) {
     std::string data = "{\"t\":\"na\xc3\xafve \xe6\x97\xa5\xe6\x9c\xac \xf0\x9f\x9a\x80\"}";
     EXPECT_EQ(events_of("data: " + data + "\n\n"), (Events{{"", data}}));
 }

@@ -20,7 +20,7 @@ std::string object(std::string_view arguments) {
     return result;
 }
 
-TEST(ToolArguments, G72_ObjectsStayByteForByte) {
+TEST(ToolArguments, Gotcha72_ObjectsStayByteForByte) {
     for (const char *text : {"{\"a\":1}", "{\"id\":1234567890123456789,\"x\":1.0,\"y\":1e3}",
                              "{\"b\":1,\"a\":2,\"b\":3}", "{\"a\": 1}", "{}", "{ }"}) {
         EXPECT_EQ(object(text), text);
@@ -28,14 +28,14 @@ TEST(ToolArguments, G72_ObjectsStayByteForByte) {
     EXPECT_EQ(object(" \n{\"a\": 1}\t"), "{\"a\": 1}");
 }
 
-TEST(ToolArguments, G33_NothingIsAnEmptyObject) {
+TEST(ToolArguments, Gotcha33_NothingIsAnEmptyObject) {
     EXPECT_EQ(object(""), "{}");
     EXPECT_EQ(object("  \n"), "{}");
     EXPECT_EQ(object("null"), "{}");
     EXPECT_EQ(object(" null "), "{}");
 }
 
-TEST(ToolArguments, G49_EverythingElseIsWrapped) {
+TEST(ToolArguments, Gotcha49_EverythingElseIsWrapped) {
     EXPECT_EQ(object("[1,2]"), R"({"raw_arguments":"[1,2]"})");
     EXPECT_EQ(object("\"x\""), R"({"raw_arguments":"\"x\""})");
     EXPECT_EQ(object("{\"a\":"), R"({"raw_arguments":"{\"a\":"})");

@@ -50,14 +50,14 @@ TEST_F(ToolNames, Gotcha45_NineCharactersForMistral) {
     EXPECT_EQ(mistral_id("a_b-c_d-e").find_first_of("_-"), std::string::npos);
 }
 
-TEST_F(ToolNames, G43_LongIdsForOpenAi) {
+TEST_F(ToolNames, Gotcha43_LongIdsForOpenAi) {
     EXPECT_EQ(openai_id(std::string(40, 'x')), std::string(40, 'x'));
     EXPECT_EQ(openai_id(std::string(41, 'x')), "call_3164596df4fdd018b2c567ec8c03e79b");
     EXPECT_EQ(openai_id("functions.add:0"), "functions.add:0");
     EXPECT_EQ(openai_id("\xc3\xa9:1"), "\xc3\xa9:1");
 }
 
-TEST_F(ToolNames, G44_IdsWithOtherCharactersForAnthropic) {
+TEST_F(ToolNames, Gotcha44_IdsWithOtherCharactersForAnthropic) {
     EXPECT_EQ(anthropic_id("functions.add:0"), "functions_add_0_2aab2b9e");
     EXPECT_EQ(anthropic_id("\xc3\xa9:1"), "___1_6136fedb");
     EXPECT_EQ(anthropic_id("\\u00e9:1"), "___1_6136fedb");
@@ -65,7 +65,7 @@ TEST_F(ToolNames, G44_IdsWithOtherCharactersForAnthropic) {
     EXPECT_EQ(anthropic_id(""), "_e3b0c442");
 }
 
-TEST_F(ToolNames, G46_RewritingAgainChangesNothing) {
+TEST_F(ToolNames, Gotcha46_RewritingAgainChangesNothing) {
     for (std::string id :
          {std::string("a.b:c"), std::string(70, 'q'), std::string("\xf0\x9f\x9a\x80")}) {
         EXPECT_EQ(anthropic_id(anthropic_id(id)), anthropic_id(id));
@@ -101,7 +101,7 @@ TEST_F(ToolNames, OtherNamesAreRewrittenAndMappedBack) {
     EXPECT_EQ(tool_name_for_client({"x"}, nullptr).bytes, "x");
 }
 
-TEST_F(ToolNames, G48_LongNames) {
+TEST_F(ToolNames, Gotcha48_LongNames) {
     std::string name = "mcp__server__" + std::string(56, 't');
     std::string short_name = sent(name);
     EXPECT_EQ(short_name.size(), 64u);

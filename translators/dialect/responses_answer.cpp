@@ -17,6 +17,13 @@ int64_t count_of(json::Value value) {
 
 }  // namespace
 
+Phase read_phase(json::Value item) {
+    json::Value phase = item["phase"];
+    return phase.equals("commentary")     ? Phase::commentary
+           : phase.equals("final_answer") ? Phase::final_answer
+                                          : Phase::none;
+}
+
 bool read_usage(json::Value object, Usage &usage) {
     if (!object.is_object() ||
         (!object["input_tokens"].is_number() && !object["output_tokens"].is_number())) {

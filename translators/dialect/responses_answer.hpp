@@ -13,6 +13,12 @@ namespace llm::responses {
 // Items of one answer beyond this many are a protocol error.
 constexpr uint32_t kMaxOutput = 4096;
 
+// What a message item is for, where the model tells.
+enum class Phase : uint8_t { none, commentary, final_answer };
+Phase read_phase(json::Value item);
+// Commentary beyond this length is not compared with the answer behind it.
+constexpr size_t kMaxCommentary = 64u << 10;
+
 // Replaces `usage` by what the object says. False when it is no usage object.
 bool read_usage(json::Value object, Usage &usage);
 

@@ -96,8 +96,13 @@ void ResponsesDecoder::on_part(Value event, PartType kind, JsonText text, bool i
     if (part == nullptr) {
         return;
     }
+    Value logprobs = event["logprobs"];
+    if (logprobs.size() > 0) {
+        release(*part);
+        has_answer_ = has_answer_ || item->phase == Phase::final_answer;
+    }
     give(*item, *part, text, is_whole);
-    if (Value logprobs = event["logprobs"]; !is_whole && logprobs.size() > 0) {
+    if (!is_whole && logprobs.size() > 0) {
         StreamEvent found;
         found.kind = EventKind::logprobs;
         std::string_view list = logprobs.raw().bytes;
@@ -139,16 +144,62 @@ void ResponsesDecoder::give(ItemState &item, PartState &part, JsonText text, boo
         send(EventKind::delta, kind, item.block, text);
         return;
     }
+    if (is_repeated(item, part, text)) {
+        return;
+    }
     if (part.block == kNoStreamBlock || part.block != spoken_) {
-        close_spoken();
-        spoken_ = part.block = next_block_++;
-        spoken_kind_ = kind;
-        send(EventKind::open, kind, spoken_);
-        has_text_ = has_text_ || kind == BlockKind::text;
-        has_refusal_ = has_refusal_ || kind == BlockKind::refusal;
+        open_part(part);
     }
     part.length += length_of(text);
     send(EventKind::delta, kind, spoken_, text);
+}
+
+void ResponsesDecoder::open_part(PartState &part) {
+    BlockKind kind = block_kind(part.kind);
+    close_spoken();
+    spoken_ = part.block = next_block_++;
+    spoken_kind_ = kind;
+    send(EventKind::open, kind, spoken_);
+    has_text_ = has_text_ || kind == BlockKind::text;
+    has_refusal_ = has_refusal_ || kind == BlockKind::refusal;
+}
+
+// Newer models comment first and answer then, sometimes twice in the same words. As long as the
+// answer only repeats the commentary it is held back; close_part knows whether it was all.
+bool ResponsesDecoder::is_repeated(const ItemState &item, PartState &part, JsonText text) {
+    if (part.kind != PartType::text || item.phase == Phase::none) {
+        return false;
+    }
+    if (item.phase == Phase::commentary) {
+        if (!has_answer_ && commentary_.size() + text.bytes.size() <= kMaxCommentary) {
+            commentary_.append(text.bytes);
+        } else if (!has_answer_) {
+            commentary_.clear();
+            has_answer_ = true;
+        }
+        return false;
+    }
+    bool is_first = !has_answer_;
+    has_answer_ = true;
+    if (part.block != kNoStreamBlock || (!is_first && part.held == 0)) {
+        return false;
+    }
+    if (std::string_view(commentary_).substr(part.held).starts_with(text.bytes)) {
+        part.held += text.bytes.size();
+        part.length += length_of(text);
+        return true;
+    }
+    release(part);
+    return false;
+}
+
+void ResponsesDecoder::release(PartState &part) {
+    if (part.held == 0 || part.block != kNoStreamBlock || part.is_closed) {
+        return;
+    }
+    open_part(part);
+    send(EventKind::delta, BlockKind::text, spoken_,
+         {std::string_view(commentary_).substr(0, part.held)});
 }
 
 void ResponsesDecoder::close_spoken() {
@@ -159,6 +210,11 @@ void ResponsesDecoder::close_spoken() {
 }
 
 void ResponsesDecoder::close_part(PartState &part) {
+    if (part.held > 0 && part.held == commentary_.size() && part.block == kNoStreamBlock) {
+        part.is_closed = true;  // said already
+        return;
+    }
+    release(part);
     if (part.block != kNoStreamBlock && part.block == spoken_) {
         close_spoken();
     }
@@ -212,6 +268,7 @@ void ResponsesDecoder::on_annotation(Value event) {
 }
 
 void ResponsesDecoder::cite(PartState &part, Value annotation) {
+    release(part);
     if (part.block == kNoStreamBlock || part.block != spoken_ || !annotation.is_object()) {
         return;
     }

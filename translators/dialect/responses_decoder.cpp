@@ -48,7 +48,7 @@ void ResponsesDecoder::finish(ir::EventSink &sink) {
 }
 
 size_t ResponsesDecoder::memory() const {
-    size_t sum = splitter_.memory() + answer_id_.capacity();
+    size_t sum = splitter_.memory() + answer_id_.capacity() + commentary_.capacity();
     for (const ItemState &item : items_) {
         sum += sizeof item + item.id.capacity() + item.early.capacity() +
                item.parts.capacity() * sizeof(PartState);
@@ -201,7 +201,9 @@ void ResponsesDecoder::on_item_added(Value event) {
     if (item == nullptr) {
         return;
     }
-    if (item->kind == ItemType::reasoning) {
+    if (item->kind == ItemType::message) {
+        item->phase = read_phase(value);
+    } else if (item->kind == ItemType::reasoning) {
         take_item_id(*item, value);
     } else if (item->kind == ItemType::call || item->kind == ItemType::custom_call) {
         open_call(*item, value["call_id"].text(), value["name"].text());
@@ -218,6 +220,7 @@ void ResponsesDecoder::on_item_done(int64_t index, Value value) {
     }
     switch (item->kind) {
         case ItemType::message:
+            item->phase = read_phase(value);
             on_message_done(*item, value);
             break;
         case ItemType::reasoning:
@@ -293,7 +296,12 @@ void ResponsesDecoder::on_terminal(Value response) {
     }
     // Whatever is still open, in order of opening.
     std::vector<std::pair<uint32_t, BlockKind>> open;
-    for (const ItemState &item : items_) {
+    for (ItemState &item : items_) {
+        for (PartState &part : item.parts) {
+            if (part.held > 0) {
+                close_part(part);
+            }
+        }
         bool is_call = item.kind == ItemType::call || item.kind == ItemType::custom_call;
         if (is_call && !item.is_done && item.block != kNoStreamBlock) {
             open.push_back({item.block, BlockKind::tool});

@@ -23,6 +23,7 @@ struct PartState {
     uint32_t block = kNoStreamBlock;  // of texts and refusals
     bool is_closed = false;
     uint32_t cited = 0;   // annotations that went out
+    size_t held = 0;      // bytes that repeat the commentary so far and were held back
     uint64_t length = 0;  // of what went out
 };
 
@@ -30,6 +31,7 @@ struct ItemState {
     int64_t index = 0;
     ItemType kind = ItemType::message;
     uint32_t block = kNoStreamBlock;  // of reasoning and calls
+    Phase phase = Phase::none;
     bool is_done = false;
     bool has_text = false;           // reasoning: the next summary part is a new paragraph
     std::optional<PartType> source;  // reasoning: summary or thoughts, never both
@@ -67,6 +69,9 @@ class ResponsesDecoder final : public Decoder, private wire::SseHandler {
     PartState *part_of(ItemState &item, PartType kind, int64_t index);
 
     void give(ItemState &item, PartState &part, JsonText text, bool is_whole);
+    bool is_repeated(const ItemState &item, PartState &part, JsonText text);
+    void release(PartState &part);
+    void open_part(PartState &part);
     void cite(PartState &part, json::Value annotation);
     void cite_rest(PartState &part, json::Value annotations);
     void close_part(PartState &part);
@@ -90,6 +95,7 @@ class ResponsesDecoder final : public Decoder, private wire::SseHandler {
     ir::EventSink *sink_ = nullptr;
     std::vector<ItemState> items_;
     std::string answer_id_;
+    std::string commentary_;  // what was said in it
     Usage usage_;
     size_t early_ = 0;  // bytes that wait for names
     size_t parts_ = 0;
@@ -100,6 +106,7 @@ class ResponsesDecoder final : public Decoder, private wire::SseHandler {
     uint32_t calls_ = 0;
     bool has_text_ = false;
     bool has_refusal_ = false;
+    bool has_answer_ = false;  // text of the final answer came: no more is held back
     bool is_started_ = false;
     bool is_ended_ = false;
     bool is_draining_ = false;  // the input is over: half an event is no malformed one

@@ -27,6 +27,7 @@ class OutputReader {
     void read_item(Value item);
     void read_message(Value item);
     void read_text(Value part);
+    bool is_repeated(Value part, Phase phase);
     void read_reasoning(Value item);
     void read_call(Value item, bool custom);
     void read_image(Value item);
@@ -39,6 +40,8 @@ class OutputReader {
     std::vector<RawJson> logprobs_;             // insides of arrays
     std::unordered_set<std::string_view> ids_;  // of calls: unique in the turn
     uint32_t calls_ = 0;
+    std::string commentary_;
+    bool has_answer_ = false;
     bool has_text_ = false;
     bool has_refusal_ = false;
 };
@@ -75,17 +78,32 @@ void OutputReader::read_message(Value item) {
         has_text_ = true;
         choice_.parts.push_back({ir::Text{text}});
     }
+    Phase phase = read_phase(item);
     for (Value part : item["content"].items()) {
         if (part["type"].equals("refusal")) {
             if (JsonText refusal = part["refusal"].text(); !refusal.empty()) {
                 has_refusal_ = true;
                 choice_.parts.push_back({ir::Refusal{refusal}});
             }
-        } else if (!part["text"].text().empty()) {
+        } else if (!part["text"].text().empty() && !is_repeated(part, phase)) {
             has_text_ = true;
             read_text(part);
         }
     }
+}
+
+// An answer in the very words of the commentary before it is said once, as in a stream.
+bool OutputReader::is_repeated(Value part, Phase phase) {
+    std::string_view text = part["text"].text().bytes;
+    if (phase == Phase::commentary && !has_answer_) {
+        has_answer_ = commentary_.size() + text.size() > kMaxCommentary;
+        commentary_.append(text);
+    }
+    if (phase != Phase::final_answer || has_answer_) {
+        return false;
+    }
+    has_answer_ = true;
+    return text == commentary_ && part["annotations"].size() == 0 && part["logprobs"].size() == 0;
 }
 
 void OutputReader::read_text(Value part) {
