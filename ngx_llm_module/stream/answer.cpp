@@ -4,6 +4,7 @@
 
 #include "ngx_llm_module/request/headers.hpp"
 #include "ngx_llm_module/request/llm_request.hpp"
+#include "ngx_llm_module/request/pricing.hpp"
 #include "ngx_llm_module/request/reply.hpp"
 #include "ngx_llm_module/upstream/worker.hpp"
 
@@ -430,6 +431,10 @@ void Answer::record() {
         ledger.finish_reason = relay_->finish_reason();
         if (relay_->is_complete()) {
             ledger.outcome = Outcome::ok;
+        }
+        // Not of answers that are made here, which have no cost.
+        if (relay_->has_content() && (!relay_->is_complete() || !ledger.usage.known)) {
+            estimate_usage(request_, relay_->content_bytes(), relay_->is_usage_current());
         }
     } else if (mode_ == Mode::raw) {
         ledger.outcome = Outcome::ok;

@@ -66,6 +66,14 @@ uint64_t Worker::next_id() {
     return z ^ (z >> 31);
 }
 
+bool Worker::is_first_unpriced(const std::string &model) {
+    constexpr size_t kMaxTold = 1024;  // clients may choose the names
+    if (unpriced_.size() >= kMaxTold) {
+        unpriced_.clear();
+    }
+    return unpriced_.insert(model).second;
+}
+
 Worker &worker() {
     return *current;
 }

@@ -40,8 +40,9 @@ my @MAY_ALSO = (
     # The command table points to the handlers; it is a table, not a layer.
     ['ngx_llm_module/conf/directives\.cpp',
         'ngx_llm_module/(?:request/handler|state/zone)\.hpp'],
-    # An answer that fails before its first content is replied to like any refusal.
-    ['ngx_llm_module/stream/answer\.cpp', 'ngx_llm_module/request/reply\.hpp'],
+    # An answer that fails before its first content is replied to like any refusal; what a cut one
+    # cost is an estimate.
+    ['ngx_llm_module/stream/answer\.cpp', 'ngx_llm_module/request/(?:reply|pricing)\.hpp'],
 );
 
 my @RULES = (
