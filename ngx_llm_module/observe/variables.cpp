@@ -77,10 +77,10 @@ Text get_cost_status(LlmRequest &request) {
     if (ledger.is_unpriced) {
         return "unpriced";
     }
-    if (!ledger.is_booked || !ledger.usage.known) {
-        return ledger.usage.estimated ? "estimated" : "";
+    if (ledger.usage.estimated) {
+        return "estimated";
     }
-    return ledger.usage.estimated ? "estimated" : "known";
+    return ledger.is_booked && ledger.usage.known ? "known" : "";
 }
 
 Text get_first_token_time(LlmRequest &request) {

@@ -70,7 +70,7 @@ bool drop_unpriced(LlmRequest &request) {
     }
     request.ledger.is_unpriced = true;
     reply_error(request, ErrorClass::permission, "the price of the model is not known",
-                "unknown_price", "model");
+                {}, "model");
     return false;
 }
 

@@ -2,8 +2,8 @@
 // output buffer keep their memory.
 #include "ngx_llm_module/stream/relay.hpp"
 
-#include "ngx_llm_module/stream/delivered.hpp"
 #include "ngx_llm_module/upstream/worker.hpp"
+#include "translators/pricing/delivered.hpp"
 #include "translators/wire/json_array.hpp"
 
 namespace llm {

@@ -1,5 +1,5 @@
-// How much text an event of a stream carries, for estimates when a stream breaks before its usage
-// came.
+// What cost needs to know of an answer beside its usage: how much text it carries, for estimates
+// when it breaks before its usage came, and the service tier that it was billed under.
 #pragma once
 
 #include <cstdint>
@@ -21,5 +21,9 @@ class DeliveredText {
 
 // Length of the strings that hold content in one event of any dialect, as they are written.
 uint64_t content_length(std::string_view event_data);
+
+// The value of the last "service_tier" in some bytes of a stream, or empty. Within strings of JSON
+// its quotes would be escaped.
+std::string_view find_service_tier(std::string_view bytes);
 
 }  // namespace llm

@@ -1,5 +1,7 @@
-// Finds the strings that hold content in an event, without parsing it.
-#include "ngx_llm_module/stream/delivered.hpp"
+// Finds members in the bytes of an answer without parsing it.
+#include "translators/pricing/delivered.hpp"
+
+#include <cstring>
 
 namespace llm {
 namespace {
@@ -55,6 +57,25 @@ uint64_t content_length(std::string_view data) {
         }
     }
     return sum;
+}
+
+std::string_view find_service_tier(std::string_view bytes) {
+    constexpr std::string_view kName = "\"service_tier\"";
+    std::string_view tier;
+    for (;;) {
+        const void *found = memmem(bytes.data(), bytes.size(), kName.data(), kName.size());
+        if (found == nullptr) {
+            return tier;
+        }
+        bytes.remove_prefix(size_t(static_cast<const char *>(found) - bytes.data()) + kName.size());
+        size_t begin = bytes.find_first_not_of(" \t\r\n:");
+        if (begin != std::string_view::npos && bytes[begin] == '"') {
+            size_t end = bytes.find('"', begin + 1);
+            if (end != std::string_view::npos) {
+                tier = bytes.substr(begin + 1, end - begin - 1);
+            }
+        }
+    }
 }
 
 void DeliveredText::add(std::string_view event_data) {
