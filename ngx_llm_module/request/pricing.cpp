@@ -19,7 +19,7 @@ Price price_of(const LlmRequest &request, const Candidate &candidate) {
     if (!deployment.is_wildcard()) {
         return deployment.price;  // found when the configuration was read
     }
-    return find_price(request.config, deployment, candidate.upstream_model);
+    return worker().price(request.config, deployment, candidate.upstream_model);
 }
 
 void warn_unpriced(const LlmRequest &request, const Candidate &candidate) {
@@ -48,7 +48,7 @@ void book_cost(LlmRequest &request) {
     Price price = price_of(request, candidate);
     if (!price.is_known() && !ledger.upstream_model.empty()) {
         // A name of the operator's own, such as a deployment at Azure: the answer tells the model.
-        price = find_price(request.config, *candidate.deployment, ledger.upstream_model);
+        price = worker().price(request.config, *candidate.deployment, ledger.upstream_model);
     }
     if (!price.is_known()) {
         ledger.is_unpriced = true;
@@ -69,8 +69,8 @@ bool drop_unpriced(LlmRequest &request) {
         return true;
     }
     request.ledger.is_unpriced = true;
-    reply_error(request, ErrorClass::permission, "the price of the model is not known",
-                {}, "model");
+    reply_error(request, ErrorClass::permission, "the price of the model is not known", {},
+                "model");
     return false;
 }
 
