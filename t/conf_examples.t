@@ -12,6 +12,14 @@ my $dir = $t->dir;
 my $pair = LLM::TLS->new(dir => $dir)->server('llm.example.com');
 my $secret = $t->write_file('secret', "test-key\n");
 my $users = $t->write_file('users', "name:{PLAIN}password\n");
+my $pem = do {
+    my $file = "$dir/account.pem";
+    system("openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out $file 2>/dev/null");
+    $t->slurp($file);
+};
+my $account = $t->write_file('gateway.json', JSON::PP->new->encode({ type => 'service_account',
+    client_email => 'gateway@my-project.example', private_key => $pem,
+    token_uri => 'https://oauth2.googleapis.com/token' }));
 
 my %file = map { m{([^/]+)\.conf\z} ? ($1 => $t->slurp($_)) : () }
     glob $t->repo . '/conf-examples/*.conf';
@@ -28,6 +36,7 @@ sub parts {
     $http =~ s{/run/secrets/\w+}{$secret}g;
     $http =~ s{/etc/nginx/llm\.htpasswd}{$users}g;
     $http =~ s{/etc/nginx/llm-prices\.json}{$t->repo . '/conf-examples/prices.json'}ge;
+    $http =~ s{/etc/nginx/gateway\.json}{$account}g;
     $http =~ s{/var/log/nginx/}{$dir/}g;
     return ($main, $http);
 }

@@ -9,6 +9,7 @@
 #include "ngx_llm_module/conf/tls.hpp"
 #include "ngx_llm_module/conf/value.hpp"
 #include "translators/provider/google_token.hpp"
+#include "translators/provider/model_traits.hpp"
 #include "translators/wire/http1.hpp"
 
 namespace llm {
@@ -340,6 +341,11 @@ bool add_usual_region(ngx_conf_t *cf, Provider &provider) {
 
 bool Provider::is_mock() const {
     return preset != nullptr && preset->name == "mock";
+}
+
+ModelTraits Provider::traits_of(DialectId spoken, std::string_view model) const {
+    return preset != nullptr ? preset_traits(*preset, spoken, model)
+                             : model_traits(spoken, model, false);
 }
 
 const Speech &Provider::speech_for(const Dialect &client) const {

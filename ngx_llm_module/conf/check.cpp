@@ -43,6 +43,12 @@ bool complete_deployment(ngx_conf_t *cf, const Config &config, Deployment &deplo
                         deployment.provider_name.c_str(), deployment.model.c_str(),
                         deployment.provider_name.c_str());
     }
+    if (!deployment.is_wildcard()) {
+        for (const Speech &speech : deployment.provider->speeches) {
+            deployment.traits.push_back(
+                deployment.provider->traits_of(speech.dialect->id, deployment.model));
+        }
+    }
     if (!deployment.provider->is_mock()) {
         const MockScript none;
         const MockScript &mock = deployment.mock;

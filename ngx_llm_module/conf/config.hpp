@@ -147,6 +147,8 @@ struct Provider {
     ngx_uint_t keepalive = 64;
 
     bool is_mock() const;
+    // What is known of a model of this provider, spoken with in `dialect`.
+    ModelTraits traits_of(DialectId dialect, std::string_view model) const;
 
     // The client's own dialect where the provider speaks it, else the provider's main one.
     const Speech &speech_for(const Dialect &client) const;
@@ -177,6 +179,7 @@ struct Deployment {
     std::vector<PriceItem> own_price;  // input_cost=, output_cost=; empty: as the table says
     Price price;                       // of `model`; may be unknown, as for a wildcard
     MockScript mock;
+    std::vector<ModelTraits> traits;  // for each of the provider's speeches; wildcards: none
 
     bool is_wildcard() const { return !model.empty() && model.back() == '*'; }
 };

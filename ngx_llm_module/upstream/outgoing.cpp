@@ -11,7 +11,6 @@
 #include "ngx_llm_module/upstream/worker.hpp"
 #include "translators/dialect/anthropic_beta.hpp"
 #include "translators/dialect/client_state.hpp"
-#include "translators/provider/model_traits.hpp"
 #include "translators/provider/request_head.hpp"
 #include "translators/provider/sigv4.hpp"
 
@@ -206,13 +205,13 @@ std::string missing_params(const Provider &provider, json::Value root) {
 }
 
 Target make_target(const LlmRequest &request, const Candidate &candidate, const Speech &speech) {
-    const Provider &provider = *candidate.deployment->provider;
-    DialectId spoken = speech.dialect->id;
+    const Deployment &deployment = *candidate.deployment;
     Target target;
     target.model = candidate.upstream_model;
-    target.traits = provider.preset != nullptr
-                        ? preset_traits(*provider.preset, spoken, candidate.upstream_model)
-                        : model_traits(spoken, candidate.upstream_model, false);
+    target.traits =
+        deployment.traits.empty()
+            ? deployment.provider->traits_of(speech.dialect->id, candidate.upstream_model)
+            : deployment.traits[size_t(&speech - deployment.provider->speeches.data())];
     target.carrier = speech.carrier;
     target.drop_params = request.drop_params();
     return target;
@@ -262,8 +261,10 @@ Status parse_for_translation(LlmRequest &request) {
     Status parsed = request.client->parse_request(*root, request.arena, *request.ir);
     if (!parsed) {
         request.ir.reset();
+        return parsed;
     }
-    return parsed;
+    request.ir->stream = request.is_stream();  // Gemini's clients say it in the path
+    return {};
 }
 
 Status translate(LlmRequest &request, const Target &target, const Dialect &spoken,

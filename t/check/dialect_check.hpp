@@ -45,7 +45,7 @@ struct DialectCheck {
     bool counts_cache_write = true;
     bool carries_signatures = true;  // opaque reasoning of any maker, tagged where it is foreign
     bool signs_unasked = false;      // that comes also to those who are shown no reasoning
-    bool is_text_only = false;  // no place for reasoning and calls
+    bool is_text_only = false;       // no place for reasoning and calls
     // The id that a client must read for a provider's; null: the same.
     std::string (*call_id_of)(std::string_view id) = nullptr;
 };

@@ -230,7 +230,8 @@ class ResponsesStream {
     }
 
     Answer finish() {
-        if (!is_over_) {
+        bool is_lone_error = starts_ == 0 && answer_.has_error;  // nothing had begun
+        if (!is_over_ && !is_lone_error) {
             problems_.push_back("the stream has no last event");
         }
         return answer_;
@@ -338,8 +339,9 @@ class ResponsesStream {
             (is_message && (!value["content"].is_array() || value["content"].size() != 0))) {
             problems_.push_back("an item is added that is not fresh: " + shown(value.raw().bytes));
         }
+        // A service may name two thoughts alike; they go back as they came.
         for (size_t i = 0; i + 1 < items_.size(); i++) {
-            if (items_[i].id == item.id) {
+            if (items_[i].id == item.id && !value["type"].equals("reasoning")) {
                 problems_.push_back("two items of one id");
             }
         }

@@ -22,10 +22,10 @@ function checkCalls(message) {
     assert.equal(message.stop_reason, 'tool_use');
 }
 
-const withResults = (message) => {
+const withResults = (message, scenario = 'tools') => {
     const [first, second] = message.content.filter((block) => block.type === 'tool_use');
     return [
-        ...ask('tools'),
+        ...ask(scenario),
         { role: 'assistant', content: message.content },
         {
             role: 'user',
@@ -82,7 +82,9 @@ async function checksOf(model) {
         const whole = await create('thinking', { thinking });
         const streamed = await stream('thinking', { thinking }).finalMessage();
         for (const answer of [whole, streamed]) {
-            assert.deepEqual(answer.content.map((block) => block.type), ['thinking', 'text']);
+            // Behind the text may be a block without any: a signature that belongs to it.
+            const shown = answer.content.filter((block) => block.thinking !== '');
+            assert.deepEqual(shown.map((block) => block.type), ['thinking', 'text']);
             assert.equal(answer.content[0].thinking, told.reasoning);
             assert.equal(answer.content[1].text, told.text);
             const next = await client.messages.create({
@@ -121,6 +123,19 @@ async function checksOf(model) {
         const messages = withResults(answer);
         const second = client.messages.stream({ ...base, messages, tools });
         assert.equal(await second.finalText(), told.after);
+    });
+
+    await check(`${model}: thoughts and two calls, then their results`, async () => {
+        const more = { tools, thinking: { type: 'enabled', budget_tokens: 1024 } };
+        for (const answer of [await create('signed', more),
+            await stream('signed', more).finalMessage()]) {
+            checkCalls(answer);
+            assert.equal(answer.content[0].type, 'thinking');
+            assert.equal(answer.content[0].thinking, told.reasoning);
+            const messages = withResults(answer, 'signed');
+            const second = await client.messages.create({ ...base, ...more, messages });
+            assert.equal(second.content[0].text, told.after);
+        }
     });
 
     await check(`${model}: structured output`, async () => {

@@ -13,8 +13,8 @@
 #include "t/check/bedrock_rules.hpp"
 #include "t/check/pump.hpp"
 #include "translators/core/base64.hpp"
-#include "translators/provider/model_traits.hpp"
 #include "translators/dialect/anthropic_invoke.hpp"
+#include "translators/provider/model_traits.hpp"
 
 namespace {
 

@@ -179,6 +179,10 @@ Try it:
        -d '{"model":"mock","max_tokens":100,"messages":[{"role":"user","content":"Hello"}]}'
   curl -N $2/v1/messages -H 'Content-Type: application/json' -H 'anthropic-version: 2023-06-01' \\
        -d '{"model":"mock","max_tokens":100,"stream":true,"messages":[{"role":"user","content":"Hello"}]}'
+  curl -N $2/v1/responses -H 'Content-Type: application/json' \\
+       -d '{"model":"mock","stream":true,"input":"Hello"}'
+  curl -N "$2/v1beta/models/mock:streamGenerateContent?alt=sse" -H 'Content-Type: application/json' \\
+       -d '{"contents":[{"parts":[{"text":"Hello"}]}]}'
 
 Configuration and logs: build/run (nginx.conf, access.log, error.log). Stop it: make stop
 END

@@ -105,15 +105,16 @@ TEST(CohereDecoder, CitationsStandInTheirText) {
         R"("document":{"title":"T","url":"https://u"}}],"type":"TEXT_CONTENT","content_index":0})";
     std::string cite = message("citation-start", 0, "\"citations\":" + citation) +
                        frame("citation-end", "\"index\":0");
-    Lines expected = {"start a ",  "open 0 text", "delta 0 Hi", "cite 0 " + citation,
-                      "delta 0 !", "close 0",     "usage 5+2",  "finish stop (COMPLETE)",
-                      "end"};
+    Lines expected = {
+        "start a ",  "open 0 text", "delta 0 Hi", "cite 0 " + citation + " = https://u 0 to 2",
+        "delta 0 !", "close 0",     "usage 5+2",  "finish stop (COMPLETE)",
+        "end"};
     EXPECT_EQ(decode(kStart + text(0, "Hi") + cite + text(0, "!") + message_end("COMPLETE")),
               expected);
     // Behind the end of the block as well.
     Lines late = decode(kStart + text(0, "Hi") + frame("content-end", "\"index\":0") + cite +
                         message_end("COMPLETE"));
-    EXPECT_EQ(late[3], "cite 0 " + citation);
+    EXPECT_EQ(late[3], "cite 0 " + citation + " = https://u 0 to 2");
 }
 
 TEST(CohereDecoder, CitationsInCommonTerms) {

@@ -16,20 +16,20 @@ struct Prompt {
     Status status;
 };
 
-std::string as_chat(std::string_view members, Notes *notes = nullptr) {
+std::string as_chat(std::string_view members) {
     Prompt prompt(members);
     EXPECT_TRUE(prompt.status) << prompt.status.error().what;
-    return rendered(prompt.request, {.model = "t"}, notes);
+    return rendered(prompt.request, {.model = "t"}, nullptr);
 }
 
 TEST(Completions, APromptIsAUserMessage) {
     std::string hi = R"({"model":"t","messages":[{"role":"user","content":"Say \u00e9"}]})";
     EXPECT_EQ(as_chat(R"("prompt":"Say \u00e9")"), hi);
     EXPECT_EQ(as_chat(R"("prompt":["Say \u00e9"],"suffix":null,"echo":false)"), hi);
-    Notes notes;
-    EXPECT_EQ(as_chat(R"("prompt":"a","max_tokens":5,"temperature":0.70,"stop":"x","n":2,)"
-                      R"("logprobs":3,"stream":true,"best_of":2)",
-                      &notes),
+    Prompt prompt(R"("prompt":"a","max_tokens":5,"temperature":0.70,"stop":"x","n":2,)"
+                  R"("logprobs":3,"stream":true,"best_of":2)");
+    Notes notes;  // its names are views into the prompt
+    EXPECT_EQ(rendered(prompt.request, {.model = "t"}, &notes),
               R"({"model":"t","messages":[{"role":"user","content":"a"}],"max_tokens":5,)"
               R"("temperature":0.70,"n":2,"logprobs":true,"top_logprobs":3,"stop":["x"],)"
               R"("stream":true,"stream_options":{"include_usage":true}})");

@@ -265,7 +265,8 @@ TEST(GeminiDecoder, ImagesAndServerBlocksKeepTheirPlace) {
 }
 
 TEST(GeminiDecoder, CitationsCountCodePointsWhereTheApiCountsBytes) {
-    // "é😀 x": 2 + 4 + 1 + 1 bytes, 4 code points; the grin is an escape, cut between two chunks.
+    // "\xc3\xa9\xf0\x9f\x98\x80 x": 2 + 4 + 1 + 1 bytes, 4 code points; the grin is an escape, cut
+    // between two chunks.
     std::string grounding =
         R"(,"groundingMetadata":{"groundingChunks":[{"web":{"uri":"u","title":"t"}}],)"
         R"("groundingSupports":[{"segment":{"startIndex":6,"endIndex":8,"text":" x"},)"

@@ -68,7 +68,7 @@ TEST(Providers, OpenAi) {
     EXPECT_EQ(preset->auth.kind, AuthKind::bearer);
     EXPECT_EQ(preset->key_env, "OPENAI_API_KEY");
     EXPECT_TRUE(preset->is_official);
-    EXPECT_TRUE(preset_traits(*preset, "gpt-5").developer_role);
+    EXPECT_TRUE(preset_traits(*preset, preset->dialect, "gpt-5").developer_role);
 }
 
 TEST(Providers, Anthropic) {
@@ -89,7 +89,7 @@ TEST(Providers, ServersOfOnesOwnNeedAnAddress) {
 
 TEST(Providers, G64_StrictServicesAndTheirQuirks) {
     auto traits = [](std::string_view name) {
-        return preset_traits(*find_provider_preset(name), "some-model");
+        return preset_traits(*find_provider_preset(name), DialectId::openai, "some-model");
     };
     EXPECT_TRUE(traits("groq").strict_members);
     EXPECT_TRUE(traits("mistral").strict_members);
@@ -113,9 +113,10 @@ TEST(Providers, QuirksAreOfTheMainDialect) {
 }
 
 TEST(Providers, G63_DeepSeekWantsItsReasoningBack) {
-    EXPECT_TRUE(
-        preset_traits(*find_provider_preset("deepseek"), "deepseek-chat").wants_reasoning_content);
-    EXPECT_FALSE(preset_traits(*find_provider_preset("groq"), "x").wants_reasoning_content);
+    EXPECT_TRUE(preset_traits(*find_provider_preset("deepseek"), DialectId::openai, "deepseek-chat")
+                    .wants_reasoning_content);
+    EXPECT_FALSE(preset_traits(*find_provider_preset("groq"), DialectId::openai, "x")
+                     .wants_reasoning_content);
 }
 
 // --- addresses -------------------------------------------------------------------------------

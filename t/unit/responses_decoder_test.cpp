@@ -137,7 +137,7 @@ TEST(ResponsesDecoder, AnnotationsAreCitedOnce) {
               R"("part":{"type":"output_text","text":"x","annotations":[)" +
               std::string(kCitation) + R"(,{"type":"file_citation","file_id":"f"}]}})");
     EXPECT_EQ(middle(events),
-              (Lines{"open 0 text", "delta 0 x", "cite 0 " + std::string(kCitation),
+              (Lines{"open 0 text", "delta 0 x", "cite 0 " + std::string(kCitation) + " = u 0 to 1",
                      R"(cite 0 {"type":"file_citation","file_id":"f"})", "close 0"}));
 }
 

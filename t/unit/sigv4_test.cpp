@@ -1,6 +1,6 @@
 // Signatures for AWS: the requests below were signed by another implementation as well.
-#include "translators/provider/path.hpp"
 #include "translators/provider/sigv4.hpp"
+#include "translators/provider/path.hpp"
 
 #include <gtest/gtest.h>
 

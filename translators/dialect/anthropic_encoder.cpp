@@ -47,6 +47,7 @@ struct Slot {
     BlockKind kind = BlockKind::text;
     State state = State::unknown;
     bool is_closed = false;  // while queued: its close event came
+    bool is_tagged = false;  // a foreign signature has begun
     std::unique_ptr<Waiting> waiting;
 };
 
@@ -242,7 +243,13 @@ class MessagesEncoder final : public Encoder {
         if (is_opaque && event.origin != DialectId::anthropic) {
             arena_.reset();
             ir::StreamEvent tagged = event;
-            tagged.text = tag_opaque(event.origin, event.text, DialectId::anthropic, arena_);
+            bool is_known = event.block < slots_.size();
+            if (!is_known || !slots_[event.block].is_tagged) {
+                tagged.text = tag_opaque(event.origin, event.text, DialectId::anthropic, arena_);
+            }
+            if (is_known && !event.text.empty()) {
+                slots_[event.block].is_tagged = true;  // the rest of it may follow
+            }
             tagged.origin = DialectId::anthropic;
             content(tagged, out);
             return;

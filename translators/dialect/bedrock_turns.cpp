@@ -3,8 +3,8 @@
 // blank); what is written differs: a block is an object with one member, cache marks are blocks of
 // their own, files have names that are unique in the request, media come as bytes.
 #include "translators/core/base64.hpp"
-#include "translators/dialect/media.hpp"
 #include "translators/dialect/bedrock_render.hpp"
+#include "translators/dialect/media.hpp"
 #include "translators/dialect/tool_arguments.hpp"
 
 namespace llm::bedrock {

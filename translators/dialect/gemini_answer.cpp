@@ -7,9 +7,11 @@
 // Kept between objects: the ids, one signature and the latest metadata of each candidate.
 #include "translators/dialect/gemini_answer.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <ctime>
+#include <functional>
 
 namespace llm::gemini {
 
@@ -398,6 +400,16 @@ bool AnswerReader::on_call(Candidate &to, Value call, JsonText signature) {
     return true;
 }
 
+// Results are paired by id: a second call of the same one would lose its own.
+bool AnswerReader::is_new_id(JsonText id) {
+    size_t hash = std::hash<std::string_view>()(id.bytes);
+    bool is_new = std::find(ids_.begin(), ids_.end(), hash) == ids_.end();
+    if (is_new && ids_.size() < kMaxCalls) {
+        ids_.push_back(hash);
+    }
+    return is_new;
+}
+
 void AnswerReader::open_call(Candidate &to, Value call, JsonText signature) {
     flush_behind(to);
     std::string kept;
@@ -415,6 +427,8 @@ void AnswerReader::open_call(Candidate &to, Value call, JsonText signature) {
         // Without the answer's id, what is called makes the difference between two answers.
         JsonText seed = {id_.empty() ? call.raw().bytes : std::string_view(id_)};
         id = invent_call_id(seed, calls_ - 1, arena_);
+    } else if (!is_new_id(id)) {
+        id = invent_call_id(id, calls_, arena_);
     }
     to.block = next_block_++;
     to.kind = BlockKind::tool;

@@ -75,6 +75,7 @@ class AnswerReader {
     bool on_call(Candidate &to, json::Value call, JsonText signature);
     void on_opaque(Candidate &to, json::Value part);
     void open_call(Candidate &to, json::Value call, JsonText signature);
+    bool is_new_id(JsonText id);
     void end_partial(Candidate &to);
     void logprobs(const Candidate &to, json::Value result);
 
@@ -95,6 +96,7 @@ class AnswerReader {
     ByteBuffer scratch_;
     std::string_view failure_;
     uint32_t next_block_ = 0;
+    std::vector<size_t> ids_;  // hashes of the ids of calls so far
     uint32_t calls_ = 0;
     bool is_started_ = false;
 };

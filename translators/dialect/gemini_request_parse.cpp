@@ -343,7 +343,8 @@ std::string_view base64_tagged(JsonText sent, Arena &arena) {
     if (!sent.bytes.starts_with("Z3cxL")) {
         return {};
     }
-    std::optional<std::string_view> plain = decode_strict_base64(json::unescape(sent, arena), arena);
+    std::optional<std::string_view> plain =
+        decode_strict_base64(json::unescape(sent, arena), arena);
     return plain.value_or(std::string_view());
 }
 

@@ -6,7 +6,6 @@
 
 namespace llm::responses {
 
-
 // Members of a request by which it leans on what the provider has stored; its input may then
 // answer calls that it does not hold.
 bool leans_on_stored(const ir::Request &request);

@@ -23,6 +23,11 @@ namespace llm::json {
 
 namespace {
 
+uint16_t name_bit(std::string_view name) {
+    size_t first = name.empty() ? 0 : static_cast<unsigned char>(name[0]);
+    return uint16_t(1u << ((first * 3 + name.size()) & 15));
+}
+
 constexpr uint32_t kNone = UINT32_MAX;
 constexpr size_t kKeepBytes = 4u << 20;  // buffers below this are never given back
 
@@ -188,9 +193,15 @@ class Walk {
         if (base_[begin] != '"') {
             return fail("a member name was expected", begin);
         }
+        uint32_t backslash = next_backslash_;
         if (!read_string(begin)) {
             return false;
         }
+        const Node &name = nodes_[count_ - 1];
+        // An escaped name may be any.
+        nodes_[parent_].names |= backslash < name.end
+                                     ? uint16_t(0xffff)
+                                     : name_bit({base_ + begin + 1, name.end - begin - 2});
         if (at_ == last_) {
             return fail("JSON ends too early", length_);
         }
@@ -502,7 +513,7 @@ uint32_t Value::offset() const {
 
 Value Value::find(std::string_view key) const {
     Value found;
-    if (!is_object()) {
+    if (!is_object() || (node_->names & name_bit(key)) == 0) {
         return found;
     }
     // Most names differ in size: those are passed over without a look at their bytes, unless they

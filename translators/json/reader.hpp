@@ -43,7 +43,10 @@ struct Node {
     uint32_t next;
     uint32_t count;  // elements of an array, members of an object
     Kind kind;
+    uint16_t names = 0;  // of an object: a bit for each member's name (name_bit), so that most
+                         // searches for what is not there end before they begin
 };
+static_assert(sizeof(Node) == 20);
 
 class Items;
 class Members;

@@ -95,8 +95,4 @@ ModelTraits preset_traits(const ProviderPreset &preset, DialectId dialect, std::
     return traits;
 }
 
-ModelTraits preset_traits(const ProviderPreset &preset, std::string_view model) {
-    return preset_traits(preset, preset.dialect, model);
-}
-
 }  // namespace llm

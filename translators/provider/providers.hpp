@@ -138,6 +138,5 @@ void apply_quirks(uint32_t quirks, ModelTraits &traits);
 
 // Traits of `model` behind this preset: by name, then by quirks, which are of its main dialect.
 ModelTraits preset_traits(const ProviderPreset &preset, DialectId dialect, std::string_view model);
-ModelTraits preset_traits(const ProviderPreset &preset, std::string_view model);
 
 }  // namespace llm

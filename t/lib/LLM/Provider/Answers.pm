@@ -1,14 +1,20 @@
-# Answers as the two big providers shape them.
+# Answers as the big providers shape them.
 #
 # chat_answer(%o)       body of a chat completion
 # chat_stream(%o)       its chunks and '[DONE]', for sse()
 # messages_answer(%o)   body of an Anthropic message
 # messages_stream(%o)   its events, [name, data], for sse()
-# chat_error($message, %o), messages_error($type, $message)
+# gemini_answer(%o)      a GenerateContentResponse
+# gemini_stream(%o)      its chunks, for sse()
+# converse_answer(%o)    an answer of Bedrock's Converse
+# converse_stream(%o)    its messages, [name, data], for eventstream()
+# chat_error($message, %o), messages_error($type, $message), gemini_error($code, $status,
+# $message)
 #
 # Options: id, model, text (a string, or a list of pieces for the streams), reasoning (the
 # same), signature, tools => [{id, name, args (JSON text or data, or a list of pieces)}],
 # finish, usage => {...} merged over the defaults; undef in chat_stream: no usage chunk.
+# Gemini's calls have no id unless one is given, and its signature stands at the first of them.
 # Results are data with their members in the providers' order; tests may change them before
 # they hand them to json() or sse().
 
@@ -19,8 +25,8 @@ use warnings;
 use Exporter 'import';
 use LLM::Json qw(encode_json_o ordered);
 
-our @EXPORT_OK = qw(chat_answer chat_stream messages_answer messages_stream chat_error
-    messages_error);
+our @EXPORT_OK = qw(chat_answer chat_stream messages_answer messages_stream gemini_answer
+    gemini_stream converse_answer converse_stream chat_error messages_error gemini_error);
 
 my $serial = 0;
 
@@ -245,6 +251,141 @@ sub messages_stream {
             cache_creation_input_tokens cache_read_input_tokens output_tokens)));
     $event->('message_stop');
     return @out;
+}
+
+sub _gemini_usage {
+    my ($over) = @_;
+    my $usage = _merge(ordered(promptTokenCount => 21, candidatesTokenCount => 9), $over);
+
+    $usage->{totalTokenCount} = $usage->{promptTokenCount} + $usage->{candidatesTokenCount}
+        + ($usage->{thoughtsTokenCount} || 0);
+    $usage->{promptTokensDetails} =
+        [ordered(modality => 'TEXT', tokenCount => $usage->{promptTokenCount})];
+    return $usage;
+}
+
+# The parts, one list for each chunk of a stream: a call is never divided.
+sub _gemini_parts {
+    my (%o) = @_;
+    my @tools = _tools('', $o{tools});
+    my $text = exists $o{text} ? $o{text} : @tools ? undef : 'Good day to you.';
+    my $signature = $o{signature} || (defined $o{reasoning} ? 'dGVzdC1zaWduYXR1cmU=' : undef);
+    my (@thoughts, @text, @calls);
+
+    @thoughts = map { ordered(text => $_, thought => JSON::PP::true()) }
+        $o{whole} ? _whole($o{reasoning}) : _pieces($o{reasoning}) if defined $o{reasoning};
+    @text = map { ordered(text => $_) } $o{whole} ? _whole($text) : _pieces($text)
+        if defined $text;
+    for my $tool (@tools) {
+        my ($given) = grep { $_->{name} eq $tool->{name} } @{$o{tools}};
+        my $call = ordered(name => $tool->{name},
+            args => LLM::Json::try_json(_bytes($tool->{args})) || {});
+        $call->{id} = $given->{id} if defined $given->{id};
+        push @calls, ordered(functionCall => $call);
+    }
+    my $signed = @calls ? $calls[0] : @text ? $text[-1] : undef;
+    $signed->{thoughtSignature} = $signature if $signed && defined $signature;
+    return ((map { [$_] } @thoughts, @text), @calls ? [@calls] : ());
+}
+
+sub _gemini_chunk {
+    my ($o, $id, $parts, $finish, $usage) = @_;
+    my $candidate = ordered(content => ordered(parts => $parts, role => 'model'));
+
+    $candidate->{finishReason} = $finish if defined $finish;
+    $candidate->{index} = 0;
+    return ordered(candidates => [$candidate], usageMetadata => $usage,
+        modelVersion => $o->{model} || 'gemini-2.5-flash', responseId => $id);
+}
+
+sub gemini_answer {
+    my (%o) = @_;
+    my @parts = map { @$_ } _gemini_parts(%o, whole => 1);
+
+    return _gemini_chunk(\%o, $o{id} || sprintf('Tst%019d', ++$serial), \@parts,
+        $o{finish} || 'STOP', _gemini_usage($o{usage}));
+}
+
+sub gemini_stream {
+    my (%o) = @_;
+    my $id = $o{id} || sprintf 'Tst%019d', ++$serial;
+    my $usage = _gemini_usage($o{usage});
+    my $so_far = ordered(promptTokenCount => $usage->{promptTokenCount},
+        totalTokenCount => $usage->{promptTokenCount});
+    my @chunks = _gemini_parts(%o);
+    my $last = pop @chunks;
+
+    return (map({ _gemini_chunk(\%o, $id, $_, undef, $so_far) } @chunks),
+        _gemini_chunk(\%o, $id, $last, $o{finish} || 'STOP', $usage));
+}
+
+sub _converse_usage {
+    my ($over) = @_;
+    my $usage = _merge(ordered(inputTokens => 21, outputTokens => 9, totalTokens => 0), $over);
+
+    $usage->{totalTokens} = 0;
+    $usage->{totalTokens} += $usage->{$_} || 0
+        for qw(inputTokens outputTokens cacheReadInputTokens cacheWriteInputTokens);
+    return $usage;
+}
+
+sub converse_answer {
+    my (%o) = @_;
+    my @tools = _tools('tooluse_', $o{tools});
+    my $text = exists $o{text} ? _whole($o{text}) : @tools ? undef : 'Good day to you.';
+    my @content;
+
+    $serial++;
+    push @content, { reasoningContent => { reasoningText => ordered(
+        text => _whole($o{reasoning}), signature => $o{signature} || 'dGVzdC1zaWduYXR1cmU=') } }
+        if defined $o{reasoning};
+    push @content, { text => $text } if defined $text;
+    push @content, { toolUse => ordered(input => LLM::Json::try_json(_bytes($_->{args})) || {},
+        name => $_->{name}, toolUseId => $_->{id}) } for @tools;
+    return ordered(
+        metrics => { latencyMs => 812 },
+        output => { message => ordered(content => \@content, role => 'assistant') },
+        stopReason => $o{finish} || (@tools ? 'tool_use' : 'end_turn'),
+        usage => _converse_usage($o{usage}),
+    );
+}
+
+# Only blocks of tools have a start; the usage comes behind the stop.
+sub converse_stream {
+    my (%o) = @_;
+    my @tools = _tools('tooluse_', $o{tools});
+    my $text = exists $o{text} ? $o{text} : @tools ? undef : 'Good day to you.';
+    my ($index, @out) = (0);
+    my $event = sub {
+        my ($name, @members) = @_;
+        push @out, [$name, ordered(@members, p => substr 'abcdefghijklmnop', 0, 1 + @out % 16)];
+        return;
+    };
+    my $block = sub {
+        my ($start, @deltas) = @_;
+        $event->('contentBlockStart', contentBlockIndex => $index, start => $start) if $start;
+        $event->('contentBlockDelta', contentBlockIndex => $index, delta => $_) for @deltas;
+        $event->('contentBlockStop', contentBlockIndex => $index++);
+        return;
+    };
+
+    $serial++;
+    $event->('messageStart', role => 'assistant');
+    $block->(undef, map({ { reasoningContent => { text => $_ } } } _pieces($o{reasoning})),
+        { reasoningContent => { signature => $o{signature} || 'dGVzdC1zaWduYXR1cmU=' } })
+        if defined $o{reasoning};
+    $block->(undef, map { { text => $_ } } _pieces($text)) if defined $text;
+    $block->({ toolUse => ordered(name => $_->{name}, toolUseId => $_->{id}) },
+        map { { toolUse => { input => $_ } } } @{$_->{pieces}}) for @tools;
+    $event->('messageStop', stopReason => $o{finish} || (@tools ? 'tool_use' : 'end_turn'));
+    $event->('metadata', metrics => { latencyMs => 812 }, usage => _converse_usage($o{usage}));
+    return @out;
+}
+
+sub gemini_error {
+    my ($code, $status, $message) = @_;
+
+    return ordered(error => ordered(code => $code, message => $message, status => $status));
 }
 
 sub chat_error {

@@ -1,6 +1,7 @@
 # How a scripted answer is written, and how it becomes operations of the provider process.
 #
-# Constructors (exported by LLM::Provider): json, sse, answer, raw_answer; the steps hold,
+# Constructors (exported by LLM::Provider): json, sse, eventstream (the same in AWS's binary
+# framing; the name of an event, or "exception:NAME", goes into its headers), answer, raw_answer; the steps hold,
 # wait_s, raw, flood, drop, rst, stall; the connection answers silent, accept_then_close,
 # accept_then_reset, tls_stall. compile($answer) returns
 #     {ops => [[name, ...], ...], accept => bool, early => bool, stale =>, close_after =>}
@@ -22,11 +23,12 @@ package LLM::Provider::Script;
 
 use strict;
 use warnings;
+use Compress::Zlib qw(crc32);
 use Exporter 'import';
 use LLM::Http qw(header_pairs);
 use LLM::Json qw(encode_json_o);
 
-our @EXPORT_OK = qw(json sse answer raw_answer hold wait_s raw flood drop rst stall silent
+our @EXPORT_OK = qw(json sse eventstream answer raw_answer hold wait_s raw flood drop rst stall silent
     accept_then_close accept_then_reset tls_stall compile sse_bytes);
 
 my %is_option = map { $_ => 1 } qw(status headers chunked content_length close http10 delay gap
@@ -78,6 +80,15 @@ sub sse {
     return { kind => 'sse', events => \@events, %o };
 }
 
+sub eventstream {
+    my $made = sse(@_);
+    my @pairs = header_pairs($made->{headers});
+
+    push @pairs, ['Content-Type', 'application/vnd.amazon.eventstream']
+        unless grep { lc $_->[0] eq 'content-type' } @pairs;
+    return { %$made, headers => \@pairs, bytes_of => \&aws_bytes };
+}
+
 # [name, data] is one event; an array that begins with a reference is a list of events.
 sub _is_list {
     my ($x) = @_;
@@ -94,6 +105,22 @@ sub sse_bytes {
     my $text = defined $name ? "event: $name\n" : '';
     $text .= "data: $_\n" for split /\n/, $data, -1;
     return "$text\n";
+}
+
+# One message of an event stream: lengths, headers, payload, and two sums of CRC-32.
+sub aws_bytes {
+    my ($event) = @_;
+    my ($name, $data) = @$event;
+    my $kind = $name =~ s/\Aexception:// ? 'exception' : 'event';
+    my %headers = ($kind eq 'event' ? ':event-type' : ':exception-type', $name,
+        ':content-type', 'application/json', ':message-type', $kind);
+
+    $data = encode_json_o($data) if ref $data;
+    utf8::encode($data) if utf8::is_utf8($data);
+    my $head = join '', map { pack 'C/a* C n/a*', $_, 7, $headers{$_} } sort keys %headers;
+    my $prelude = pack 'N N', 16 + length($head) + length $data, length $head;
+    my $message = $prelude . pack('N', crc32($prelude)) . $head . $data;
+    return $message . pack 'N', crc32($message);
 }
 
 sub compile {
@@ -132,7 +159,8 @@ sub _response_ops {
 
     if ($sse) {
         # raw() in a stream is part of the body, only not made into an event.
-        @items = map { ref $_ ne 'LLM::Provider::Step' ? sse_bytes($_)
+        my $bytes_of = $o->{bytes_of} || \&sse_bytes;
+        @items = map { ref $_ ne 'LLM::Provider::Step' ? $bytes_of->($_)
             : $_->[0] eq 'send' ? $_->[1] : $_ } @{$o->{events}};
     } else {
         my $body = exists $o->{json} ? ref $o->{json} ? encode_json_o($o->{json}) : $o->{json}
