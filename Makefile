@@ -175,10 +175,13 @@ docs: ## fill the reference sections of README.md from the tables in the code
 catalogue: ## write the tables of providers anew from SHARED/spec/providers.json (../shared)
 	@t/tools/catalogue.pl $(SHARED)/spec/providers.json
 
+prices: ## write the tables of prices anew from SHARED/spec/models.json (../shared)
+	@t/tools/prices.pl $(SHARED)/spec
+
 clean: ## remove everything that was built (a running gateway is stopped)
 	@if [ -e build/run ]; then t/tools/run.sh stop; fi
 	rm -rf build t/clients/node_modules
 
 .PHONY: help deps build module module-locked install uninstall run stop test unit golden-update \
-    prove sdk corpus sanitize fuzz bench bench-translate lint format docs catalogue clean FORCE
+    prove sdk corpus sanitize fuzz bench bench-translate lint format docs catalogue prices clean FORCE
 FORCE:

@@ -35,6 +35,7 @@ sub parts {
     $http =~ s{/etc/ssl/private/llm\.example\.com\.key}{$pair->{key}}g;
     $http =~ s{/run/secrets/\w+}{$secret}g;
     $http =~ s{/etc/nginx/llm\.htpasswd}{$users}g;
+    $http =~ s{/etc/nginx/llm-prices\.json}{$t->repo . '/conf-examples/prices.json'}ge;
     $http =~ s{/etc/nginx/gateway\.json}{$account}g;
     $http =~ s{/var/log/nginx/}{$dir/}g;
     return ($main, $http);

@@ -24,6 +24,7 @@ while ($text =~ /LLM_DIRECTIVE\("(\w+)",\s*([^"]*),\s*((?:"(?:[^"\\]|\\.)*"[,\s]
 my %row = map { $_->{name} => $_ } @rows;
 
 # A good use of each, and uses that are refused wherever they stand.
+my $prices = $t->write_file('prices.json', '{"models": {"a": {"input": 1}}}');
 my @bad_time = ('soon', '-1', '1x', '', '1s 2s');
 my %sample = (
     llm_zone => ['4m', '0', '512k', '1m-', '', '4m 4m'],
@@ -35,6 +36,8 @@ my %sample = (
     llm_drop_params => ['on', 'true', '', 'on off'],
     llm_max_body => ['10m', 'big', '-1', '1.5m', '', '1m 1m'],
     llm_health => ['', 'x'],
+    llm_prices => [$prices, "$prices.none", '', "$prices $prices"],
+    llm_unknown_price => ['refuse', 'maybe', '', 'count count'],
     map({ ("llm_${_}timeout" => ['5s', @bad_time]) } '', qw(connect_ first_token_ idle_)),
 );
 
@@ -120,8 +123,9 @@ subtest 'the default is a value' => sub {
 subtest 'twice in one place' => sub {
     for my $row (@rows) {
         my ($name, $good) = ($row->{name}, $sample{$row->{name}}[0]);
-        # A second block is another object; a handler may be set again, as nginx's own.
-        next if $good =~ /\}\z/ || !length $good;
+        # A second block is another object; a handler may be set again, as nginx's own; a second file
+        # of prices adds to the first.
+        next if $good =~ /\}\z/ || !length $good || $name eq 'llm_prices';
         my ($code, $output, $line) = try_in($row->{context}[0], $name, "$good; $name $good");
         is($code, 1, "$name twice is refused") or diag($output);
         like($output, qr/duplicate.*\Q$line\E\b/s, 'as a duplicate') if $code;

@@ -7,6 +7,7 @@
 
 #include "ngx_llm_module/base/guard.hpp"
 #include "ngx_llm_module/conf/accounts.hpp"
+#include "ngx_llm_module/conf/prices.hpp"
 #include "ngx_llm_module/conf/value.hpp"
 #include "translators/json/reader.hpp"
 #include "translators/wire/http1.hpp"
@@ -380,6 +381,10 @@ bool read_deployment_option(ngx_conf_t *cf, ngx_str_t option, Deployment &deploy
             return false;
         }
         return true;
+    }
+    if (name == "input_cost" || name == "output_cost") {
+        return read_token_cost(cf, value, name == "input_cost" ? PriceKind::in : PriceKind::out,
+                               deployment);
     }
     if (ngx_msec_t *timeout = timeout_by_name(name, deployment.timeouts)) {
         return read_time(cf, value, *timeout);

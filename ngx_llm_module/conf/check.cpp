@@ -7,6 +7,7 @@
 #include "ngx_llm_module/conf/accounts.hpp"
 #include "ngx_llm_module/conf/addresses.hpp"
 #include "ngx_llm_module/conf/complain.hpp"
+#include "ngx_llm_module/conf/prices.hpp"
 
 namespace llm {
 namespace {
@@ -153,6 +154,10 @@ bool complete_config(ngx_conf_t *cf, Config &config) {
     if (!check_ids(cf, config) || !index_models(cf, config)) {
         return false;
     }
+    if (!read_prices(cf, config)) {
+        return false;
+    }
+    price_deployments(config);
     if (needs_dns(config)) {
         config.resolver = make_resolver(cf);
     }

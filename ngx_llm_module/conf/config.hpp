@@ -14,6 +14,7 @@
 
 #include "ngx_llm_module/base/ngx_cxx.hpp"
 #include "translators/dialect/dialect.hpp"
+#include "translators/pricing/price_table.hpp"
 #include "translators/provider/address.hpp"
 #include "translators/provider/providers.hpp"
 #include "translators/provider/service_account.hpp"
@@ -174,7 +175,9 @@ struct Deployment {
     ngx_uint_t order = 1;
     ngx_uint_t weight = 1;
     Timeouts timeouts;
-    uint32_t slot = 0;  // row of the shared in-flight table
+    uint32_t slot = 0;                 // row of the shared in-flight table
+    std::vector<PriceItem> own_price;  // input_cost=, output_cost=; empty: as the table says
+    Price price;                       // of `model`; may be unknown, as for a wildcard
     MockScript mock;
     std::vector<ModelTraits> traits;  // for each of the provider's speeches; wildcards: none
 
@@ -201,6 +204,9 @@ struct Config {
     std::vector<const Model *> wildcards;                         // longest prefix first
     uint32_t endpoint_count = 0;
 
+    std::vector<Placed> price_files;  // in the order of the file
+    PriceBook prices;                 // what they say
+
     size_t zone_size = 0;  // 0: no llm_zone directive
     ngx_shm_zone_t *zone = nullptr;
     ngx_resolver_t *resolver = nullptr;  // ours, from resolv.conf
@@ -210,6 +216,13 @@ struct Config {
 };
 
 enum class PassKind : ngx_uint_t { unset, models, provider, variable };
+
+// llm_unknown_price
+constexpr ngx_uint_t kCountUnknownPrice = 0;
+constexpr ngx_uint_t kRefuseUnknownPrice = 1;
+
+// Of `model` at the deployment's provider, or what the deployment says itself.
+Price find_price(const Config &config, const Deployment &deployment, std::string_view model);
 
 }  // namespace llm
 
@@ -236,6 +249,7 @@ typedef struct {
     ngx_msec_t ping;
     ngx_flag_t stream_usage;
     ngx_flag_t drop_params;
+    ngx_uint_t unknown_price;
     size_t max_body;
 } ngx_http_llm_loc_conf_t;
 

@@ -86,6 +86,31 @@ char *set_pass(ngx_conf_t *cf, ngx_command_t *, void *conf) {
     return conf_ok();
 }
 
+char *set_prices(ngx_conf_t *cf, ngx_command_t *, void *) {
+    auto *args = static_cast<ngx_str_t *>(cf->args->elts);
+    ngx_str_t name = args[1];
+    if (ngx_conf_full_name(cf->cycle, &name, 1) != NGX_OK) {
+        return conf_error();
+    }
+    main_config(cf).price_files.push_back({std::string(view(name)), ConfPlace::here(cf)});
+    return conf_ok();
+}
+
+char *set_unknown_price(ngx_conf_t *cf, ngx_command_t *, void *conf) {
+    auto *loc = static_cast<ngx_http_llm_loc_conf_t *>(conf);
+    auto *args = static_cast<ngx_str_t *>(cf->args->elts);
+    if (loc->unknown_price != NGX_CONF_UNSET_UINT) {
+        return const_cast<char *>("is duplicate");
+    }
+    if (view(args[1]) != "count" && view(args[1]) != "refuse") {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "llm: invalid value \"%V\", expected count or refuse", &args[1]);
+        return conf_error();
+    }
+    loc->unknown_price = view(args[1]) == "count" ? kCountUnknownPrice : kRefuseUnknownPrice;
+    return conf_ok();
+}
+
 char *set_health(ngx_conf_t *cf, ngx_command_t *, void *) {
     own_location(cf)->handler = guard<handle_health_location, NGX_HTTP_INTERNAL_SERVER_ERROR>;
     main_config(cf).in_use = true;

@@ -68,6 +68,21 @@ Text get_reasoning_tokens(LlmRequest &request) {
     return std::to_string(request.ledger.usage.reasoning);
 }
 
+Text get_cost(LlmRequest &request) {
+    return dollars(request.ledger.cost);
+}
+
+Text get_cost_status(LlmRequest &request) {
+    const Ledger &ledger = request.ledger;
+    if (ledger.is_unpriced) {
+        return "unpriced";
+    }
+    if (ledger.usage.estimated) {
+        return "estimated";
+    }
+    return ledger.is_booked && ledger.usage.known ? "known" : "";
+}
+
 Text get_first_token_time(LlmRequest &request) {
     const Ledger &ledger = request.ledger;
     return seconds(ledger.first_content != 0 ? ledger.first_content - ledger.began : 0);
@@ -123,7 +138,8 @@ Text without_request(ngx_http_request_t *r, const Row &row) {
     if (row.name == "llm_in_flight") {
         return std::to_string(count_in_flight(config(r)).total);
     }
-    if (row.name.ends_with("_tokens") || row.name == "llm_attempts" || row.name == "llm_stream") {
+    if (row.name.ends_with("_tokens") || row.name == "llm_attempts" || row.name == "llm_stream" ||
+        row.name == "llm_cost") {
         return "0";
     }
     return row.name.ends_with("_time") ? "0.000" : Text();

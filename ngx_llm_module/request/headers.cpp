@@ -5,6 +5,7 @@
 #include <span>
 
 #include "ngx_llm_module/request/llm_request.hpp"
+#include "ngx_llm_module/request/pricing.hpp"
 
 namespace llm {
 namespace {
@@ -69,6 +70,11 @@ void add_answer_headers(LlmRequest &request) {
     add_number(r, "x-llm-attempts", request.ledger.attempts);
     add_number(r, "x-llm-fallbacks", 0);
     add_number(r, "x-llm-overhead-ms", overhead_ms(request));
+    // A length is known of whole answers: all that they cost is known, too.
+    if (r->headers_out.content_length_n >= 0 && !request.is_raw && !request.is_count()) {
+        book_cost(request);
+        add_header(r, "x-llm-cost", dollars(request.ledger.cost));
+    }
     for (const auto &[name, value] : request.ledger.provider_headers) {
         ngx_str_t copy = copy_str(r->pool, name);
         add_header(r, view(copy), value);

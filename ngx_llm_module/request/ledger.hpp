@@ -8,6 +8,7 @@
 
 #include "ngx_llm_module/base/ngx_cxx.hpp"
 #include "translators/core/usage.hpp"
+#include "translators/pricing/cost.hpp"
 
 namespace llm {
 
@@ -19,6 +20,10 @@ struct Ledger {
     Outcome outcome = Outcome::none;
     std::string_view error;  // class name, static; empty: none
     Usage usage;
+    ServiceTier service_tier = ServiceTier::standard;  // that the provider billed, where it says
+    int64_t cost = 0;                                  // nano-dollars
+    bool is_booked = false;                            // `cost` is final
+    bool is_unpriced = false;                          // no price was known
     std::string upstream_model;
     std::string finish_reason;  // as the provider called it
     ngx_uint_t attempts = 0;

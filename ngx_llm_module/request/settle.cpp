@@ -1,5 +1,6 @@
 // The end of a request, once, whatever ended it: what it held is given back, the ledger closed.
 #include "ngx_llm_module/request/llm_request.hpp"
+#include "ngx_llm_module/request/pricing.hpp"
 
 namespace llm {
 
@@ -21,6 +22,7 @@ void settle(LlmRequest &request) {
     if (request.answer.is_committed()) {
         request.answer.record();
     }
+    book_cost(request);
     if (ledger.outcome == Outcome::none) {
         ledger.outcome = Outcome::client_closed;
     }

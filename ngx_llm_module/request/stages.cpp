@@ -4,6 +4,7 @@
 #include "ngx_llm_module/request/headers.hpp"
 #include "ngx_llm_module/request/llm_request.hpp"
 #include "ngx_llm_module/request/local_answers.hpp"
+#include "ngx_llm_module/request/pricing.hpp"
 #include "ngx_llm_module/request/reply.hpp"
 #include "ngx_llm_module/upstream/credentials.hpp"
 #include "ngx_llm_module/upstream/worker.hpp"
@@ -101,7 +102,7 @@ Next route(LlmRequest &request) {
     if (request.only_provider != nullptr) {
         request.candidates.push_back(
             direct_candidate(request.config, *request.only_provider, request.model));
-        return Next::stage;
+        return drop_unpriced(request) ? Next::stage : Next::done;
     }
     std::string_view suffix;
     const Model *model = find_model(request.config, request.model, suffix);
@@ -111,7 +112,7 @@ Next route(LlmRequest &request) {
         return Next::done;
     }
     request.candidates = rank(*model, suffix);
-    return Next::stage;
+    return drop_unpriced(request) ? Next::stage : Next::done;
 }
 
 void on_deadline(ngx_event_t *ev) {

@@ -4,8 +4,10 @@
 
 #include "ngx_llm_module/request/headers.hpp"
 #include "ngx_llm_module/request/llm_request.hpp"
+#include "ngx_llm_module/request/pricing.hpp"
 #include "ngx_llm_module/request/reply.hpp"
 #include "ngx_llm_module/upstream/worker.hpp"
+#include "translators/pricing/delivered.hpp"
 
 namespace llm {
 namespace {
@@ -34,6 +36,7 @@ void Answer::reset() {
     inflate_.reset();
     invoke_.reset();
     whole_.clear();
+    request_.ledger.service_tier = ServiceTier::standard;
     status_ = 0;
     mode_ = Mode::head;
     is_ended_ = false;
@@ -121,6 +124,9 @@ bool Answer::take(std::string_view bytes) {
                 unwrapped_.clear();
                 invoke_->feed(bytes, unwrapped_);
                 bytes = unwrapped_.view();
+            }
+            if (std::string_view tier = find_service_tier(bytes); !tier.empty()) {
+                request_.ledger.service_tier = service_tier(tier);
             }
             relay_->feed(bytes);
             return true;
@@ -306,6 +312,11 @@ void Answer::end_whole() {
         end_count(*root, size);
         return;
     }
+    for (json::Value holder : {*root, (*root)["usage"]}) {  // of OpenAI, of Anthropic
+        if (json::Value tier = holder["service_tier"]; tier.is_string()) {
+            request_.ledger.service_tier = service_tier(tier.text().bytes);
+        }
+    }
     Arena arena;
     const Dialect &from = request_.provider_dialect();
     bool is_same = &from == request_.client;
@@ -387,6 +398,9 @@ void Answer::reply(ByteBuffer body) {
     request_.ledger.first_content = ngx_current_msec;
     request_.ledger.outcome = Outcome::ok;
     is_committed_ = true;
+    if (!request_.ledger.usage.known && !request_.is_count()) {
+        estimate_usage(request_, content_length(body.view()), false);
+    }
     request_.attempt->finish();
     request_.downstream.send_whole(NGX_HTTP_OK, "application/json", std::move(body));
 }
@@ -435,6 +449,9 @@ void Answer::record() {
         ledger.finish_reason = relay_->finish_reason();
         if (relay_->is_complete()) {
             ledger.outcome = Outcome::ok;
+        }
+        if (relay_->has_content() && (!relay_->is_complete() || !ledger.usage.known)) {
+            estimate_usage(request_, relay_->content_bytes(), relay_->is_usage_current());
         }
     } else if (mode_ == Mode::raw) {
         ledger.outcome = Outcome::ok;

@@ -3,6 +3,7 @@
 #include "ngx_llm_module/stream/relay.hpp"
 
 #include "ngx_llm_module/upstream/worker.hpp"
+#include "translators/pricing/delivered.hpp"
 #include "translators/wire/json_array.hpp"
 
 namespace llm {
@@ -51,6 +52,7 @@ class TranslatingRelay final : public Relay, private ir::EventSink {
     const Usage &usage() const override { return usage_; }
     std::string_view upstream_model() const override { return model_; }
     std::string_view finish_reason() const override { return finish_reason_; }
+    uint64_t content_bytes() const override { return content_bytes_; }
 
   private:
     void on_event(const ir::StreamEvent &event) override {
@@ -71,6 +73,7 @@ class TranslatingRelay final : public Relay, private ir::EventSink {
 
     // What the ledger and the commit point need to know.
     void tap(const ir::StreamEvent &event) {
+        bool had_content = has_content_;
         switch (event.kind) {
             case ir::EventKind::start:
                 model_ = event.name.bytes;
@@ -78,6 +81,9 @@ class TranslatingRelay final : public Relay, private ir::EventSink {
             case ir::EventKind::delta:
             case ir::EventKind::signature:
                 has_content_ = has_content_ || !event.text.empty();
+                if (event.kind == ir::EventKind::delta) {
+                    content_bytes_ += event.text.bytes.size();
+                }
                 break;
             case ir::EventKind::open:
                 has_content_ = has_content_ || event.block_kind == ir::BlockKind::tool ||
@@ -103,11 +109,15 @@ class TranslatingRelay final : public Relay, private ir::EventSink {
         if (event.usage != nullptr) {
             usage_ = *event.usage;
         }
+        if (!had_content) {
+            first_output_ = usage_.output;
+        }
     }
 
     std::unique_ptr<Decoder> decoder_;
     std::unique_ptr<Encoder> encoder_;
     Usage usage_;
+    uint64_t content_bytes_ = 0;
     std::string model_;
     std::string finish_reason_;
 };
@@ -167,6 +177,7 @@ class PassRelay final : public Relay, private wire::SseHandler {
     const Usage &usage() const override { return observer_->usage(); }
     std::string_view upstream_model() const override { return observer_->model(); }
     std::string_view finish_reason() const override { return observer_->finish_reason(); }
+    uint64_t content_bytes() const override { return delivered_.bytes(); }
 
   private:
     Status on_sse(const wire::SseEvent &event) override {
@@ -185,7 +196,13 @@ class PassRelay final : public Relay, private wire::SseHandler {
             fail(observer_->error());
             return {};
         }
-        has_content_ = has_content_ || seen.is_content;
+        if (!has_content_) {
+            first_output_ = observer_->usage().output;
+            has_content_ = seen.is_content;
+        }
+        if (has_content_) {
+            delivered_.add(event.data);
+        }
         if (!seen.hide) {
             append(event);
         }
@@ -224,6 +241,7 @@ class PassRelay final : public Relay, private wire::SseHandler {
 
     const Dialect &dialect_;
     std::unique_ptr<Observer> observer_;
+    DeliveredText delivered_;
     wire::SseSplitter splitter_;
     wire::JsonArrayFraming array_;
     const bool is_array_;

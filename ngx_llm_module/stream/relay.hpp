@@ -33,6 +33,10 @@ class Relay {
     // The provider's answer broke: nothing more will come. Text in it is owned by the relay.
     const ApiError *failure() const { return has_failed_ ? &failure_ : nullptr; }
 
+    // About how much content there was so far, and whether the provider counted along with it.
+    virtual uint64_t content_bytes() const = 0;
+    bool is_usage_current() const { return usage().output > first_output_; }
+
     ByteBuffer &out() { return out_; }
 
   protected:
@@ -41,6 +45,7 @@ class Relay {
 
     ByteBuffer out_;
     bool has_content_ = false;
+    int64_t first_output_ = 0;  // of the usage that came with the first content or before
     bool is_complete_ = false;
 
   private:

@@ -9,6 +9,9 @@ namespace {
 
 Worker *current = nullptr;
 
+// Clients choose the names of models.
+constexpr size_t kMaxNames = 1024;
+
 }  // namespace
 
 EndpointState::~EndpointState() {
@@ -64,6 +67,26 @@ uint64_t Worker::next_id() {
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
     return z ^ (z >> 31);
+}
+
+Price Worker::price(const Config &config, const Deployment &deployment, std::string_view model) {
+    std::string key = deployment.id + '\n';
+    auto [found, is_new] = prices_.try_emplace(key.append(model));
+    if (is_new) {
+        if (prices_.size() > kMaxNames) {
+            prices_.clear();
+            return find_price(config, deployment, model);
+        }
+        found->second = find_price(config, deployment, model);
+    }
+    return found->second;
+}
+
+bool Worker::is_first_unpriced(const std::string &model) {
+    if (unpriced_.size() >= kMaxNames) {
+        unpriced_.clear();
+    }
+    return unpriced_.insert(model).second;
 }
 
 Worker &worker() {

@@ -4,6 +4,8 @@
 #pragma once
 
 #include <string>
+#include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "ngx_llm_module/conf/config.hpp"
@@ -38,6 +40,10 @@ class Worker {
                    : credentials_[provider.token_endpoint->index].get();
     }
     uint64_t next_id();  // unpredictable, not secret
+    // Each model whose price is not known is told of once.
+    bool is_first_unpriced(const std::string &model);
+    // find_price for names that clients choose, remembered.
+    Price price(const Config &config, const Deployment &deployment, std::string_view model);
 
     // One document at a time: a Value lives until the next parse.
     Result<json::Value> parse(std::string_view bytes, const json::Limits &limits = {});
@@ -57,6 +63,8 @@ class Worker {
   private:
     std::vector<std::unique_ptr<EndpointState>> endpoints_;
     std::vector<std::unique_ptr<CredentialSource>> credentials_;  // by token endpoint; few
+    std::unordered_set<std::string> unpriced_;
+    std::unordered_map<std::string, Price> prices_;  // by deployment and model
     json::Reader reader_;
     const LlmRequest *parsed_for_ = nullptr;
     json::Value parsed_body_;

@@ -1,0 +1,90 @@
+// Cost of a request. Entry points: book_cost (settle, and the headers of whole answers),
+// drop_unpriced (stages), estimate_usage (answers that were cut).
+#include "ngx_llm_module/request/pricing.hpp"
+
+#include <algorithm>
+
+#include "ngx_llm_module/request/llm_request.hpp"
+#include "ngx_llm_module/request/reply.hpp"
+#include "ngx_llm_module/upstream/worker.hpp"
+#include "translators/pricing/cost.hpp"
+
+namespace llm {
+namespace {
+
+constexpr uint64_t kBytesPerToken = 4;
+
+Price price_of(const LlmRequest &request, const Candidate &candidate) {
+    const Deployment &deployment = *candidate.deployment;
+    if (!deployment.is_wildcard()) {
+        return deployment.price;  // found when the configuration was read
+    }
+    return worker().price(request.config, deployment, candidate.upstream_model);
+}
+
+void warn_unpriced(const LlmRequest &request, const Candidate &candidate) {
+    std::string model = candidate.deployment->provider->name + "/" + candidate.upstream_model;
+    if (worker().is_first_unpriced(model)) {
+        ngx_str_t name = str(model);
+        ngx_log_error(NGX_LOG_WARN, request.r->connection->log, 0,
+                      "llm: the price of %V is not known, its requests count as 0 "
+                      "(llm_prices, input_cost=)",
+                      &name);
+    }
+}
+
+}  // namespace
+
+void book_cost(LlmRequest &request) {
+    Ledger &ledger = request.ledger;
+    if (ledger.is_booked || request.next_candidate == 0 || request.is_count() || request.is_raw) {
+        return;
+    }
+    ledger.is_booked = true;
+    if (!request.answer.is_committed()) {
+        return;  // nothing was delivered
+    }
+    const Candidate &candidate = request.candidate();
+    Price price = price_of(request, candidate);
+    if (!price.is_known() && !ledger.upstream_model.empty()) {
+        // A name of the operator's own, such as a deployment at Azure: the answer tells the model.
+        price = worker().price(request.config, *candidate.deployment, ledger.upstream_model);
+    }
+    if (!price.is_known()) {
+        ledger.is_unpriced = true;
+        warn_unpriced(request, candidate);
+        return;
+    }
+    ledger.cost = cost_of(ledger.usage, price, ledger.service_tier);
+}
+
+bool drop_unpriced(LlmRequest &request) {
+    if (request.loc.unknown_price != kRefuseUnknownPrice || request.is_raw || request.is_count()) {
+        return true;
+    }
+    std::erase_if(request.candidates, [&](const Candidate &candidate) {
+        return !price_of(request, candidate).is_known();
+    });
+    if (!request.candidates.empty()) {
+        return true;
+    }
+    request.ledger.is_unpriced = true;
+    reply_error(request, ErrorClass::permission, "the price of the model is not known", {},
+                "model");
+    return false;
+}
+
+void estimate_usage(LlmRequest &request, uint64_t content_bytes, bool is_current) {
+    Usage &usage = request.ledger.usage;
+    if (!usage.known || usage.input == 0) {
+        usage.input = int64_t(request.ledger.request_bytes / kBytesPerToken + 1);
+        usage.estimated = true;
+    }
+    auto output = int64_t((content_bytes + kBytesPerToken - 1) / kBytesPerToken);
+    if (!is_current && output > usage.output) {
+        usage.output = output;
+        usage.estimated = true;
+    }
+}
+
+}  // namespace llm

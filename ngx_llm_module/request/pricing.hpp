@@ -1,0 +1,22 @@
+// What a request costs, and which deployments may serve it when their price is not known.
+#pragma once
+
+#include "translators/pricing/price.hpp"
+
+namespace llm {
+
+class LlmRequest;
+
+// Computes the cost of what the current deployment delivered, once; the ledger keeps it.
+void book_cost(LlmRequest &request);
+
+// llm_unknown_price refuse: takes away candidates whose price is not known. False when none is
+// left: the request was answered.
+bool drop_unpriced(LlmRequest &request);
+
+// The answer, or its last part, did not say how many tokens it took: fills in what was sent and
+// delivered, at four bytes a token, and marks it as an estimate. `is_current`: the provider counted
+// along with the answer, its last word stands.
+void estimate_usage(LlmRequest &request, uint64_t content_bytes, bool is_current);
+
+}  // namespace llm

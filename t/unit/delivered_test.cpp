@@ -1,0 +1,65 @@
+// How much content an event carries, found without parsing it.
+#include "translators/pricing/delivered.hpp"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace llm {
+namespace {
+
+TEST(Delivered, TextOfEveryDialect) {
+    EXPECT_EQ(content_length(R"({"id":"chatcmpl-1","object":"chat.completion.chunk","model":"m",)"
+                             R"("choices":[{"index":0,"delta":{"role":"assistant",)"
+                             R"("content":"hello"},"finish_reason":null}],"obfuscation":"xyz"})"),
+              5u);
+    EXPECT_EQ(content_length(R"({"choices":[{"delta":{"tool_calls":[{"index":0,"id":"call_1",)"
+                             R"("function":{"name":"f","arguments":"{\"a\":1}"}}]}}]})"),
+              9u);
+    EXPECT_EQ(content_length(R"({"type":"content_block_delta","index":0,)"
+                             R"("delta":{"type":"text_delta","text":"hello"}})"),
+              5u);
+    EXPECT_EQ(content_length(R"({"type":"content_block_delta","index":0,"delta":)"
+                             R"({"type":"signature_delta","signature":"EqQBCgIYAhIM"}})"),
+              0u);
+    EXPECT_EQ(content_length(R"({"type":"response.output_text.delta","item_id":"msg_1",)"
+                             R"("delta":"hello"})"),
+              5u);
+    EXPECT_EQ(content_length(R"({"candidates":[{"content":{"parts":[{"text":"hello"},)"
+                             R"({"text":" you"}],"role":"model"}}],"modelVersion":"g"})"),
+              9u);
+    EXPECT_EQ(content_length(R"({ "message" : { "content" : "hello" } })"), 5u);
+}
+
+TEST(Delivered, WhatIsNoEvent) {
+    EXPECT_EQ(content_length(""), 0u);
+    EXPECT_EQ(content_length("[DONE]"), 0u);
+    EXPECT_EQ(content_length(R"({"content":null,"text":3,"delta":{}})"), 0u);
+    std::string_view whole = R"({"delta":{"content":"a\"b\\"}})";
+    EXPECT_EQ(content_length(whole), 6u);
+    for (size_t size = 0; size < whole.size(); size++) {
+        EXPECT_LE(content_length(std::string(whole.substr(0, size))), 6u);
+    }
+}
+
+TEST(Delivered, LongStreamsAreSampledWithoutBias) {
+    DeliveredText text;
+    for (int i = 0; i < 32 + 800; i++) {
+        text.add(R"({"delta":{"content":"12345"}})");
+    }
+    EXPECT_EQ(text.bytes(), 832u * 5);
+}
+
+TEST(Delivered, ServiceTiers) {
+    EXPECT_EQ(find_service_tier(R"({"id":"x","service_tier":"flex"})"), "flex");
+    EXPECT_EQ(find_service_tier(R"({"service_tier": "auto"} {"service_tier" : "priority"})"),
+              "priority");
+    EXPECT_EQ(find_service_tier(R"({"service_tier":null})"), "");
+    EXPECT_EQ(find_service_tier(R"({"service_tier":"pri)"), "");
+    EXPECT_EQ(find_service_tier(R"({"service_tier")"), "");
+    EXPECT_EQ(find_service_tier(R"({"text":"\"service_tier\":\"flex\""})"), "");
+    EXPECT_EQ(find_service_tier(""), "");
+}
+
+}  // namespace
+}  // namespace llm

@@ -1,0 +1,90 @@
+// Finds members in the bytes of an answer without parsing it.
+#include "translators/pricing/delivered.hpp"
+
+#include <cstring>
+
+namespace llm {
+namespace {
+
+// The first events are all looked at, of the others one in kEvery, which stands for all of them.
+constexpr uint32_t kAll = 32;
+constexpr uint32_t kEvery = 8;
+
+constexpr std::string_view kContent[] = {
+    "content",  "text",      "delta",   "reasoning_content", "reasoning",
+    "thinking", "arguments", "refusal", "partial_json",
+};
+
+bool is_content(std::string_view name) {
+    for (std::string_view known : kContent) {
+        if (name == known) {
+            return true;
+        }
+    }
+    return false;
+}
+
+}  // namespace
+
+uint64_t content_length(std::string_view data) {
+    uint64_t sum = 0;
+    std::string_view name;  // of the member whose value comes next
+    for (size_t i = 0; i < data.size(); i++) {
+        if (data[i] == '{' || data[i] == '[' || data[i] == ',') {
+            name = {};
+            continue;
+        }
+        if (data[i] != '"') {
+            continue;
+        }
+        size_t begin = ++i;
+        while (i < data.size() && data[i] != '"') {
+            i += data[i] == '\\' ? 2 : 1;
+        }
+        if (i >= data.size()) {
+            break;
+        }
+        std::string_view text = data.substr(begin, i - begin);
+        if (!name.empty()) {
+            sum += is_content(name) ? text.size() : 0;
+            name = {};
+            continue;
+        }
+        size_t next = data.find_first_not_of(" \t\r\n", i + 1);
+        if (next != std::string_view::npos && data[next] == ':') {
+            name = text;
+            i = next;
+        }
+    }
+    return sum;
+}
+
+std::string_view find_service_tier(std::string_view bytes) {
+    constexpr std::string_view kName = "\"service_tier\"";
+    std::string_view tier;
+    for (;;) {
+        const void *found = memmem(bytes.data(), bytes.size(), kName.data(), kName.size());
+        if (found == nullptr) {
+            return tier;
+        }
+        bytes.remove_prefix(size_t(static_cast<const char *>(found) - bytes.data()) + kName.size());
+        size_t begin = bytes.find_first_not_of(" \t\r\n:");
+        if (begin != std::string_view::npos && bytes[begin] == '"') {
+            size_t end = bytes.find('"', begin + 1);
+            if (end != std::string_view::npos) {
+                tier = bytes.substr(begin + 1, end - begin - 1);
+            }
+        }
+    }
+}
+
+void DeliveredText::add(std::string_view event_data) {
+    uint32_t number = count_++;
+    if (number < kAll) {
+        bytes_ += content_length(event_data);
+    } else if (number % kEvery == 0) {
+        bytes_ += kEvery * content_length(event_data);
+    }
+}
+
+}  // namespace llm
