@@ -311,7 +311,7 @@ void check_splice(DialectId client, std::string_view bytes, Problems &problems) 
         std::string name = plain(key);
         Value now = after.root()[name];
         // Signatures of other makers do not pass.
-        bool is_history = name == "contents" || name == "messages";
+        bool is_history = name == "contents" || name == "messages" || name == "input";
         if (is_history && (bytes.find("gw1.") != std::string_view::npos ||
                            bytes.find("Z3cxL") != std::string_view::npos)) {
             continue;

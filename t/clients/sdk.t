@@ -92,10 +92,10 @@ my %side = (
     gemini => {
         streamed => { path => '/v1beta/models/gemini-3-pro-preview:streamGenerateContent?alt=sse' },
         whole => { path => '/v1beta/models/gemini-3-pro-preview:generateContent' },
-        make_stream => \&gemini_stream, make_whole => \&gemini_answer, send => \&sse },
+        make_stream => \&LLM::Provider::Answers::gemini_stream, make_whole => \&LLM::Provider::Answers::gemini_answer, send => \&sse },
     bedrock => { streamed => { line => qr{^POST /model/[\w.%-]+/converse-stream\z} },
         whole => { line => qr{^POST /model/[\w.%-]+/converse\z} },
-        make_stream => \&converse_stream, make_whole => \&converse_answer,
+        make_stream => \&LLM::Provider::Answers::converse_stream, make_whole => \&LLM::Provider::Answers::converse_answer,
         send => \&eventstream },
 );
 

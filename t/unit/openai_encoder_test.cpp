@@ -213,14 +213,16 @@ TEST(ChatEncoder, Case38_ThinkingAndItsSignature) {
     stream.start().open(0, BlockKind::reasoning).delta(0, "Hm");
     stream.send({.kind = EventKind::signature, .block = 0, .text = {"S=="}}).close(0);
     stream.send({.kind = EventKind::redacted, .block = 1, .text = {"R=="}});
+    stream.finish(ir::Finish::stop);
+    Frames frames = stream.frames();
+    ASSERT_EQ(frames.size(), 4u);
+    EXPECT_EQ(frames[1], chunk(R"("reasoning_content":"Hm")"));
+    // All of them at once, with their texts, in front of the finish.
     EXPECT_EQ(
-        stream.frames(),
-        (Frames{
-            kRole, chunk(R"("reasoning_content":"Hm")"),
-            chunk(
-                R"("thinking_blocks":[{"type":"thinking","thinking":"","signature":"gw1.anthropic.S=="}])"),
-            chunk(
-                R"("thinking_blocks":[{"type":"redacted_thinking","data":"gw1.anthropic.R=="}])")}));
+        frames[2],
+        chunk(
+            R"("thinking_blocks":[{"type":"thinking","thinking":"Hm","signature":"gw1.anthropic.S=="},)"
+            R"({"type":"redacted_thinking","data":"gw1.anthropic.R=="}])"));
 }
 
 TEST(ChatEncoder, Case44_SignaturesSayWhoseTheyAre) {
@@ -229,10 +231,12 @@ TEST(ChatEncoder, Case44_SignaturesSayWhoseTheyAre) {
           std::pair{DialectId::responses, "gw1.responses."}}) {
         Stream stream;
         stream.start().open(0, BlockKind::reasoning);
-        stream.send({.kind = EventKind::signature, .text = {"S"}, .origin = origin}).close(0);
-        EXPECT_EQ(stream.frames().back(),
+        stream.send({.kind = EventKind::signature, .text = {"S"}, .origin = origin});
+        stream.send({.kind = EventKind::signature, .text = {"T"}, .origin = origin}).close(0);
+        stream.finish(ir::Finish::stop);
+        EXPECT_EQ(stream.frames()[1],
                   chunk(R"("thinking_blocks":[{"type":"thinking","thinking":"","signature":")" +
-                        std::string(tag) + R"(S"}])"));
+                        std::string(tag) + R"(ST"}])"));
     }
 }
 

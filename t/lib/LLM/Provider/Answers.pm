@@ -25,8 +25,8 @@ use warnings;
 use Exporter 'import';
 use LLM::Json qw(encode_json_o ordered);
 
-our @EXPORT_OK = qw(chat_answer chat_stream messages_answer messages_stream gemini_answer
-    gemini_stream converse_answer converse_stream chat_error messages_error gemini_error);
+our @EXPORT_OK = qw(chat_answer chat_stream messages_answer messages_stream chat_error
+    messages_error gemini_error);
 
 my $serial = 0;
 
@@ -267,19 +267,19 @@ sub _gemini_usage {
 # The parts, one list for each chunk of a stream: a call is never divided.
 sub _gemini_parts {
     my (%o) = @_;
-    my @tools = _tools('', $o{tools});
+    my @tools = call_list('', $o{tools});
     my $text = exists $o{text} ? $o{text} : @tools ? undef : 'Good day to you.';
     my $signature = $o{signature} || (defined $o{reasoning} ? 'dGVzdC1zaWduYXR1cmU=' : undef);
     my (@thoughts, @text, @calls);
 
     @thoughts = map { ordered(text => $_, thought => JSON::PP::true()) }
-        $o{whole} ? _whole($o{reasoning}) : _pieces($o{reasoning}) if defined $o{reasoning};
-    @text = map { ordered(text => $_) } $o{whole} ? _whole($text) : _pieces($text)
+        $o{whole} ? whole_text($o{reasoning}) : text_pieces($o{reasoning}) if defined $o{reasoning};
+    @text = map { ordered(text => $_) } $o{whole} ? whole_text($text) : text_pieces($text)
         if defined $text;
     for my $tool (@tools) {
         my ($given) = grep { $_->{name} eq $tool->{name} } @{$o{tools}};
         my $call = ordered(name => $tool->{name},
-            args => LLM::Json::try_json(_bytes($tool->{args})) || {});
+            args => LLM::Json::try_json(utf8_bytes($tool->{args})) || {});
         $call->{id} = $given->{id} if defined $given->{id};
         push @calls, ordered(functionCall => $call);
     }
@@ -331,16 +331,16 @@ sub _converse_usage {
 
 sub converse_answer {
     my (%o) = @_;
-    my @tools = _tools('tooluse_', $o{tools});
-    my $text = exists $o{text} ? _whole($o{text}) : @tools ? undef : 'Good day to you.';
+    my @tools = call_list('tooluse_', $o{tools});
+    my $text = exists $o{text} ? whole_text($o{text}) : @tools ? undef : 'Good day to you.';
     my @content;
 
     $serial++;
     push @content, { reasoningContent => { reasoningText => ordered(
-        text => _whole($o{reasoning}), signature => $o{signature} || 'dGVzdC1zaWduYXR1cmU=') } }
+        text => whole_text($o{reasoning}), signature => $o{signature} || 'dGVzdC1zaWduYXR1cmU=') } }
         if defined $o{reasoning};
     push @content, { text => $text } if defined $text;
-    push @content, { toolUse => ordered(input => LLM::Json::try_json(_bytes($_->{args})) || {},
+    push @content, { toolUse => ordered(input => LLM::Json::try_json(utf8_bytes($_->{args})) || {},
         name => $_->{name}, toolUseId => $_->{id}) } for @tools;
     return ordered(
         metrics => { latencyMs => 812 },
@@ -353,7 +353,7 @@ sub converse_answer {
 # Only blocks of tools have a start; the usage comes behind the stop.
 sub converse_stream {
     my (%o) = @_;
-    my @tools = _tools('tooluse_', $o{tools});
+    my @tools = call_list('tooluse_', $o{tools});
     my $text = exists $o{text} ? $o{text} : @tools ? undef : 'Good day to you.';
     my ($index, @out) = (0);
     my $event = sub {
@@ -371,10 +371,10 @@ sub converse_stream {
 
     $serial++;
     $event->('messageStart', role => 'assistant');
-    $block->(undef, map({ { reasoningContent => { text => $_ } } } _pieces($o{reasoning})),
+    $block->(undef, map({ { reasoningContent => { text => $_ } } } text_pieces($o{reasoning})),
         { reasoningContent => { signature => $o{signature} || 'dGVzdC1zaWduYXR1cmU=' } })
         if defined $o{reasoning};
-    $block->(undef, map { { text => $_ } } _pieces($text)) if defined $text;
+    $block->(undef, map { { text => $_ } } text_pieces($text)) if defined $text;
     $block->({ toolUse => ordered(name => $_->{name}, toolUseId => $_->{id}) },
         map { { toolUse => { input => $_ } } } @{$_->{pieces}}) for @tools;
     $event->('messageStop', stopReason => $o{finish} || (@tools ? 'tool_use' : 'end_turn'));
