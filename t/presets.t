@@ -32,12 +32,6 @@ sub tables {
     return (\%row, \%alias, \%no);
 }
 
-sub dialect_of { return $presets->{ $_[0] } =~ /\A\s*"[^"]*",\s*(\w+),/ ? $1 : die }
-
-# The dialects of this build.
-my %has = map { $_ => 1 }
-    $t->slurp($t->repo . '/translators/dialect/dialects.def') =~ /^LLM_DIRECTIVE|^LLM_DIALECT\((\w+)/mg;
-
 # What a preset needs in its block. A path that can do without a variable does not count.
 sub needs {
     my ($name) = @_;
@@ -77,12 +71,11 @@ sub refused {
     return;
 }
 
-my @here = grep { $has{ dialect_of($_) } } sort keys %$presets;
+my @here = sort keys %$presets;
 
 subtest 'all of them at once' => sub {
     my @all = ((map { provider($_, needs($_)) } @here),
-        map { my $of = $aliases->{$_}; $has{ dialect_of($of) } ? provider($_, needs($of)) : () }
-            sort keys %$aliases);
+        map { provider($_, needs($aliases->{$_})) } sort keys %$aliases);
     my ($code, $output) = $t->config_test(join '', @all, $server);
     cmp_ok(scalar @all, '>', 180, 'a catalogue');
     is($code, 0, 'nginx -t takes every preset') or diag($output);
@@ -104,13 +97,6 @@ subtest 'what is missing' => sub {
                 1, qr/"p-\Q$name\E" needs (?:a )?"\Q$what\E"/);
         }
     }
-};
-
-subtest 'dialects that are not built in' => sub {
-    my ($name) = grep { !$has{ dialect_of($_) } } sort keys %$presets;
-    plan skip_all => 'this build has every dialect' if !defined $name;
-    my $dialect = dialect_of($name);
-    refused("$name", provider($name, needs($name)), 1, qr/speaks the dialect "$dialect", which/);
 };
 
 subtest 'known and refused' => sub {
