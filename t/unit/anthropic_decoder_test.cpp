@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "t/check/pump.hpp"
 #include "translators/dialect/dialect.hpp"
 
 namespace {
@@ -372,6 +373,16 @@ TEST(AnthropicDecoder, MemoryOfALongStreamStaysFlat) {
         feed(*decoder, piece.substr(50), log);
     }
     EXPECT_LE(decoder->memory(), before + 512);
+}
+
+TEST(AnthropicDecoder, ACallWithoutANameIsAnError) {
+    std::string stream =
+        "data: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"model\":\"x\"}}\n\n"
+        "data: {\"type\":\"content_block_start\",\"index\":0,"
+        "\"content_block\":{\"type\":\"tool_use\",\"id\":\"t\"}}\n\n";
+    check::EventLog log = check::decode(DialectId::anthropic, stream);
+    EXPECT_TRUE(log.problems().empty());
+    EXPECT_EQ(log.answer().error_class, "upstream_protocol");
 }
 
 }  // namespace

@@ -268,6 +268,10 @@ class MessagesDecoder final : public Decoder, private wire::SseHandler {
             return true;
         }
         if (type.equals("tool_use")) {
+            if (block.find("name").text().empty()) {
+                fail(ir::ErrorClass::upstream_protocol, "a call has no name");
+                return false;
+            }
             has_tools_ = true;
             Value input = block.find("input");
             if (input.is_object() && input.size() > 0) {

@@ -318,6 +318,9 @@ Status parse_response(Value root, Arena &arena, ir::Response &response) {
         }
         choice.parts.push_back(parse_answer_block(block));
         if (auto *call = std::get_if<ir::ToolCall>(&choice.parts.back().is)) {
+            if (call->name.empty()) {
+                return Error{Errc::upstream_protocol, "a call has no name", {}, 0};
+            }
             uint32_t ordinal = calls++;
             if (call->id.empty() || !ids.insert(call->id.bytes).second) {
                 call->id = invent_call_id(response.id, ordinal, arena);
