@@ -91,6 +91,10 @@ class Builder {
                 job_.notes.drop(opaque->type.bytes);  // of a server tool: its text stays
                 continue;
             }
+            if (std::holds_alternative<ir::ToolResult>(part.is)) {
+                job_.notes.drop("tool_result");  // results are the user's
+                continue;
+            }
             if (reasoning == nullptr) {
                 size_t before = pieces.size();
                 LLM_TRY(add(part, pieces));
