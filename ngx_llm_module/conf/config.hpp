@@ -1,5 +1,5 @@
 // What the configuration says, as objects: providers, models and their deployments, and the
-// settings of a location. Filled by directives.cpp and blocks.cpp, completed and cross-checked by
+// settings of a location. Filled by directives.cpp and the blocks, completed and cross-checked by
 // check.cpp, and not changed afterwards: what moves at run time (addresses, idle connections)
 // lives in upstream/, indexed by Endpoint::index.
 #pragma once

@@ -1,6 +1,6 @@
 // The command table, made from directives.def, and the setters that are not nginx's own. Blocks
-// (llm_provider, llm_model) are read in blocks.cpp; what can only be checked when everything was
-// read is in check.cpp.
+// (llm_provider, llm_model) are read in files of their own; what can only be checked when
+// everything was read is in check.cpp.
 #include "ngx_llm_module/conf/directives.hpp"
 
 #include "ngx_llm_module/base/guard.hpp"

@@ -3,6 +3,7 @@
 #include "ngx_llm_module/state/zone.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include "ngx_llm_module/base/guard.hpp"
 
@@ -10,7 +11,23 @@ namespace llm {
 namespace {
 
 constexpr uint32_t kMagic = 0x6c6c6d7a;
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
+
+struct PartRow {
+    ZonePart part;
+    uint32_t size;
+    void (*init)(void *part);  // of a new one, which is all zeros
+};
+
+// No part yet.
+constexpr std::array<PartRow, 0> kParts = {};
+
+void say_other_version(ngx_shm_zone_t *shm_zone) {
+    ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
+                  "llm: zone \"%V\" was made by another version of this module: restart nginx "
+                  "instead of reloading it",
+                  &shm_zone->shm.name);
+}
 
 // The last slot takes every deployment that has no place of its own.
 uint32_t find_or_add_slot(SharedZone &zone, const std::string &id) {
@@ -26,6 +43,29 @@ uint32_t find_or_add_slot(SharedZone &zone, const std::string &id) {
     SharedSlotName &slot = zone.slots[zone.slot_count];
     memcpy(slot.text, name.c_str(), name.size() + 1);
     return zone.slot_count++;
+}
+
+bool add_parts(SharedZone &zone, ngx_slab_pool_t *pool, ngx_shm_zone_t *shm_zone) {
+    for (const PartRow &row : kParts) {
+        auto index = size_t(row.part);
+        if (zone.parts[index] == nullptr) {
+            zone.parts[index] = ngx_slab_calloc(pool, row.size);
+            if (zone.parts[index] == nullptr) {
+                ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0, "llm: zone \"%V\" is too small",
+                              &shm_zone->shm.name);
+                return false;
+            }
+            zone.part_sizes[index] = row.size;
+            if (row.init != nullptr) {
+                row.init(zone.parts[index]);
+            }
+        }
+        if (zone.part_sizes[index] != row.size) {
+            say_other_version(shm_zone);
+            return false;
+        }
+    }
+    return true;
 }
 
 void assign_slots(SharedZone &zone, Config &config) {
@@ -47,10 +87,7 @@ ngx_int_t init_zone(ngx_shm_zone_t *shm_zone, void *old_data) {
         zone = static_cast<SharedZone *>(pool->data);
         if (zone == nullptr || zone->magic != kMagic || zone->version != kVersion ||
             zone->size != sizeof(SharedZone)) {
-            ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
-                          "llm: zone \"%V\" was made by another version of this module: restart "
-                          "nginx instead of reloading it",
-                          &shm_zone->shm.name);
+            say_other_version(shm_zone);
             return NGX_ERROR;
         }
     } else {
@@ -65,6 +102,9 @@ ngx_int_t init_zone(ngx_shm_zone_t *shm_zone, void *old_data) {
         zone->version = kVersion;
         zone->size = sizeof(SharedZone);
         pool->data = zone;
+    }
+    if (!add_parts(*zone, pool, shm_zone)) {
+        return NGX_ERROR;
     }
     assign_slots(*zone, config);
     return NGX_OK;
@@ -84,12 +124,16 @@ bool add_zone(ngx_conf_t *cf, Config &config) {
     return true;
 }
 
-SharedZone *shared_zone(const Config &config) {
-    if (config.zone == nullptr || config.zone->shm.addr == nullptr) {
+ngx_slab_pool_t *zone_pool(const Config &config) {
+    if (config.zone == nullptr) {
         return nullptr;
     }
-    auto *pool = reinterpret_cast<ngx_slab_pool_t *>(config.zone->shm.addr);
-    return static_cast<SharedZone *>(pool->data);
+    return reinterpret_cast<ngx_slab_pool_t *>(config.zone->shm.addr);
+}
+
+SharedZone *shared_zone(const Config &config) {
+    ngx_slab_pool_t *pool = zone_pool(config);
+    return pool != nullptr ? static_cast<SharedZone *>(pool->data) : nullptr;
 }
 
 }  // namespace llm

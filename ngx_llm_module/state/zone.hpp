@@ -25,11 +25,17 @@ struct SharedRow {
     std::atomic<uint32_t> by_slot[kMaxSlots];
 };
 
+// What lives in the zone beside the counters above: each part is one chunk of the slab pool that is
+// made by its owner when the zone is new, and adopted over a reload.
+enum class ZonePart : uint8_t { meters, records, health, metrics, spend, count };
+
 struct SharedZone {
     uint32_t magic;
     uint32_t version;
     uint32_t size;  // of this struct: a mismatch is refused at reload
     uint32_t slot_count;
+    void *parts[size_t(ZonePart::count)];
+    uint32_t part_sizes[size_t(ZonePart::count)];  // a mismatch is refused, too
     SharedSlotName slots[kMaxSlots];  // written while the configuration loads, append-only
     SharedRow rows[kRows];
 };
@@ -45,5 +51,15 @@ static_assert(sizeof(SharedZone) < kMinZoneSize - (64 << 10));
 bool add_zone(ngx_conf_t *cf, Config &config);
 
 SharedZone *shared_zone(const Config &config);
+
+// A part of the zone; nothing when there is no zone (nothing uses the module).
+template <class Part>
+Part *zone_part(const Config &config, ZonePart which) {
+    SharedZone *zone = shared_zone(config);
+    return zone != nullptr ? static_cast<Part *>(zone->parts[size_t(which)]) : nullptr;
+}
+
+// The pool that the zone's parts take their memory from; its mutex guards them.
+ngx_slab_pool_t *zone_pool(const Config &config);
 
 }  // namespace llm

@@ -13,16 +13,22 @@ my $MAX_LINES = 700;
 
 # Which folder may include from which: arrows point one way.
 my %MAY_INCLUDE = (
-    'ngx_llm_module' => [qw(base conf state route upstream stream request filter observe)],
+    'ngx_llm_module' =>
+        [qw(base conf state redis policy route upstream stream request filter observe admin)],
     'ngx_llm_module/base' => [],
     'ngx_llm_module/conf' => [qw(base)],
     'ngx_llm_module/state' => [qw(base conf)],
-    'ngx_llm_module/route' => [qw(base conf state)],
+    'ngx_llm_module/redis' => [qw(base conf)],
+    'ngx_llm_module/policy' => [qw(base conf state redis)],
+    'ngx_llm_module/route' => [qw(base conf state redis policy)],
     'ngx_llm_module/upstream' => [qw(base conf state route)],
     'ngx_llm_module/stream' => [qw(base conf state route upstream)],
-    'ngx_llm_module/request' => [qw(base conf state route upstream stream)],
-    'ngx_llm_module/filter' => [qw(base conf state route upstream stream request)],
-    'ngx_llm_module/observe' => [qw(base conf state route upstream stream request filter)],
+    'ngx_llm_module/request' => [qw(base conf state redis policy route upstream stream)],
+    'ngx_llm_module/filter' => [qw(base conf state policy route upstream stream request)],
+    'ngx_llm_module/observe' =>
+        [qw(base conf state redis policy route upstream stream request filter)],
+    'ngx_llm_module/admin' =>
+        [qw(base conf state redis policy route upstream stream request observe)],
     # core holds the floor (arena, result) and the IR, json stands between: %cycles sees the rest.
     'translators/core' => [qw(json)],
     'translators/json' => [qw(core)],

@@ -1,0 +1,60 @@
+// Words that stand in every kind of block.
+#include "ngx_llm_module/conf/block_reader.hpp"
+
+namespace llm {
+
+// Names stand in URLs, headers and logs.
+bool has_bad_character(std::string_view name, bool star_at_end) {
+    for (size_t i = 0; i < name.size(); i++) {
+        unsigned char c = static_cast<unsigned char>(name[i]);
+        if (c <= 0x20 || c == 0x7f || c == '"' || c == '\\' ||
+            (c == '*' && !(star_at_end && i + 1 == name.size()))) {
+            return true;
+        }
+    }
+    return name.empty();
+}
+
+bool read_time(ngx_conf_t *cf, ngx_str_t text, ngx_msec_t &time) {
+    ngx_int_t parsed = ngx_parse_time(&text, 0);
+    if (parsed == NGX_ERROR) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "llm: invalid time \"%V\"", &text);
+        return false;
+    }
+    time = ngx_msec_t(parsed);
+    return true;
+}
+
+bool read_number(ngx_conf_t *cf, ngx_str_t text, ngx_int_t least, ngx_uint_t &number) {
+    ngx_int_t parsed = ngx_atoi(text.data, text.len);
+    if (parsed == NGX_ERROR || parsed < least) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "llm: invalid number \"%V\", expected %i or more",
+                           &text, least);
+        return false;
+    }
+    number = ngx_uint_t(parsed);
+    return true;
+}
+
+bool read_flag(ngx_conf_t *cf, ngx_str_t text, bool &flag) {
+    if (view(text) == "on" || view(text) == "off") {
+        flag = view(text) == "on";
+        return true;
+    }
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "llm: invalid value \"%V\", expected on or off",
+                       &text);
+    return false;
+}
+
+ngx_msec_t *timeout_by_name(std::string_view name, Timeouts &timeouts) {
+    if (name.starts_with("llm_")) {
+        name.remove_prefix(4);
+    }
+    return name == "connect_timeout"       ? &timeouts.connect
+           : name == "first_token_timeout" ? &timeouts.first_token
+           : name == "idle_timeout"        ? &timeouts.idle
+           : name == "timeout"             ? &timeouts.total
+                                           : nullptr;
+}
+
+}  // namespace llm

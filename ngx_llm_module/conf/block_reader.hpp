@@ -1,0 +1,89 @@
+// How a block of the configuration (llm_provider NAME { }) is read: each line of it is a row in a
+// table of names and readers. Errors are logged with file and line where they stand; what needs the
+// whole configuration (does that provider exist?) is left to check.cpp.
+#pragma once
+
+#include "ngx_llm_module/base/guard.hpp"
+#include "ngx_llm_module/conf/config.hpp"
+
+namespace llm {
+
+template <class Object>
+struct Line {
+    std::string_view name;
+    ngx_uint_t min_args, max_args;
+    bool (*read)(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t count, Object &object);
+};
+
+template <class Object>
+struct Block {
+    const Line<Object> *lines;
+    size_t count;
+    Object *object;
+    const char *directive;
+};
+
+template <class Object>
+char *read_line(ngx_conf_t *cf, ngx_command_t *, void *data) {
+    const auto &block = *static_cast<Block<Object> *>(data);
+    auto *args = static_cast<ngx_str_t *>(cf->args->elts);
+    ngx_uint_t count = cf->args->nelts - 1;
+    for (size_t i = 0; i < block.count; i++) {
+        const Line<Object> &line = block.lines[i];
+        if (line.name != view(args[0])) {
+            continue;
+        }
+        if (count < line.min_args || count > line.max_args) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "llm: invalid number of arguments in \"%V\" of %s", &args[0],
+                               block.directive);
+            return conf_error();
+        }
+        return line.read(cf, args + 1, count, *block.object) ? conf_ok() : conf_error();
+    }
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "llm: unknown directive \"%V\" in %s", &args[0],
+                       block.directive);
+    return conf_error();
+}
+
+template <class Object, size_t N>
+char *read_block(ngx_conf_t *cf, const Line<Object> (&lines)[N], Object &object,
+                 const char *directive) {
+    Block<Object> block{lines, N, &object, directive};
+    ngx_conf_t saved = *cf;
+    cf->handler = guard_conf<read_line<Object>>;
+    cf->handler_conf = &block;
+    char *result = ngx_conf_parse(cf, nullptr);
+    *cf = saved;
+    return result;
+}
+
+// Names stand in URLs, headers and logs.
+bool has_bad_character(std::string_view name, bool star_at_end);
+
+// Each logs what is wrong and says false.
+bool read_time(ngx_conf_t *cf, ngx_str_t text, ngx_msec_t &time);
+bool read_number(ngx_conf_t *cf, ngx_str_t text, ngx_int_t least, ngx_uint_t &number);
+bool read_flag(ngx_conf_t *cf, ngx_str_t text, bool &flag);
+
+// None: it is not the name of a time-out.
+ngx_msec_t *timeout_by_name(std::string_view name, Timeouts &timeouts);
+
+template <class Object, ngx_msec_t Timeouts::*Which>
+bool read_timeout(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Object &object) {
+    return read_time(cf, args[0], object.timeouts.*Which);
+}
+
+// Both spellings: the ones of the enclosing levels, and without their prefix.
+#define LLM_TIMEOUT_LINES(Object)                                                        \
+    {"connect_timeout", 1, 1, read_timeout<Object, &Timeouts::connect>},                 \
+        {"first_token_timeout", 1, 1, read_timeout<Object, &Timeouts::first_token>},     \
+        {"idle_timeout", 1, 1, read_timeout<Object, &Timeouts::idle>},                   \
+        {"timeout", 1, 1, read_timeout<Object, &Timeouts::total>},                       \
+        {"llm_connect_timeout", 1, 1, read_timeout<Object, &Timeouts::connect>},         \
+        {"llm_first_token_timeout", 1, 1, read_timeout<Object, &Timeouts::first_token>}, \
+        {"llm_idle_timeout", 1, 1, read_timeout<Object, &Timeouts::idle>}, {             \
+        "llm_timeout", 1, 1, read_timeout<Object, &Timeouts::total>                      \
+    }
+
+}  // namespace llm
