@@ -10,6 +10,7 @@
 #include <string>
 
 #include "ngx_llm_module/conf/config.hpp"
+#include "ngx_llm_module/conf/records.hpp"
 #include "ngx_llm_module/request/body.hpp"
 #include "ngx_llm_module/request/endpoints.hpp"
 #include "ngx_llm_module/request/ledger.hpp"
@@ -32,6 +33,9 @@ class LlmRequest {
     ngx_http_request_t *const r;
     const Config &config;
     const ngx_http_llm_loc_conf_t &loc;
+
+    // --- authenticated ---
+    Identity identity;
 
     // --- understood ---
     ClientEndpoint endpoint;
