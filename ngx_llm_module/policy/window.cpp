@@ -1,0 +1,68 @@
+// Sliding windows; see the header for their rule.
+#include "ngx_llm_module/policy/window.hpp"
+
+#include <algorithm>
+
+namespace llm {
+namespace {
+
+int slot_of(int64_t step) {
+    return int(step % kKeptSteps);
+}
+
+// The moment from which on a step does not count any more.
+int64_t end_of(const Window &window, const Period &period, int64_t step) {
+    return step * step_ms(period) + window.lasts[slot_of(step)] + int64_t(period.seconds) * 1000;
+}
+
+// Calls see(step, amount) for what still counts, the oldest first.
+template <class See>
+void each_living(const Window &window, const Period &period, int64_t now, See see) {
+    for (int64_t step = std::max<int64_t>(window.newest - kWindowSteps, 0); step <= window.newest;
+         step++) {
+        int64_t amount = window.amounts[slot_of(step)];
+        if (amount > 0 && now < end_of(window, period, step)) {
+            see(step, amount);
+        }
+    }
+}
+
+}  // namespace
+
+void window_add(Window &window, const Period &period, int64_t now, int64_t amount) {
+    int64_t step = now / step_ms(period);
+    if (step > window.newest) {
+        int64_t first = std::max(window.newest + 1, step - kWindowSteps);
+        for (int64_t passed = first; passed <= step; passed++) {
+            window.amounts[slot_of(passed)] = 0;
+            window.lasts[slot_of(passed)] = 0;
+        }
+        window.newest = step;
+    }
+    // Another process's clock may be a little ahead of ours.
+    step = window.newest;
+    uint32_t &last = window.lasts[slot_of(step)];
+    last = std::max(last, uint32_t(std::max<int64_t>(now - step * step_ms(period), 0)));
+    window.amounts[slot_of(step)] += amount;
+}
+
+int64_t window_sum(const Window &window, const Period &period, int64_t now) {
+    int64_t sum = 0;
+    each_living(window, period, now, [&](int64_t, int64_t amount) { sum += amount; });
+    return sum;
+}
+
+int64_t window_frees(const Window &window, const Period &period, int64_t now, int64_t amount) {
+    int64_t wait = amount > 0 ? -1 : 0;
+    each_living(window, period, now, [&](int64_t step, int64_t in_step) {
+        if (amount > 0) {
+            amount -= in_step;
+            if (amount <= 0) {
+                wait = end_of(window, period, step) - now;
+            }
+        }
+    });
+    return wait;
+}
+
+}  // namespace llm
