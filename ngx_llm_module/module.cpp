@@ -7,9 +7,11 @@
 #include "ngx_llm_module/conf/directives.hpp"
 #include "ngx_llm_module/conf/locations.hpp"
 #include "ngx_llm_module/filter/error_pages.hpp"
+#include "ngx_llm_module/observe/metrics_handler.hpp"
 #include "ngx_llm_module/observe/variables.hpp"
 #include "ngx_llm_module/request/body.hpp"
 #include "ngx_llm_module/state/inflight.hpp"
+#include "ngx_llm_module/state/metrics.hpp"
 #include "ngx_llm_module/upstream/worker.hpp"
 
 namespace llm {
@@ -22,7 +24,7 @@ ngx_int_t before_configuration(ngx_conf_t *cf) {
 ngx_int_t after_configuration(ngx_conf_t *cf) {
     auto *main = static_cast<ngx_http_llm_main_conf_t *>(
         ngx_http_conf_get_module_main_conf(cf, ngx_http_llm_module));
-    if (main->config->in_use && !add_zone(cf, *main->config)) {
+    if (main->config->in_use && (!add_zone(cf, *main->config) || !install_log_handler(cf))) {
         return NGX_ERROR;
     }
     return NGX_OK;
@@ -56,6 +58,7 @@ ngx_int_t init_process(ngx_cycle_t *cycle) {
     }
     if (Config *config = config_of(cycle)) {
         claim_row(*config);
+        open_metrics(*config);
         return start_worker(*config) ? NGX_OK : NGX_ERROR;
     }
     return NGX_OK;

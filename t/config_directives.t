@@ -36,6 +36,7 @@ my %sample = (
     llm_drop_params => ['on', 'true', '', 'on off'],
     llm_max_body => ['10m', 'big', '-1', '1.5m', '', '1m 1m'],
     llm_health => ['', 'x'],
+    llm_metrics => ['', 'x'],
     llm_prices => [$prices, "$prices.none", '', "$prices $prices"],
     llm_unknown_price => ['refuse', 'maybe', '', 'count count'],
     map({ ("llm_${_}timeout" => ['5s', @bad_time]) } '', qw(connect_ first_token_ idle_)),

@@ -167,7 +167,7 @@ subtest 'routing' => sub {
 
 subtest 'requests that the gateway never saw' => sub {
     my $id = $t->post('/denied/v1/chat/completions', {})->{headers}{'x-llm-request-id'};
-    is_line(logged(), 'denied by nginx', status => 403, outcome => '', attempts => 0, model => '',
+    is_line(logged(), 'denied by nginx', status => 403, outcome => 'refused', attempts => 0, model => '',
         input_tokens => 0, upstream_time => 0, stream => 0, request_id => $id // '');
     $t->get('/plain');
     is_line(logged(), 'another location', status => 204, outcome => '', attempts => 0);

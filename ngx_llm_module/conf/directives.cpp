@@ -5,6 +5,7 @@
 
 #include "ngx_llm_module/base/guard.hpp"
 #include "ngx_llm_module/conf/blocks.hpp"
+#include "ngx_llm_module/observe/metrics_handler.hpp"
 #include "ngx_llm_module/request/handler.hpp"
 #include "ngx_llm_module/state/zone.hpp"
 
@@ -113,6 +114,12 @@ char *set_unknown_price(ngx_conf_t *cf, ngx_command_t *, void *conf) {
 
 char *set_health(ngx_conf_t *cf, ngx_command_t *, void *) {
     own_location(cf)->handler = guard<handle_health_location, NGX_HTTP_INTERNAL_SERVER_ERROR>;
+    main_config(cf).in_use = true;
+    return conf_ok();
+}
+
+char *set_metrics(ngx_conf_t *cf, ngx_command_t *, void *) {
+    own_location(cf)->handler = guard<handle_metrics, NGX_HTTP_INTERNAL_SERVER_ERROR>;
     main_config(cf).in_use = true;
     return conf_ok();
 }

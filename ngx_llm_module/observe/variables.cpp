@@ -118,6 +118,35 @@ Text get_dropped_params(LlmRequest &request) {
     return names;
 }
 
+Text get_fallbacks(LlmRequest &request) {
+    return std::to_string(request.ledger.fallbacks);
+}
+
+Text get_limit_status(LlmRequest &request) {
+    return Text(request.ledger.limit_status);
+}
+
+Text get_key_alias(LlmRequest &request) {
+    return request.identity.key != nullptr ? request.identity.key->alias : Text();
+}
+
+Text get_key_hash(LlmRequest &request) {
+    return request.identity.key != nullptr ? request.identity.key->hash : Text();
+}
+
+Text get_team(LlmRequest &request) {
+    return request.identity.key != nullptr ? request.identity.key->team : Text();
+}
+
+// The customer that the request names, or the user whose key it is.
+Text get_user(LlmRequest &request) {
+    const Identity &identity = request.identity;
+    if (!identity.customer_id.empty()) {
+        return identity.customer_id;
+    }
+    return identity.key != nullptr ? identity.key->user : Text();
+}
+
 Text get_in_flight(LlmRequest &request) {
     return std::to_string(count_in_flight(request.config).total);
 }
@@ -138,9 +167,12 @@ Text without_request(ngx_http_request_t *r, const Row &row) {
     if (row.name == "llm_in_flight") {
         return std::to_string(count_in_flight(config(r)).total);
     }
-    if (row.name.ends_with("_tokens") || row.name == "llm_attempts" || row.name == "llm_stream" ||
-        row.name == "llm_cost") {
+    if (row.name.ends_with("_tokens") || row.name == "llm_attempts" ||
+        row.name == "llm_fallbacks" || row.name == "llm_stream" || row.name == "llm_cost") {
         return "0";
+    }
+    if (row.name == "llm_outcome" && loc_conf(r).pass != PassKind::unset) {
+        return "refused";
     }
     return row.name.ends_with("_time") ? "0.000" : Text();
 }

@@ -68,7 +68,7 @@ void add_answer_headers(LlmRequest &request) {
     add_header(r, "x-llm-provider", deployment.provider->name);
     add_header(r, "x-llm-deployment", deployment.id);
     add_number(r, "x-llm-attempts", request.ledger.attempts);
-    add_number(r, "x-llm-fallbacks", 0);
+    add_number(r, "x-llm-fallbacks", request.ledger.fallbacks);
     add_number(r, "x-llm-overhead-ms", overhead_ms(request));
     // A length is known of whole answers: all that they cost is known, too.
     if (r->headers_out.content_length_n >= 0 && !request.is_raw && !request.is_count()) {

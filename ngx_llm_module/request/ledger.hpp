@@ -27,7 +27,9 @@ struct Ledger {
     std::string upstream_model;
     std::string finish_reason;  // as the provider called it
     ngx_uint_t attempts = 0;
-    ngx_uint_t status = 0;  // of the provider
+    ngx_uint_t fallbacks = 0;       // times that another model took over
+    std::string_view limit_status;  // of the admission, static; empty: no limit applies
+    ngx_uint_t status = 0;          // of the provider
     uint64_t request_bytes = 0;
     // Of the provider's headers, what the client may see.
     std::vector<std::pair<std::string, std::string>> provider_headers;

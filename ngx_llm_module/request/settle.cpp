@@ -1,4 +1,5 @@
 // The end of a request, once, whatever ended it: what it held is given back, the ledger closed.
+#include "ngx_llm_module/request/booking.hpp"
 #include "ngx_llm_module/request/llm_request.hpp"
 #include "ngx_llm_module/request/pricing.hpp"
 
@@ -27,6 +28,7 @@ void settle(LlmRequest &request) {
         ledger.outcome = Outcome::client_closed;
     }
     ledger.ended = ngx_current_msec;
+    book_metrics(request);
     request.body.release();
     request.ir.reset();
 }

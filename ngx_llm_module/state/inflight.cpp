@@ -68,6 +68,10 @@ void release_row() {
 }
 
 InFlight count_in_flight(const Config &config, uint32_t slot) {
+    return count_in_flight(config, slot, {});
+}
+
+InFlight count_in_flight(const Config &config, uint32_t slot, std::span<uint32_t> of_slots) {
     InFlight sum;
     SharedZone *zone = shared_zone(config);
     if (zone == nullptr) {
@@ -84,6 +88,10 @@ InFlight count_in_flight(const Config &config, uint32_t slot) {
         }
         sum.total += row.total.load();
         sum.of_slot += row.by_slot[slot].load();
+        sum.rows++;
+        for (size_t i = 0; i < of_slots.size(); i++) {
+            of_slots[i] += row.by_slot[i].load(std::memory_order_relaxed);
+        }
     }
     return sum;
 }

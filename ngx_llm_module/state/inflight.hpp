@@ -15,10 +15,13 @@ void release_row();
 struct InFlight {
     uint32_t total = 0;
     uint32_t of_slot = 0;
+    uint32_t rows = 0;  // processes
 };
 
 // Sums over the rows of all processes that live.
 InFlight count_in_flight(const Config &config, uint32_t slot = 0);
+// The same, and of as many slots as `of_slots` has places.
+InFlight count_in_flight(const Config &config, uint32_t slot, std::span<uint32_t> of_slots);
 
 // One request's share of the counters. Move-only in spirit: it stands in the request and is never
 // copied. Releasing twice does nothing.

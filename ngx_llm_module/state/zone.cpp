@@ -6,6 +6,7 @@
 #include <array>
 
 #include "ngx_llm_module/base/guard.hpp"
+#include "ngx_llm_module/state/metrics.hpp"
 
 namespace llm {
 namespace {
@@ -19,8 +20,9 @@ struct PartRow {
     void (*init)(void *part);  // of a new one, which is all zeros
 };
 
-// No part yet.
-constexpr std::array<PartRow, 0> kParts = {};
+constexpr auto kParts = std::to_array<PartRow>({
+    {ZonePart::metrics, sizeof(MetricsPart), nullptr},
+});
 
 void say_other_version(ngx_shm_zone_t *shm_zone) {
     ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,

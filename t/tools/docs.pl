@@ -3,6 +3,7 @@
 #
 #     <!-- directives: begin --> ... <!-- directives: end -->   conf/directives.def
 #     <!-- variables: begin -->  ... <!-- variables: end -->    observe/variables.def
+#     <!-- metrics: begin -->    ... <!-- metrics: end -->      state/metrics.def
 #     <!-- providers: begin -->  ... <!-- providers: end -->    provider/providers*.def
 #
 # Usage: docs.pl [--check] FILE. What stands between the markers is replaced; with --check
@@ -19,6 +20,7 @@ my $file = shift // die "usage: docs.pl [--check] FILE\n";
 my %section = (
     directives => \&directives,
     variables => \&variables,
+    metrics => \&metrics,
     providers => \&providers,
 );
 
@@ -58,6 +60,15 @@ sub variables {
     my @rows = rows('ngx_llm_module/observe/variables.def', 'LLM_VARIABLE', 3);
 
     return table(['Variable', 'Meaning'], map { ["`\$$_->[0]`", $_->[2]] } @rows);
+}
+
+sub metrics {
+    my @rows = rows('ngx_llm_module/state/metrics.def', 'LLM_METRIC', 6);
+
+    return table(['Metric', 'Type', 'Labels', 'Meaning'], map {
+        my (undef, $name, $type, $labels, undef, $help) = @$_;
+        ["`$name`", $type, $labels =~ s/(\w+)(,?)/`$1`$2/gr =~ s/,/, /gr, $help];
+    } @rows);
 }
 
 sub providers {

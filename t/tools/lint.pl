@@ -18,7 +18,7 @@ my %MAY_INCLUDE = (
     'ngx_llm_module/base' => [],
     'ngx_llm_module/conf' => [qw(base)],
     'ngx_llm_module/state' => [qw(base conf)],
-    'ngx_llm_module/redis' => [qw(base conf)],
+    'ngx_llm_module/redis' => [qw(base conf state)],
     'ngx_llm_module/policy' => [qw(base conf state redis)],
     'ngx_llm_module/route' => [qw(base conf state redis policy)],
     'ngx_llm_module/upstream' => [qw(base conf state route)],
@@ -45,7 +45,7 @@ my @MAY_ALSO = (
     ['ngx_llm_module/(?:upstream|stream)/\w+\.[ch]pp', $REQUEST_OBJECT],
     # The command table points to the handlers; it is a table, not a layer.
     ['ngx_llm_module/conf/directives\.cpp',
-        'ngx_llm_module/(?:request/handler|state/zone)\.hpp'],
+        'ngx_llm_module/(?:request/handler|observe/metrics_handler|state/zone)\.hpp'],
     # An answer that fails before its first content is replied to like any refusal; what a cut one
     # cost is an estimate.
     ['ngx_llm_module/stream/answer\.cpp', 'ngx_llm_module/request/(?:reply|pricing)\.hpp'],

@@ -1,0 +1,13 @@
+// What a request's ledger entry adds to what is kept of all requests.
+#pragma once
+
+namespace llm {
+
+class LlmRequest;
+
+// Once for each request, when its ledger is closed (settle).
+void book_metrics(const LlmRequest &request);
+// A request to a location of ours that nginx answered before it became one of ours.
+void book_refused();
+
+}  // namespace llm

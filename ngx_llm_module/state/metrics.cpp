@@ -1,0 +1,241 @@
+// Counting. Entry points: count() for everyone, route_row() and key_row() for the booking of a
+// request. The sizes of the tables follow the zone's: a quarter of it is theirs.
+#include "ngx_llm_module/state/metrics.hpp"
+
+#include <algorithm>
+
+#include "ngx_llm_module/state/zone.hpp"
+
+namespace llm {
+namespace {
+
+using enum MetricUnit;
+
+constexpr std::string_view kOther = "other";
+// Rows that are kept for the label sets that others are counted under.
+constexpr uint32_t kRouteReserve = 64;
+constexpr size_t kMaxValue = 96;
+
+MetricsPart *part = nullptr;
+ngx_slab_pool_t *pool = nullptr;
+
+constexpr int64_t kFirstContentBounds[] = {1000,    5000,    10000,    25000,    50000,
+                                           100000,  250000,  500000,   750000,   1000000,
+                                           2500000, 5000000, 10000000, 30000000, 60000000};
+constexpr int64_t kPerTokenBounds[] = {1000,   2500,   5000,   10000,  25000,  50000,  75000,
+                                       100000, 150000, 200000, 300000, 500000, 1000000};
+constexpr int64_t kDurationBounds[] = {10000,    25000,    50000,     100000,    250000,
+                                       500000,   1000000,  2500000,   5000000,   10000000,
+                                       30000000, 60000000, 120000000, 300000000, 600000000};
+constexpr int64_t kOverheadBounds[] = {1000,   2000,   5000,   10000,   25000,  50000,
+                                       100000, 250000, 500000, 1000000, 2500000};
+
+template <class Row>
+Row *find_or_add(SeriesTable<Row> &table, uint16_t kind, std::string_view labels,
+                 uint32_t reserve = 0) {
+    uint32_t hash = hash_of(labels);
+    if (Row *row = table.find(hash, kind, labels)) {
+        return row;
+    }
+    if (table.size() + reserve >= table.capacity()) {
+        return nullptr;  // full: no reason to wait for the lock
+    }
+    ngx_shmtx_lock(&pool->mutex);
+    Row *row = table.find_or_add(hash, kind, labels, reserve);
+    ngx_shmtx_unlock(&pool->mutex);
+    return row;
+}
+
+bool allocate_tables(MetricsPart &made, size_t zone_size) {
+    size_t share = zone_size / 4;
+    auto rows = [](size_t bytes, size_t row, uint32_t least, uint32_t most) {
+        return std::clamp(uint32_t(bytes / (row + 16)), least, most);
+    };
+    return made.routes.allocate(pool, rows(share * 5 / 8, sizeof(RouteRow), 96, 16384)) &&
+           made.keys.allocate(pool, rows(share / 4, sizeof(KeyRow), 64, 65536)) &&
+           made.counters.allocate(pool, rows(share / 8, sizeof(CounterRow), 64, 8192));
+}
+
+bool is_continuation(char c) {
+    return (static_cast<unsigned char>(c) & 0xc0) == 0x80;
+}
+
+// Length of the UTF-8 character at the begin of `text`, 0 when it is none.
+size_t character(std::string_view text) {
+    auto first = static_cast<unsigned char>(text[0]);
+    size_t length = first < 0x80                    ? 1
+                    : first >= 0xc2 && first < 0xe0 ? 2
+                    : first >= 0xe0 && first < 0xf0 ? 3
+                    : first >= 0xf0 && first < 0xf5 ? 4
+                                                    : 0;
+    if (length == 0 || length > text.size() ||
+        !std::all_of(text.begin() + 1, text.begin() + ptrdiff_t(length), is_continuation)) {
+        return 0;
+    }
+    return length;
+}
+
+}  // namespace
+
+const MetricRow kMetrics[] = {
+#define LLM_METRIC(id, name, type, labels, unit, help) {name, MetricType::type, labels, unit, help},
+#include "ngx_llm_module/state/metrics.def"
+#undef LLM_METRIC
+};
+
+// FNV-1a
+uint32_t hash_of(std::string_view text) {
+    uint32_t hash = 2166136261u;
+    for (unsigned char c : text) {
+        hash = (hash ^ c) * 16777619u;
+    }
+    return hash;
+}
+
+std::span<const int64_t> bounds_of(TimeKind kind) {
+    switch (kind) {
+        case TimeKind::per_token:
+            return kPerTokenBounds;
+        case TimeKind::duration:
+        case TimeKind::upstream:
+            return kDurationBounds;
+        case TimeKind::overhead:
+            return kOverheadBounds;
+        default:
+            return kFirstContentBounds;
+    }
+}
+
+void observe(Histogram &histogram, TimeKind kind, int64_t micros) {
+    std::span<const int64_t> bounds = bounds_of(kind);
+    size_t bucket = size_t(std::lower_bound(bounds.begin(), bounds.end(), micros) - bounds.begin());
+    add(histogram.counts[bucket], 1);
+    add(histogram.sum, micros);
+}
+
+void Labels::put(std::string_view bytes) {
+    size_t size = std::min(bytes.size(), sizeof(text_) - size_);
+    ngx_memcpy(text_ + size_, bytes.data(), size);
+    size_ += size;
+}
+
+void Labels::add(std::string_view name, std::string_view value) {
+    if (size_ != 0) {
+        put(",");
+    }
+    put(name);
+    put("=\"");
+    size_t end = size_ + kMaxValue;
+    while (!value.empty()) {
+        size_t length = character(value);
+        char c = value[0];
+        if (size_ + std::max(length, size_t(2)) > end) {
+            break;
+        }
+        if (c == '"' || c == '\\') {
+            put("\\");
+            put({&c, 1});
+        } else if (length == 0 || static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
+            put("?");
+        } else {
+            put(value.substr(0, length));
+        }
+        value.remove_prefix(std::max(length, size_t(1)));
+    }
+    put("\"");
+}
+
+Labels labels_of(Metric metric, std::initializer_list<std::string_view> values) {
+    Labels labels;
+    std::string_view names = kMetrics[size_t(metric)].labels;
+    for (std::string_view value : values) {
+        size_t comma = std::min(names.find(','), names.size());
+        labels.add(names.substr(0, comma), value);
+        names.remove_prefix(std::min(comma + 1, names.size()));
+    }
+    return labels;
+}
+
+void count(Metric metric, std::initializer_list<std::string_view> values, int64_t amount) {
+    if (part == nullptr) {
+        return;
+    }
+    auto kind = uint16_t(metric);
+    CounterRow *row = find_or_add(part->counters, kind, labels_of(metric, values).view(),
+                                  uint32_t(Metric::count));
+    if (row == nullptr) {
+        Labels other;
+        std::string_view names = kMetrics[size_t(metric)].labels;
+        for (size_t i = 0; i < values.size(); i++) {
+            size_t comma = std::min(names.find(','), names.size());
+            other.add(names.substr(0, comma), kOther);
+            names.remove_prefix(std::min(comma + 1, names.size()));
+        }
+        row = find_or_add(part->counters, kind, other.view());
+    }
+    if (row != nullptr) {
+        add(row->numbers, amount);
+    }
+}
+
+RouteRow *route_row(std::string_view model, std::string_view provider,
+                    std::string_view deployment) {
+    if (part == nullptr) {
+        return nullptr;
+    }
+    // Names of models may be the clients' own: a part of the table is kept for deployments whose
+    // models are many.
+    SeriesTable<RouteRow> &table = part->routes;
+    uint32_t reserve = std::max(kRouteReserve, table.capacity() / 4);
+    auto row = [&](std::string_view asked, std::string_view from, std::string_view at,
+                   uint32_t kept) {
+        return find_or_add(table, 0, labels_of(Metric::cost, {asked, from, at}).view(), kept);
+    };
+    if (RouteRow *found = row(model, provider, deployment, reserve)) {
+        return found;
+    }
+    if (RouteRow *found = row(kOther, provider, deployment, 1)) {
+        return found;
+    }
+    return row(kOther, kOther, kOther, 0);
+}
+
+KeyRow *key_row(std::string_view key, std::string_view team) {
+    if (part == nullptr) {
+        return nullptr;
+    }
+    auto row = [&](std::string_view own, std::string_view above, uint32_t kept) {
+        return find_or_add(part->keys, 0, labels_of(Metric::key_cost, {own, above}).view(), kept);
+    };
+    KeyRow *found = row(key, team, 1);
+    return found != nullptr ? found : row(kOther, kOther, 0);
+}
+
+MetricsPart *metrics_part() {
+    return part;
+}
+
+void open_metrics(const Config &config) {
+    part = zone_part<MetricsPart>(config, ZonePart::metrics);
+    pool = zone_pool(config);
+    if (part == nullptr) {
+        return;
+    }
+    ngx_shmtx_lock(&pool->mutex);
+    if (part->is_ready.load() == 0 && allocate_tables(*part, config.zone->shm.size)) {
+        part->is_ready.store(1);
+    }
+    bool is_ready = part->is_ready.load() != 0;
+    ngx_shmtx_unlock(&pool->mutex);
+    if (!is_ready) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "llm: the zone is too small for metrics, see llm_zone");
+        part = nullptr;
+        return;
+    }
+    // These have a place before clients can fill the tables.
+    (void)route_row({}, {}, {});
+    (void)key_row({}, {});
+}
+
+}  // namespace llm
