@@ -38,6 +38,10 @@ my %sample = (
     llm_health => ['', 'x'],
     llm_metrics => ['', 'x'],
     llm_prices => [$prices, "$prices.none", '', "$prices $prices"],
+    llm_master_key => ['sk-m', '', 'env:LLM_T_NONE', 'sha256:12', '$arg_key', 'a b'],
+    llm_key => ['k { rpm 5; }', '', 'sha256:xy { }', 'k'],
+    llm_team => ['t { rpm 5; }', '', 't', '"a b" { }'],
+    llm_auth => ['optional', 'on', '', 'off off'],
     llm_unknown_price => ['refuse', 'maybe', '', 'count count'],
     map({ ("llm_${_}timeout" => ['5s', @bad_time]) } '', qw(connect_ first_token_ idle_)),
 );

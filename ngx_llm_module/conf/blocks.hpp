@@ -1,4 +1,5 @@
-// Reads the blocks llm_provider NAME { } and llm_model NAME { } into the configuration.
+// Reads the blocks llm_provider NAME { }, llm_model NAME { }, llm_key VALUE { } and llm_team NAME {
+// } into the configuration.
 #pragma once
 
 #include "ngx_llm_module/conf/config.hpp"
@@ -7,5 +8,8 @@ namespace llm {
 
 char *read_provider_block(ngx_conf_t *cf, Config &config);
 char *read_model_block(ngx_conf_t *cf, Config &config);
+char *read_key_block(ngx_conf_t *cf, Config &config);
+char *read_team_block(ngx_conf_t *cf, Config &config);
+char *read_master_key(ngx_conf_t *cf, Config &config);
 
 }  // namespace llm

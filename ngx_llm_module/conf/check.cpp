@@ -7,6 +7,7 @@
 #include "ngx_llm_module/conf/accounts.hpp"
 #include "ngx_llm_module/conf/addresses.hpp"
 #include "ngx_llm_module/conf/complain.hpp"
+#include "ngx_llm_module/conf/identities.hpp"
 #include "ngx_llm_module/conf/prices.hpp"
 
 namespace llm {
@@ -154,7 +155,7 @@ bool complete_config(ngx_conf_t *cf, Config &config) {
     if (!check_ids(cf, config) || !index_models(cf, config)) {
         return false;
     }
-    if (!read_prices(cf, config)) {
+    if (!check_identities(cf, config) || !read_prices(cf, config)) {
         return false;
     }
     price_deployments(config);

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "ngx_llm_module/base/ngx_cxx.hpp"
+#include "ngx_llm_module/conf/records.hpp"
 #include "translators/dialect/dialect.hpp"
 #include "translators/pricing/price_table.hpp"
 #include "translators/provider/address.hpp"
@@ -196,6 +197,22 @@ struct Model {
     std::string_view prefix() const { return std::string_view(name).substr(0, name.size() - 1); }
 };
 
+// llm_key and llm_team as they were read; check_identities makes records of them.
+struct KeyBlock {
+    KeyRecord record;
+    ConfPlace place;
+    std::vector<Placed> models;  // wherever the block names one
+    Placed team;
+    std::vector<std::pair<std::string, std::string>> metadata;
+};
+
+struct TeamBlock {
+    TeamRecord record;
+    ConfPlace place;
+    std::vector<Placed> models;
+    std::vector<std::pair<std::string, std::string>> metadata;
+};
+
 struct Config {
     std::vector<std::unique_ptr<Provider>> providers;
     std::vector<std::unique_ptr<Model>> models;  // in the order of the file
@@ -207,12 +224,20 @@ struct Config {
     std::vector<Placed> price_files;  // in the order of the file
     PriceBook prices;                 // what they say
 
+    std::vector<std::unique_ptr<KeyBlock>> key_blocks;
+    std::vector<std::unique_ptr<TeamBlock>> team_blocks;
+    std::vector<std::string> master_hashes;  // of llm_master_key: SHA-256 in hex
+    std::unordered_map<std::string, std::shared_ptr<const KeyRecord>> keys;  // by hash
+    std::unordered_map<std::string, std::shared_ptr<const TeamRecord>> teams;
+
     size_t zone_size = 0;  // 0: no llm_zone directive
     ngx_shm_zone_t *zone = nullptr;
     ngx_resolver_t *resolver = nullptr;  // ours, from resolv.conf
     bool in_use = false;                 // some location has llm_pass
 
     Provider *find_provider(std::string_view name) const;
+    // Somebody has a key: others are refused unless llm_auth says something else.
+    bool has_keys() const { return !keys.empty() || !master_hashes.empty(); }
 };
 
 enum class PassKind : ngx_uint_t { unset, models, provider, variable };
@@ -220,6 +245,12 @@ enum class PassKind : ngx_uint_t { unset, models, provider, variable };
 // llm_unknown_price
 constexpr ngx_uint_t kCountUnknownPrice = 0;
 constexpr ngx_uint_t kRefuseUnknownPrice = 1;
+
+// llm_auth. By default: required as soon as there is a key.
+constexpr ngx_uint_t kAuthByKeys = 0;
+constexpr ngx_uint_t kAuthRequired = 1;
+constexpr ngx_uint_t kAuthOptional = 2;
+constexpr ngx_uint_t kAuthOff = 3;
 
 // Of `model` at the deployment's provider, or what the deployment says itself.
 Price find_price(const Config &config, const Deployment &deployment, std::string_view model);
@@ -250,6 +281,7 @@ typedef struct {
     ngx_flag_t stream_usage;
     ngx_flag_t drop_params;
     ngx_uint_t unknown_price;
+    ngx_uint_t auth;
     size_t max_body;
 } ngx_http_llm_loc_conf_t;
 

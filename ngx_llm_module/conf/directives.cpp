@@ -128,6 +128,39 @@ char *set_provider(ngx_conf_t *cf, ngx_command_t *, void *) {
     return read_provider_block(cf, main_config(cf));
 }
 
+char *set_key(ngx_conf_t *cf, ngx_command_t *, void *) {
+    return read_key_block(cf, main_config(cf));
+}
+
+char *set_team(ngx_conf_t *cf, ngx_command_t *, void *) {
+    return read_team_block(cf, main_config(cf));
+}
+
+char *set_master_key(ngx_conf_t *cf, ngx_command_t *, void *) {
+    return read_master_key(cf, main_config(cf));
+}
+
+char *set_auth(ngx_conf_t *cf, ngx_command_t *, void *conf) {
+    auto *loc = static_cast<ngx_http_llm_loc_conf_t *>(conf);
+    auto *args = static_cast<ngx_str_t *>(cf->args->elts);
+    if (loc->auth != NGX_CONF_UNSET_UINT) {
+        return const_cast<char *>("is duplicate");
+    }
+    if (view(args[1]) == "required") {
+        loc->auth = kAuthRequired;
+    } else if (view(args[1]) == "optional") {
+        loc->auth = kAuthOptional;
+    } else if (view(args[1]) == "off") {
+        loc->auth = kAuthOff;
+    } else {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "llm: invalid value \"%V\", expected required, optional or off",
+                           &args[1]);
+        return conf_error();
+    }
+    return conf_ok();
+}
+
 char *set_model(ngx_conf_t *cf, ngx_command_t *, void *) {
     return read_model_block(cf, main_config(cf));
 }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace llm {
@@ -29,6 +30,25 @@ struct Period {
 };
 
 constexpr Period kOneMinute{PeriodKind::sliding, 60};
+
+// "1d", "7d" (also "1w"), "30d" (also "1mo"): the calendar's day, week, month; other whole days and
+// weeks are counted from the calendar, too. "30d/rolling", seconds (s), minutes (m) and hours (h)
+// slide. False: unreadable.
+bool parse_period(std::string_view text, Period &period);
+// As parse_period reads it; empty: forever.
+std::string render_period(const Period &period);
+
+// "90s", "15m", "12h", "30d", "2w", "1mo" in seconds; negative: unreadable.
+int64_t parse_duration(std::string_view text);
+
+// Dollars as nano-dollars; negative: unreadable, negative or too large.
+int64_t parse_dollars(std::string_view text);
+
+// Unix time of "2026-12-31" (its end in UTC), "2026-12-31T23:59:59Z" or seconds; negative:
+// unreadable.
+int64_t parse_time(std::string_view text);
+// "2026-12-31T23:59:59Z"
+std::string render_time(int64_t time);
 
 // Which tokens tpm counts.
 enum class TokenKind : uint8_t { total, input, output };

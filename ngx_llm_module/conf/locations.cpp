@@ -49,6 +49,7 @@ void *create_location(ngx_conf_t *cf) {
     conf->stream_usage = NGX_CONF_UNSET;
     conf->drop_params = NGX_CONF_UNSET;
     conf->unknown_price = NGX_CONF_UNSET_UINT;
+    conf->auth = NGX_CONF_UNSET_UINT;
     conf->max_body = NGX_CONF_UNSET_SIZE;
     return conf;
 }
@@ -64,6 +65,7 @@ char *merge_location(ngx_conf_t *cf, void *parent, void *child) {
     ngx_conf_merge_value(conf->stream_usage, prev->stream_usage, 0);
     ngx_conf_merge_value(conf->drop_params, prev->drop_params, 0);
     ngx_conf_merge_uint_value(conf->unknown_price, prev->unknown_price, kCountUnknownPrice);
+    ngx_conf_merge_uint_value(conf->auth, prev->auth, kAuthByKeys);
     ngx_conf_merge_size_value(conf->max_body, prev->max_body, 32 * 1024 * 1024);
 
     if (conf->pass == PassKind::provider && conf->provider == nullptr) {

@@ -22,6 +22,9 @@ struct KeyRecord {
     LimitSet limits;
     int64_t expires = 0;  // Unix time; 0: never
     bool is_blocked = false;
+    // What the client may say of its requests: for which customer they are, and tags.
+    bool may_name_customer = true;
+    bool may_tag = true;
     std::vector<std::string> tags;
     std::string metadata;  // a JSON object as it was given, or empty
     int64_t created = 0;
@@ -62,6 +65,8 @@ struct Identity {
     std::shared_ptr<const UserRecord> customer;
     std::string customer_id;  // as the request names it, also without a record
     bool is_master = false;
+
+    bool is_nobody() const { return key == nullptr && !is_master; }
 };
 
 }  // namespace llm

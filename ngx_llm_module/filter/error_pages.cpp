@@ -5,6 +5,7 @@
 
 #include "ngx_llm_module/base/guard.hpp"
 #include "ngx_llm_module/base/pool.hpp"
+#include "ngx_llm_module/request/access.hpp"
 #include "ngx_llm_module/request/headers.hpp"
 #include "ngx_llm_module/request/llm_request.hpp"
 #include "ngx_llm_module/request/reply.hpp"
@@ -37,6 +38,22 @@ const Dialect &caller_dialect(ngx_http_request_t *r) {
     return dialect_by_headers(r);
 }
 
+// Why a key was refused; false: this is some other refusal.
+bool render_refused_key(ngx_http_request_t *r, ByteBuffer &out) {
+    Access *access = find_access(r);
+    if (access == nullptr || !access->is_refused ||
+        r->headers_out.status != NGX_HTTP_UNAUTHORIZED) {
+        return false;
+    }
+    ApiError error;
+    error.error_class = ErrorClass::authentication;
+    error.message.bytes = access->message;
+    error.own = access->word;
+    json::Writer writer(out);
+    (void)caller_dialect(r).render_error(error, {}, writer);
+    return true;
+}
+
 ngx_int_t filter_header(ngx_http_request_t *r) {
     const ngx_http_llm_loc_conf_t &loc = loc_conf(r);
     if (r != r->main || loc.pass == PassKind::unset ||
@@ -54,7 +71,7 @@ ngx_int_t filter_header(ngx_http_request_t *r) {
     ngx_http_set_ctx(r, replacement, ngx_http_llm_filter_module);
     if (request != nullptr && request->downstream.has_error_body(r->headers_out.status)) {
         replacement->body = request->downstream.take_error_body();
-    } else {
+    } else if (!render_refused_key(r, replacement->body)) {
         render_status(caller_dialect(r), r->headers_out.status,
                       request != nullptr ? std::string_view(request->id) : std::string_view(),
                       replacement->body);

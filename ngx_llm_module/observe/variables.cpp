@@ -2,6 +2,7 @@
 #include "ngx_llm_module/observe/variables.hpp"
 
 #include "ngx_llm_module/base/guard.hpp"
+#include "ngx_llm_module/request/access.hpp"
 #include "ngx_llm_module/request/llm_request.hpp"
 
 namespace llm {
@@ -48,6 +49,28 @@ Text get_dialect(LlmRequest &request) {
 Text get_stream(LlmRequest &request) {
     return request.is_stream() ? "1" : "0";
 }
+
+Text key_alias(const Identity &identity) {
+    return identity.is_master ? "master" : identity.key != nullptr ? identity.key->alias : Text();
+}
+Text key_hash(const Identity &identity) {
+    return identity.key != nullptr ? identity.key->hash : Text();
+}
+Text team_of(const Identity &identity) {
+    return identity.key != nullptr ? identity.key->team : Text();
+}
+Text user_of(const Identity &identity) {
+    return identity.key != nullptr ? identity.key->user : Text();
+}
+
+template <Text (*Part)(const Identity &)>
+Text get_identity(LlmRequest &request) {
+    return Part(request.identity);
+}
+constexpr Getter get_key_alias = get_identity<key_alias>;
+constexpr Getter get_key_hash = get_identity<key_hash>;
+constexpr Getter get_team = get_identity<team_of>;
+constexpr Getter get_user = get_identity<user_of>;
 
 Text get_input_tokens(LlmRequest &request) {
     return std::to_string(request.ledger.usage.input);
@@ -162,10 +185,25 @@ constexpr Row kVariables[] = {
 };
 #undef LLM_VARIABLE
 
+struct IdentityPart {
+    Getter getter;
+    Text (*part)(const Identity &identity);
+};
+
+constexpr IdentityPart kIdentityParts[] = {
+    {get_key_alias, key_alias}, {get_key_hash, key_hash}, {get_team, team_of}, {get_user, user_of}};
+
 // What a log line prints for a request that never became one of ours.
 Text without_request(ngx_http_request_t *r, const Row &row) {
     if (row.name == "llm_in_flight") {
         return std::to_string(count_in_flight(config(r)).total);
+    }
+    if (Access *access = find_access(r)) {  // a key that was refused
+        for (auto [getter, part] : kIdentityParts) {
+            if (getter == row.getter) {
+                return part(access->identity);
+            }
+        }
     }
     if (row.name.ends_with("_tokens") || row.name == "llm_attempts" ||
         row.name == "llm_fallbacks" || row.name == "llm_stream" || row.name == "llm_cost") {

@@ -4,6 +4,7 @@
 
 #include "ngx_llm_module/base/guard.hpp"
 #include "ngx_llm_module/base/pool.hpp"
+#include "ngx_llm_module/request/access.hpp"
 #include "ngx_llm_module/request/llm_request.hpp"
 #include "ngx_llm_module/request/local_answers.hpp"
 #include "ngx_llm_module/request/reply.hpp"
@@ -25,6 +26,9 @@ LlmRequest *make_request(ngx_http_request_t *r) {
     cleanup->handler = guard<on_request_over>;
     cleanup->data = request;
     ngx_http_set_ctx(r, request, ngx_http_llm_module);
+    if (Access *access = find_access(r)) {
+        request->identity = access->identity;
+    }
     return request;
 }
 
@@ -58,6 +62,12 @@ ClientEndpoint find_at_end(std::string_view path, std::string_view query) {
         }
         path.remove_prefix(slash);
     }
+}
+
+ClientEndpoint endpoint_of(const ngx_http_request_t *r, const ngx_http_llm_loc_conf_t &loc) {
+    std::string_view path = path_below(r, loc);
+    return loc_has_prefix(loc) ? find_endpoint(path, view(r->args))
+                               : find_at_end(path, view(r->args));
 }
 
 // llm_pass models, PROVIDER or a variable that holds one of them. False: no such provider.
@@ -155,9 +165,7 @@ ngx_int_t handle_request(ngx_http_request_t *r) {
     }
     LlmRequest &request = *made;
     std::string_view path = path_below(r, request.loc);
-    std::string_view query = view(r->args);
-    request.endpoint =
-        loc_has_prefix(request.loc) ? find_endpoint(path, query) : find_at_end(path, query);
+    request.endpoint = endpoint_of(r, request.loc);
     request.client =
         request.endpoint.dialect ? &dialect(*request.endpoint.dialect) : &dialect_by_headers(r);
     if (!find_target(request)) {
@@ -194,6 +202,22 @@ ngx_int_t handle_request(ngx_http_request_t *r) {
     r->main->count++;
     answer_locally(request);
     return NGX_DONE;
+}
+
+bool is_open(ngx_http_request_t *r) {
+    const ngx_http_llm_loc_conf_t &loc = loc_conf(r);
+    if (loc.pass == PassKind::variable) {
+        ngx_str_t value;
+        if (ngx_http_complex_value(r, loc.pass_value, &value) != NGX_OK ||
+            view(value) != "models") {
+            return false;
+        }
+    } else if (loc.pass != PassKind::models) {
+        return false;
+    }
+    Operation operation = endpoint_of(r, loc).operation;
+    return operation == Operation::liveness || operation == Operation::readiness ||
+           operation == Operation::root;
 }
 
 ngx_int_t handle_health_location(ngx_http_request_t *r) {

@@ -8,4 +8,7 @@ namespace llm {
 ngx_int_t handle_request(ngx_http_request_t *r);          // llm_pass
 ngx_int_t handle_health_location(ngx_http_request_t *r);  // llm_health
 
+// Liveness, readiness and the bare root: answered without a key.
+bool is_open(ngx_http_request_t *r);
+
 }  // namespace llm

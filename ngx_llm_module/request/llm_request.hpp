@@ -47,6 +47,7 @@ class LlmRequest {
     RequestBody body;
     Envelope envelope;
     std::string model;              // as asked for, plain
+    std::string target_model;       // what is routed: the key's own names of models are resolved
     Arena arena;                    // of everything below that is parsed or rewritten
     std::optional<ir::Request> ir;  // parsed when the first translation needs it
 

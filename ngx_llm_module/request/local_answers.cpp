@@ -2,6 +2,7 @@
 // look at before they begin.
 #include "ngx_llm_module/request/local_answers.hpp"
 
+#include "ngx_llm_module/policy/model_access.hpp"
 #include "ngx_llm_module/request/headers.hpp"
 #include "ngx_llm_module/request/llm_request.hpp"
 #include "ngx_llm_module/request/reply.hpp"
@@ -9,10 +10,24 @@
 namespace llm {
 namespace {
 
-// Patterns are no names that a client could ask for.
+// What the caller may use. Patterns are no names that a client could ask for.
 template <class Visit>
-void for_each_name(const Config &config, Visit visit) {
+void for_each_name(const LlmRequest &request, Visit visit) {
+    const Config &config = request.config;
+    const Identity &identity = request.identity;
+    if (identity.key != nullptr) {
+        for (const auto &[name, target] : identity.key->aliases) {
+            std::string_view suffix;
+            const Model *model = find_model(config, target, suffix);
+            if (model != nullptr && may_use(config, identity, target)) {
+                visit(*model, name);
+            }
+        }
+    }
     for (const auto &model : config.models) {
+        if (!may_use(config, identity, model->name)) {
+            continue;
+        }
         if (!model->is_wildcard()) {
             visit(*model, model->name);
         }
@@ -45,7 +60,7 @@ void write_gemini_model(json::Writer &w, std::string_view name) {
 
 void write_gemini_models(LlmRequest &request, json::Writer &w) {
     w.object().key("models").array();
-    for_each_name(request.config,
+    for_each_name(request,
                   [&](const Model &, const std::string &name) { write_gemini_model(w, name); });
     w.end().end();
 }
@@ -62,7 +77,7 @@ void write_model_list(LlmRequest &request, json::Writer &w) {
         w.key("object").plain("list");
     }
     w.key("data").array();
-    for_each_name(request.config, [&](const Model &model, const std::string &name) {
+    for_each_name(request, [&](const Model &model, const std::string &name) {
         if (is_anthropic) {
             write_anthropic_model(w, name);
         } else {
@@ -86,7 +101,7 @@ bool write_model(LlmRequest &request, json::Writer &w) {
     // nginx has decoded the path already.
     std::string_view wanted = request.endpoint.model;
     bool is_found = false;
-    for_each_name(request.config, [&](const Model &model, const std::string &name) {
+    for_each_name(request, [&](const Model &model, const std::string &name) {
         if (name == wanted && !is_found) {
             is_found = true;
             if (request.client->id == DialectId::anthropic) {
@@ -103,6 +118,10 @@ bool write_model(LlmRequest &request, json::Writer &w) {
 
 void write_readiness(LlmRequest &request, json::Writer &w) {
     w.object().key("status").plain(ngx_exiting ? "draining" : "ready");
+    if (request.config.has_keys() && request.identity.is_nobody()) {
+        w.end();  // without a key only whether it is ready
+        return;
+    }
     w.key("in_flight").number(count_in_flight(request.config).total);
     w.key("deployments").array();
     for (const auto &model : request.config.models) {

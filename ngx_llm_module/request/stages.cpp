@@ -1,6 +1,7 @@
 // The stages of a request, in order. A stage returns: next (go on), wait (something else goes on
 // later), done (the request was answered and may be gone). Resuming is run_stages() again.
 #include "ngx_llm_module/base/guard.hpp"
+#include "ngx_llm_module/request/authorize.hpp"
 #include "ngx_llm_module/request/headers.hpp"
 #include "ngx_llm_module/request/llm_request.hpp"
 #include "ngx_llm_module/request/local_answers.hpp"
@@ -93,6 +94,10 @@ Next understand(LlmRequest &request) {
     return Next::stage;
 }
 
+Next check_rights(LlmRequest &request) {
+    return authorize(request) ? Next::stage : Next::done;
+}
+
 Next admit(LlmRequest &request) {
     request.lease.acquire_total();
     return Next::stage;
@@ -101,11 +106,11 @@ Next admit(LlmRequest &request) {
 Next route(LlmRequest &request) {
     if (request.only_provider != nullptr) {
         request.candidates.push_back(
-            direct_candidate(request.config, *request.only_provider, request.model));
+            direct_candidate(request.config, *request.only_provider, request.target_model));
         return drop_unpriced(request) ? Next::stage : Next::done;
     }
     std::string_view suffix;
-    const Model *model = find_model(request.config, request.model, suffix);
+    const Model *model = find_model(request.config, request.target_model, suffix);
     if (model == nullptr) {
         reply_error(request, ErrorClass::not_found, "the model does not exist", "model_not_found",
                     "model");
@@ -159,8 +164,8 @@ struct Stage {
 };
 
 constexpr Stage kStages[] = {
-    {"receive", receive}, {"understand", understand}, {"admit", admit},
-    {"route", route},     {"attempt", attempt},
+    {"receive", receive}, {"understand", understand}, {"authorize", check_rights},
+    {"admit", admit},     {"route", route},           {"attempt", attempt},
 };
 
 // An error that the request brought with it: it would fail everywhere.

@@ -35,6 +35,9 @@ struct ApiError {
     JsonText message;     // at most 4 KiB, credentials removed
     JsonText code;        // the provider's own code, where it has one
     JsonText param;
+    // A refusal of the gateway itself, in one word that is known to users of such gateways
+    // (expired_key): OpenAI's type and code. Static text.
+    std::string_view own;
 };
 
 // Class by status alone.

@@ -37,6 +37,10 @@ bool has_fixed_code(ErrorClass error_class) {
 }  // namespace
 
 void write_error_code(const ApiError &error, json::Writer &writer) {
+    if (!error.own.empty()) {
+        writer.plain(error.own);
+        return;
+    }
     const ErrorSpelling &as = spelling(error.error_class);
     bool is_fixed = has_fixed_code(error.error_class) && !as.openai_code.empty();
     if (!is_fixed && !error.code.empty()) {
@@ -62,7 +66,7 @@ uint16_t write_error(const ApiError &error, std::string_view prompt, json::Write
     const ErrorSpelling &as = spelling(error.error_class);
     writer.object().key("error").object();
     writer.key("message").text(error.message);
-    writer.key("type").plain(as.openai_type);
+    writer.key("type").plain(error.own.empty() ? as.openai_type : error.own);
     writer.key("param");
     write_error_param(error, prompt, writer);
     writer.key("code");

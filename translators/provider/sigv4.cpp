@@ -5,10 +5,11 @@
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
-#include <openssl/sha.h>
 
 #include <algorithm>
 #include <utility>
+
+#include "translators/core/sha256.hpp"
 
 namespace llm {
 
@@ -16,34 +17,7 @@ namespace {
 
 constexpr std::string_view kAlgorithm = "AWS4-HMAC-SHA256";
 constexpr std::string_view kTerminator = "aws4_request";
-constexpr char kLowerHex[] = "0123456789abcdef";
 constexpr char kUpperHex[] = "0123456789ABCDEF";
-
-std::string hex(const unsigned char *bytes, size_t size) {
-    std::string text;
-    for (size_t i = 0; i < size; ++i) {
-        text.push_back(kLowerHex[bytes[i] >> 4]);
-        text.push_back(kLowerHex[bytes[i] & 15]);
-    }
-    return text;
-}
-
-std::string sha256_of(std::span<const std::string_view> pieces) {
-    unsigned char digest[SHA256_DIGEST_LENGTH] = {};
-    EVP_MD_CTX *context = EVP_MD_CTX_new();
-    if (context != nullptr && EVP_DigestInit_ex(context, EVP_sha256(), nullptr) == 1) {
-        for (std::string_view piece : pieces) {
-            EVP_DigestUpdate(context, piece.data(), piece.size());
-        }
-        EVP_DigestFinal_ex(context, digest, nullptr);
-    }
-    EVP_MD_CTX_free(context);
-    return hex(digest, sizeof(digest));
-}
-
-std::string sha256_of(std::string_view text) {
-    return sha256_of(std::span(&text, 1));
-}
 
 SigV4Key hmac(std::string_view key, std::string_view text) {
     SigV4Key mac = {};
@@ -245,11 +219,11 @@ std::string sigv4_time(int64_t seconds) {
 }
 
 std::string sigv4_canonical_request(const SigV4Request &request) {
-    return canonical_request(request, signed_headers(request), sha256_of(request.payload));
+    return canonical_request(request, signed_headers(request), sha256_hex(request.payload));
 }
 
 std::vector<SigV4Header> sign_sigv4(const SigV4Request &request) {
-    std::string payload_hash = sha256_of(request.payload);
+    std::string payload_hash = sha256_hex(request.payload);
     SignedHeaders headers = signed_headers(request);
     std::string time = sigv4_time(request.time);
     std::string_view date = std::string_view(time).substr(0, 8);
@@ -259,7 +233,7 @@ std::vector<SigV4Header> sign_sigv4(const SigV4Request &request) {
     scope.append("/").append(kTerminator);
     std::string to_sign(kAlgorithm);
     to_sign.append("\n").append(time).append("\n").append(scope).append("\n");
-    to_sign.append(sha256_of(canonical_request(request, headers, payload_hash)));
+    to_sign.append(sha256_hex(canonical_request(request, headers, payload_hash)));
 
     SigV4Key key = request.key != nullptr
                        ? *request.key
@@ -269,7 +243,7 @@ std::vector<SigV4Header> sign_sigv4(const SigV4Request &request) {
     std::string authorization(kAlgorithm);
     authorization.append(" Credential=").append(request.key_id).append("/").append(scope);
     authorization.append(", SignedHeaders=").append(headers.names);
-    authorization.append(", Signature=").append(hex(signature.data(), signature.size()));
+    authorization.append(", Signature=").append(to_hex(signature.data(), signature.size()));
 
     std::vector<SigV4Header> lines;
     lines.push_back({"x-amz-date", time});

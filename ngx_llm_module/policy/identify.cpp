@@ -1,0 +1,51 @@
+#include "ngx_llm_module/policy/identify.hpp"
+
+#include "translators/core/sha256.hpp"
+
+namespace llm {
+namespace {
+
+bool is_same_hash(std::string_view a, std::string_view b) {
+    return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
+}
+
+KeyState state_of(const Identity &identity, int64_t now) {
+    const KeyRecord &key = *identity.key;
+    if (key.is_blocked) {
+        return KeyState::blocked;
+    }
+    if (key.expires != 0 && key.expires <= now) {
+        return KeyState::expired;
+    }
+    if (identity.team != nullptr && identity.team->is_blocked) {
+        return KeyState::team_blocked;
+    }
+    return identity.user != nullptr && identity.user->is_blocked ? KeyState::user_blocked
+                                                                 : KeyState::good;
+}
+
+}  // namespace
+
+Identified identify(const Config &config, std::string_view key, int64_t now) {
+    Identified found;
+    std::string hash = sha256_hex(key);
+    for (const std::string &master : config.master_hashes) {
+        found.identity.is_master |= is_same_hash(hash, master);
+    }
+    if (found.identity.is_master) {
+        found.state = KeyState::good;
+        return found;
+    }
+    auto configured = config.keys.find(hash);
+    if (configured == config.keys.end()) {
+        return found;
+    }
+    found.identity.key = configured->second;
+    if (auto team = config.teams.find(found.identity.key->team); team != config.teams.end()) {
+        found.identity.team = team->second;
+    }
+    found.state = state_of(found.identity, now);
+    return found;
+}
+
+}  // namespace llm

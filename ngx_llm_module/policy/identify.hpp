@@ -1,0 +1,17 @@
+// Whose key is this? Keys are known by their SHA-256, which is compared in constant time.
+#pragma once
+
+#include "ngx_llm_module/conf/config.hpp"
+
+namespace llm {
+
+enum class KeyState : uint8_t { good, unknown, expired, blocked, team_blocked, user_blocked };
+
+struct Identified {
+    KeyState state = KeyState::unknown;
+    Identity identity;  // also of a key that is not good any more, for logs
+};
+
+Identified identify(const Config &config, std::string_view key, int64_t now);
+
+}  // namespace llm

@@ -1,0 +1,26 @@
+// Authentication in nginx's access phase, behind nginx's own directives. What was found out is kept
+// with the request's pool, so that it is there after an internal redirect and for the log.
+#pragma once
+
+#include "ngx_llm_module/conf/config.hpp"
+#include "translators/core/errors.hpp"
+
+namespace llm {
+
+struct Access {
+    Identity identity;
+    bool is_refused = false;
+    // Of a refusal: one word that is known to users of such gateways (ApiError::own), and why.
+    std::string_view word;
+    std::string_view message;
+};
+
+// Nothing: no key was looked for.
+Access *find_access(ngx_http_request_t *r);
+
+// The key that the client sent, without its header's other words; empty: none.
+std::string client_key(ngx_http_request_t *r);
+
+bool install_access(ngx_conf_t *cf);
+
+}  // namespace llm
