@@ -4,12 +4,12 @@
 #include <new>
 #include <utility>
 
-#include "ngx_llm_module/base/ngx_cxx.hpp"
+#include "ngx_llm_module/base/guard.hpp"
 
 namespace llm {
 
 template <class T>
-void pool_destroy(void *data) noexcept {
+void pool_destroy(void *data) {
     static_cast<T *>(data)->~T();
 }
 
@@ -20,7 +20,7 @@ T *pool_new(ngx_pool_t *pool, Args &&...args) {
         return nullptr;
     }
     T *object = new (cleanup->data) T(std::forward<Args>(args)...);
-    cleanup->handler = pool_destroy<T>;
+    cleanup->handler = guard<pool_destroy<T>>;
     return object;
 }
 
@@ -29,7 +29,7 @@ T *pool_new(ngx_pool_t *pool, Args &&...args) {
 template <class T>
 T *pool_find(const ngx_pool_t *pool) {
     for (ngx_pool_cleanup_t *cleanup = pool->cleanup; cleanup != nullptr; cleanup = cleanup->next) {
-        if (cleanup->handler == static_cast<ngx_pool_cleanup_pt>(pool_destroy<T>)) {
+        if (cleanup->handler == guard<pool_destroy<T>>) {
             return static_cast<T *>(cleanup->data);
         }
     }

@@ -72,6 +72,10 @@ constexpr Getter get_key_hash = get_identity<key_hash>;
 constexpr Getter get_team = get_identity<team_of>;
 constexpr Getter get_user = get_identity<user_of>;
 
+Text get_customer(LlmRequest &request) {
+    return request.identity.customer_id;
+}
+
 Text get_input_tokens(LlmRequest &request) {
     return std::to_string(request.ledger.usage.input);
 }
