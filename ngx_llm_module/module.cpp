@@ -25,8 +25,8 @@ ngx_int_t before_configuration(ngx_conf_t *cf) {
 ngx_int_t after_configuration(ngx_conf_t *cf) {
     auto *main = static_cast<ngx_http_llm_main_conf_t *>(
         ngx_http_conf_get_module_main_conf(cf, ngx_http_llm_module));
-    if (main->config->in_use && (!add_zone(cf, *main->config) || !install_access(cf) ||
-                                 !install_log_handler(cf))) {
+    if (main->config->in_use &&
+        (!add_zone(cf, *main->config) || !install_access(cf) || !install_log_handler(cf))) {
         return NGX_ERROR;
     }
     return NGX_OK;

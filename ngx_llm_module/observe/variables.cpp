@@ -59,7 +59,11 @@ Text key_hash(const Identity &identity) {
 Text team_of(const Identity &identity) {
     return identity.key != nullptr ? identity.key->team : Text();
 }
+// The customer that the request names, or the user whose key it is.
 Text user_of(const Identity &identity) {
+    if (!identity.customer_id.empty()) {
+        return identity.customer_id;
+    }
     return identity.key != nullptr ? identity.key->user : Text();
 }
 
@@ -151,27 +155,6 @@ Text get_fallbacks(LlmRequest &request) {
 
 Text get_limit_status(LlmRequest &request) {
     return Text(request.ledger.limit_status);
-}
-
-Text get_key_alias(LlmRequest &request) {
-    return request.identity.key != nullptr ? request.identity.key->alias : Text();
-}
-
-Text get_key_hash(LlmRequest &request) {
-    return request.identity.key != nullptr ? request.identity.key->hash : Text();
-}
-
-Text get_team(LlmRequest &request) {
-    return request.identity.key != nullptr ? request.identity.key->team : Text();
-}
-
-// The customer that the request names, or the user whose key it is.
-Text get_user(LlmRequest &request) {
-    const Identity &identity = request.identity;
-    if (!identity.customer_id.empty()) {
-        return identity.customer_id;
-    }
-    return identity.key != nullptr ? identity.key->user : Text();
 }
 
 Text get_in_flight(LlmRequest &request) {
