@@ -172,6 +172,9 @@ format: deps-lint ## rewrite the C++ files as .clang-format says
 docs: ## fill the reference sections of README.md from the tables in the code
 	@t/tools/docs.pl README.md
 
+scripts: ## write the text of the Lua scripts for the compiler anew
+	@t/tools/scripts.pl
+
 catalogue: ## write the tables of providers anew from SHARED/spec/providers.json (../shared)
 	@t/tools/catalogue.pl $(SHARED)/spec/providers.json
 
@@ -183,5 +186,5 @@ clean: ## remove everything that was built (a running gateway is stopped)
 	rm -rf build t/clients/node_modules
 
 .PHONY: help deps build module module-locked install uninstall run stop test unit golden-update \
-    prove sdk corpus sanitize fuzz bench bench-translate lint format docs catalogue prices clean FORCE
+    prove sdk corpus sanitize fuzz bench bench-translate lint format docs scripts catalogue prices clean FORCE
 FORCE:

@@ -9,6 +9,7 @@
 #include "ngx_llm_module/filter/error_pages.hpp"
 #include "ngx_llm_module/observe/metrics_handler.hpp"
 #include "ngx_llm_module/observe/variables.hpp"
+#include "ngx_llm_module/redis/client.hpp"
 #include "ngx_llm_module/request/access.hpp"
 #include "ngx_llm_module/request/body.hpp"
 #include "ngx_llm_module/state/inflight.hpp"
@@ -61,6 +62,7 @@ ngx_int_t init_process(ngx_cycle_t *cycle) {
     if (Config *config = config_of(cycle)) {
         claim_row(*config);
         open_metrics(*config);
+        start_redis(*config);
         return start_worker(*config) ? NGX_OK : NGX_ERROR;
     }
     return NGX_OK;
@@ -69,6 +71,7 @@ ngx_int_t init_process(ngx_cycle_t *cycle) {
 void exit_process(ngx_cycle_t *) {
     release_row();
     stop_worker();
+    stop_redis();
 }
 
 ngx_int_t install_filters(ngx_conf_t *) {

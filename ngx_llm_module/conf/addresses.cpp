@@ -108,26 +108,26 @@ const char *parse_base_url(std::string_view url, Endpoint &endpoint) {
     return nullptr;
 }
 
-void find_fixed_addresses(ngx_conf_t *cf, Endpoint &endpoint) {
-    if (!is_ip_literal(endpoint.host) && endpoint.host.find('.') != std::string::npos &&
-        !is_in_hosts_file(endpoint.host)) {
+void find_fixed_addresses(ngx_conf_t *cf, Host &host) {
+    if (!is_ip_literal(host.host) && host.host.find('.') != std::string::npos &&
+        !is_in_hosts_file(host.host)) {
         return;
     }
-    bool bracket = endpoint.host.find(':') != std::string::npos;
-    std::string text = bracket ? "[" + endpoint.host + "]" : endpoint.host;
+    bool bracket = host.host.find(':') != std::string::npos;
+    std::string text = bracket ? "[" + host.host + "]" : host.host;
     ngx_url_t url;
     ngx_memzero(&url, sizeof(url));
     url.url = copy_str(cf->pool, text);
-    url.default_port = endpoint.port;
+    url.default_port = host.port;
     if (url.url.data == nullptr || ngx_parse_url(cf->pool, &url) != NGX_OK) {
         ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
                            "llm: host \"%s\" is not known yet (%s), the workers will look it up",
-                           endpoint.host.c_str(), url.err != nullptr ? url.err : "no address");
+                           host.host.c_str(), url.err != nullptr ? url.err : "no address");
         return;
     }
     for (ngx_uint_t i = 0; i < url.naddrs; i++) {
-        endpoint.fixed_addresses.emplace_back(reinterpret_cast<const char *>(url.addrs[i].sockaddr),
-                                              url.addrs[i].socklen);
+        host.fixed_addresses.emplace_back(reinterpret_cast<const char *>(url.addrs[i].sockaddr),
+                                          url.addrs[i].socklen);
     }
 }
 

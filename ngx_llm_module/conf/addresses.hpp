@@ -10,7 +10,7 @@ namespace llm {
 const char *parse_base_url(std::string_view url, Endpoint &endpoint);
 
 // IP literals, names of /etc/hosts, and names without a dot (localhost, container names).
-void find_fixed_addresses(ngx_conf_t *cf, Endpoint &endpoint);
+void find_fixed_addresses(ngx_conf_t *cf, Host &host);
 
 // From the name servers of /etc/resolv.conf; nothing when there are none. A `resolver` of the
 // nginx configuration is preferred where one is set.

@@ -14,6 +14,9 @@ namespace llm {
 namespace {
 
 bool needs_dns(const Config &config) {
+    if (config.redis != nullptr) {
+        return true;  // nodes of a cluster and masters may be named
+    }
     for (const auto &provider : config.providers) {
         for (const Endpoint &endpoint : provider->endpoints) {
             if (endpoint.fixed_addresses.empty()) {

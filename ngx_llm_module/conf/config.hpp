@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "ngx_llm_module/base/ngx_cxx.hpp"
+#include "ngx_llm_module/base/resolve.hpp"
 #include "ngx_llm_module/conf/records.hpp"
 #include "translators/dialect/dialect.hpp"
 #include "translators/pricing/price_table.hpp"
@@ -72,16 +73,13 @@ struct Placed {
 struct Provider;
 
 // One base URL of a provider.
-struct Endpoint {
+struct Endpoint : Host {
     const Provider *provider = nullptr;
     uint32_t index = 0;  // into the worker's table of connections and addresses
     bool tls = false;
-    std::string host;         // as in the URL, without brackets
     std::string host_header;  // with the port where it is not the default one
     std::string path;         // prefix of every request path, no slash at the end
     std::string ssl_name;     // SNI and the name in the certificate
-    in_port_t port = 0;
-    std::vector<std::string> fixed_addresses;  // known without DNS: sockaddr bytes
 };
 
 struct ProviderHeader {
@@ -213,6 +211,8 @@ struct TeamBlock {
     std::vector<std::pair<std::string, std::string>> metadata;
 };
 
+struct RedisConfig;
+
 struct Config {
     std::vector<std::unique_ptr<Provider>> providers;
     std::vector<std::unique_ptr<Model>> models;  // in the order of the file
@@ -229,6 +229,8 @@ struct Config {
     std::vector<std::string> master_hashes;  // of llm_master_key: SHA-256 in hex
     std::unordered_map<std::string, std::shared_ptr<const KeyRecord>> keys;  // by hash
     std::unordered_map<std::string, std::shared_ptr<const TeamRecord>> teams;
+
+    std::shared_ptr<const RedisConfig> redis;  // llm_redis; none: the zone alone counts
 
     size_t zone_size = 0;  // 0: no llm_zone directive
     ngx_shm_zone_t *zone = nullptr;

@@ -5,6 +5,7 @@
 
 #include "ngx_llm_module/base/guard.hpp"
 #include "ngx_llm_module/conf/blocks.hpp"
+#include "ngx_llm_module/conf/redis_conf.hpp"
 #include "ngx_llm_module/observe/metrics_handler.hpp"
 #include "ngx_llm_module/request/handler.hpp"
 #include "ngx_llm_module/state/zone.hpp"
@@ -122,6 +123,10 @@ char *set_metrics(ngx_conf_t *cf, ngx_command_t *, void *) {
     own_location(cf)->handler = guard<handle_metrics, NGX_HTTP_INTERNAL_SERVER_ERROR>;
     main_config(cf).in_use = true;
     return conf_ok();
+}
+
+char *set_redis(ngx_conf_t *cf, ngx_command_t *, void *) {
+    return read_redis_line(cf, main_config(cf));
 }
 
 char *set_provider(ngx_conf_t *cf, ngx_command_t *, void *) {

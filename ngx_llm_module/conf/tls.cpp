@@ -1,5 +1,6 @@
-// TLS towards providers: TLS 1.2 and later, verification against the system's certificates or
-// those of the operator, sessions kept for resumption (upstream/connection.cpp stores them).
+// TLS towards providers and stores: TLS 1.2 and later, verification against the system's
+// certificates or those of the operator, sessions kept for resumption (upstream/connection.cpp
+// stores them).
 #include "ngx_llm_module/conf/tls.hpp"
 
 #include "ngx_llm_module/base/guard.hpp"
@@ -27,16 +28,7 @@ std::string system_certificates() {
 
 }  // namespace
 
-ngx_ssl_t *tls_context(ngx_conf_t *cf, const Provider &provider, std::string &wrong) {
-    auto *main = static_cast<ngx_http_llm_main_conf_t *>(
-        ngx_http_conf_get_module_main_conf(cf, ngx_http_llm_module));
-    for (const auto &other : main->config->providers) {
-        if (other->ssl != nullptr && other->ssl_verify == provider.ssl_verify &&
-            other->ssl_trusted_certificate.text == provider.ssl_trusted_certificate.text) {
-            return other->ssl;
-        }
-    }
-
+ngx_ssl_t *make_tls_context(ngx_conf_t *cf, const TlsTrust &trust, std::string &wrong) {
     auto *ssl = static_cast<ngx_ssl_t *>(ngx_pcalloc(cf->pool, sizeof(ngx_ssl_t)));
     ngx_pool_cleanup_t *cleanup = ngx_pool_cleanup_add(cf->pool, 0);
     if (ssl == nullptr || cleanup == nullptr) {
@@ -51,8 +43,8 @@ ngx_ssl_t *tls_context(ngx_conf_t *cf, const Provider &provider, std::string &wr
     cleanup->handler = ngx_ssl_cleanup_ctx;
     cleanup->data = ssl;
 
-    if (provider.ssl_verify) {
-        std::string path = provider.ssl_trusted_certificate.text;
+    if (trust.verify) {
+        std::string path = trust.certificates;
         if (path.empty()) {
             path = system_certificates();
         }
@@ -74,6 +66,19 @@ ngx_ssl_t *tls_context(ngx_conf_t *cf, const Provider &provider, std::string &wr
         return nullptr;
     }
     return ssl;
+}
+
+ngx_ssl_t *tls_context(ngx_conf_t *cf, const Provider &provider, std::string &wrong) {
+    auto *main = static_cast<ngx_http_llm_main_conf_t *>(
+        ngx_http_conf_get_module_main_conf(cf, ngx_http_llm_module));
+    for (const auto &other : main->config->providers) {
+        if (other->ssl != nullptr && other->ssl_verify == provider.ssl_verify &&
+            other->ssl_trusted_certificate.text == provider.ssl_trusted_certificate.text) {
+            return other->ssl;
+        }
+    }
+    return make_tls_context(cf, {provider.ssl_verify, provider.ssl_trusted_certificate.text},
+                            wrong);
 }
 
 }  // namespace llm

@@ -3,6 +3,7 @@
 #include "ngx_llm_module/request/local_answers.hpp"
 
 #include "ngx_llm_module/policy/model_access.hpp"
+#include "ngx_llm_module/redis/client.hpp"
 #include "ngx_llm_module/request/headers.hpp"
 #include "ngx_llm_module/request/llm_request.hpp"
 #include "ngx_llm_module/request/reply.hpp"
@@ -117,10 +118,17 @@ bool write_model(LlmRequest &request, json::Writer &w) {
 }
 
 void write_readiness(LlmRequest &request, json::Writer &w) {
-    w.object().key("status").plain(ngx_exiting ? "draining" : "ready");
+    const RedisClient *store = redis();
+    bool is_degraded = store != nullptr && !store->is_up();
+    w.object().key("status").plain(ngx_exiting ? "draining" : is_degraded ? "degraded" : "ready");
     if (request.config.has_keys() && request.identity.is_nobody()) {
         w.end();  // without a key only whether it is ready
         return;
+    }
+    if (store != nullptr) {
+        w.key("store").object().key("kind").plain("redis");
+        w.key("state").plain(is_degraded ? "away" : "ready");
+        w.key("on_outage").plain(name(store->config().on_outage)).end();
     }
     w.key("in_flight").number(count_in_flight(request.config).total);
     w.key("deployments").array();

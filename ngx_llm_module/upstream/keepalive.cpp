@@ -3,6 +3,7 @@
 #include "ngx_llm_module/upstream/keepalive.hpp"
 
 #include "ngx_llm_module/base/guard.hpp"
+#include "ngx_llm_module/base/peer.hpp"
 
 namespace llm {
 namespace {
@@ -15,19 +16,6 @@ constexpr size_t kDrainSize = 4096;
 void ignore_event(ngx_event_t *) {}
 
 }  // namespace
-
-void close_provider_connection(ngx_connection_t *c) {
-    if (c->ssl != nullptr) {
-        c->ssl->no_wait_shutdown = 1;
-        c->ssl->no_send_shutdown = c->error || c->close;
-        (void)ngx_ssl_shutdown(c);
-    }
-    ngx_pool_t *pool = c->pool;
-    ngx_close_connection(c);
-    if (pool != nullptr) {
-        ngx_destroy_pool(pool);
-    }
-}
 
 IdleConnections::~IdleConnections() {
     while (!idle_.empty()) {
@@ -57,7 +45,7 @@ void IdleConnections::put(ngx_connection_t *c, const wire::HttpBody &body) {
     if (endpoint_.provider->keepalive == 0 || c->error || c->read->error || c->read->eof ||
         c->write->error || ngx_terminate || ngx_exiting || body.ends_with_connection() ||
         ngx_handle_read_event(c->read, 0) != NGX_OK) {
-        close_provider_connection(c);
+        close_peer_connection(c);
         return;
     }
     if (idle_.size() >= endpoint_.provider->keepalive) {
@@ -87,7 +75,7 @@ void IdleConnections::put(ngx_connection_t *c, const wire::HttpBody &body) {
 void IdleConnections::drop(Idle &idle) {
     ngx_connection_t *c = idle.c;
     idle_.erase(idle.self);
-    close_provider_connection(c);
+    close_peer_connection(c);
 }
 
 // Reads away the rest of the last answer. After that a provider has nothing to say: data that is

@@ -41,7 +41,4 @@ class IdleConnections {
     std::list<Idle> idle_;  // the latest first
 };
 
-// Shuts TLS down without waiting and closes.
-void close_provider_connection(ngx_connection_t *c);
-
 }  // namespace llm

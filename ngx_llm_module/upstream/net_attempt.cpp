@@ -4,6 +4,7 @@
 #include "ngx_llm_module/upstream/net_attempt.hpp"
 
 #include "ngx_llm_module/base/guard.hpp"
+#include "ngx_llm_module/base/peer.hpp"
 
 namespace llm {
 
@@ -31,7 +32,7 @@ NetAttempt::~NetAttempt() {
         ngx_del_timer(&timer_);
     }
     if (c_ != nullptr) {
-        close_provider_connection(c_);
+        close_peer_connection(c_);
     }
 }
 
@@ -350,7 +351,7 @@ void NetAttempt::finish() {
     if (may_keep_ && unsent_ == nullptr) {
         state_.idle.put(c, body_);
     } else {
-        close_provider_connection(c);
+        close_peer_connection(c);
     }
 }
 

@@ -58,7 +58,6 @@ class NetAttempt final : public Attempt, private AddressWaiter {
     void on_connected();
     void start_tls();
     void on_tls_done();
-    bool is_peer_trusted();
     bool next_address_or_fail(Broken why);
     static void on_tls_handshake(ngx_connection_t *c);
     static void on_tls_session(ngx_connection_t *c);

@@ -3,16 +3,10 @@
 #include <utility>
 
 #include "ngx_llm_module/base/guard.hpp"
+#include "ngx_llm_module/base/peer.hpp"
 #include "ngx_llm_module/upstream/net_attempt.hpp"
 
 namespace llm {
-namespace {
-
-ngx_int_t keep_peer(ngx_peer_connection_t *, void *) {
-    return NGX_OK;  // sockaddr and name are set already
-}
-
-}  // namespace
 
 void NetAttempt::start() {
     if (ngx_connection_t *idle = may_reuse_ ? state_.idle.take() : nullptr) {
@@ -48,29 +42,18 @@ void NetAttempt::connect() {
     peer_.sockaddr = reinterpret_cast<struct sockaddr *>(address_.data());
     peer_.socklen = socklen_t(address_.size());
     peer_.name = &peer_name_;
-    peer_.get = keep_peer;
     peer_.log = log_;
     peer_.log_error = NGX_ERROR_ERR;
     peer_.start_time = ngx_current_msec;
-    ngx_int_t rc = ngx_event_connect_peer(&peer_);
-    if (rc == NGX_ERROR || rc == NGX_BUSY || rc == NGX_DECLINED) {
-        if (peer_.connection != nullptr) {  // some failures leave the socket to us
-            ngx_close_connection(peer_.connection);
-            peer_.connection = nullptr;
-        }
+    bool is_connected = false;
+    ngx_connection_t *c = connect_peer(peer_, is_connected);
+    if (c == nullptr) {
         next_address_or_fail(Broken::connect);
         return;
     }
-    ngx_connection_t *c = peer_.connection;
-    peer_.connection = nullptr;
-    c->pool = ngx_create_pool(128, log_);
     use_connection(c);
-    if (c->pool == nullptr) {
-        broken(Broken::connect);
-        return;
-    }
     c->addr_text = copy_str(c->pool, view(peer_name_));
-    if (rc == NGX_OK) {
+    if (is_connected) {
         on_connected();
     }
 }
@@ -78,7 +61,7 @@ void NetAttempt::connect() {
 // True: another address is being tried.
 bool NetAttempt::next_address_or_fail(Broken why) {
     if (c_ != nullptr) {
-        close_provider_connection(c_);
+        close_peer_connection(c_);
         c_ = nullptr;
     }
     if (addresses_left_ > 0) {
@@ -105,12 +88,7 @@ void NetAttempt::use_connection(ngx_connection_t *c) {
 }
 
 void NetAttempt::on_connected() {
-    int error = 0;
-    socklen_t size = sizeof(error);
-    if (getsockopt(c_->fd, SOL_SOCKET, SO_ERROR, &error, &size) == -1) {
-        error = ngx_socket_errno;
-    }
-    if (error != 0) {
+    if (int error = connect_error(c_)) {
         ngx_log_error(NGX_LOG_ERR, c_->log, error, "llm: connect() to %V failed", &peer_name_);
         next_address_or_fail(Broken::connect);
         return;
@@ -135,11 +113,7 @@ void NetAttempt::start_tls() {
         broken(Broken::tls);
         return;
     }
-    // An address has no server name (RFC 6066).
-    if (ngx_inet_addr((u_char *)endpoint.ssl_name.data(), endpoint.ssl_name.size()) ==
-            INADDR_NONE &&
-        endpoint.ssl_name.find(':') == std::string::npos &&
-        SSL_set_tlsext_host_name(c_->ssl->connection, endpoint.ssl_name.c_str()) == 0) {
+    if (!set_server_name(c_, endpoint.ssl_name)) {
         broken(Broken::tls);
         return;
     }
@@ -177,32 +151,13 @@ void NetAttempt::on_tls_session(ngx_connection_t *c) {
     self.state_.session = session;
 }
 
-bool NetAttempt::is_peer_trusted() {
-    const Endpoint &endpoint = *outgoing_.endpoint;
-    if (!endpoint.provider->ssl_verify) {
-        return true;
-    }
-    long rc = SSL_get_verify_result(c_->ssl->connection);
-    if (rc != X509_V_OK) {
-        ngx_log_error(NGX_LOG_ERR, c_->log, 0, "llm: certificate of \"%s\" is not trusted: %s",
-                      endpoint.host.c_str(), X509_verify_cert_error_string(rc));
-        return false;
-    }
-    ngx_str_t name = str(endpoint.ssl_name);
-    if (ngx_ssl_check_host(c_, &name) != NGX_OK) {
-        ngx_log_error(NGX_LOG_ERR, c_->log, 0, "llm: certificate of \"%s\" is not for \"%s\"",
-                      endpoint.host.c_str(), endpoint.ssl_name.c_str());
-        return false;
-    }
-    return true;
-}
-
 void NetAttempt::on_tls_done() {
     if (!c_->ssl->handshaked) {
         next_address_or_fail(Broken::tls);
         return;
     }
-    if (!is_peer_trusted()) {
+    const Endpoint &endpoint = *outgoing_.endpoint;
+    if (endpoint.provider->ssl_verify && !is_peer_trusted(c_, endpoint.host, endpoint.ssl_name)) {
         broken(Broken::tls);  // another address would have the same certificate
         return;
     }

@@ -8,9 +8,9 @@
 #include <unordered_set>
 #include <vector>
 
+#include "ngx_llm_module/base/resolve.hpp"
 #include "ngx_llm_module/conf/config.hpp"
 #include "ngx_llm_module/upstream/keepalive.hpp"
-#include "ngx_llm_module/upstream/resolve.hpp"
 #include "translators/json/reader.hpp"
 
 namespace llm {

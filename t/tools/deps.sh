@@ -6,10 +6,10 @@ set -eu
 
 packages_of() {
     case $1 in
-    build) echo nginx nginx-dev dpkg-dev g++ make libsimdjson-dev libssl-dev zlib1g-dev ;;
+    build) echo nginx nginx-dev dpkg-dev g++ make libhiredis-dev libsimdjson-dev libssl-dev zlib1g-dev ;;
     run) echo ca-certificates curl ;;
     test) echo ca-certificates clang-14 curl libclang-rt-14-dev libgtest-dev \
-        libio-socket-ssl-perl openssl perl prometheus "$(node_packages)" ;;
+        libio-socket-ssl-perl openssl perl prometheus redis-server "$(node_packages)" ;;
     lint) echo clang-format-14 perl ;;
     sanitize) echo ca-certificates dpkg-dev ;;
     *) echo "deps.sh: unknown purpose '$1'" >&2; exit 2 ;;

@@ -63,6 +63,7 @@ my @RULES = (
     ["no file is longer than $MAX_LINES lines", \&check_length],
     ['text is ASCII, without blanks at line ends', \&check_text],
     ['scripts parse', \&check_scripts],
+    ['the text of the Lua scripts is what their files say', \&check_lua],
     ['README.md is what the tables in the code say', \&check_docs],
 );
 
@@ -255,6 +256,11 @@ sub check_scripts {
 sub check_docs {
     return 'there is no README.md' unless -e 'README.md';
     my $output = `perl t/tools/docs.pl --check README.md 2>&1`;
+    return $? ? $output =~ /(\S.*)/ : ();
+}
+
+sub check_lua {
+    my $output = `perl t/tools/scripts.pl --check 2>&1`;
     return $? ? $output =~ /(\S.*)/ : ();
 }
 

@@ -1,6 +1,6 @@
-// DNS for providers, by nginx's own resolver. A lookup is started by the first request that finds
-// the addresses missing or past their time to live; nothing runs while nobody asks.
-#include "ngx_llm_module/upstream/resolve.hpp"
+// DNS for providers and stores, by nginx's own resolver. A lookup is started by the first request
+// that finds the addresses missing or past their time to live; nothing runs while nobody asks.
+#include "ngx_llm_module/base/resolve.hpp"
 
 #include <algorithm>
 
@@ -16,8 +16,28 @@ constexpr time_t kStaleGrace = 300;
 
 }  // namespace
 
-Addresses::Addresses(const Endpoint &endpoint) : endpoint_(endpoint) {
-    known_ = endpoint.fixed_addresses;
+bool read_ip_literal(Host &host) {
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    ngx_memzero(&v4, sizeof(v4));
+    ngx_memzero(&v6, sizeof(v6));
+    if (inet_pton(AF_INET, host.host.c_str(), &v4.sin_addr) == 1) {
+        v4.sin_family = AF_INET;
+        v4.sin_port = htons(host.port);
+        host.fixed_addresses.assign(1, {reinterpret_cast<const char *>(&v4), sizeof(v4)});
+        return true;
+    }
+    if (inet_pton(AF_INET6, host.host.c_str(), &v6.sin6_addr) == 1) {
+        v6.sin6_family = AF_INET6;
+        v6.sin6_port = htons(host.port);
+        host.fixed_addresses.assign(1, {reinterpret_cast<const char *>(&v6), sizeof(v6)});
+        return true;
+    }
+    return false;
+}
+
+Addresses::Addresses(const Host &host) : host_(host) {
+    known_ = host.fixed_addresses;
     if (!known_.empty()) {
         next_ = size_t(ngx_random()) % known_.size();
     }
@@ -30,7 +50,7 @@ Addresses::~Addresses() {
 }
 
 bool Addresses::ready(ngx_resolver_t *resolver, AddressWaiter &waiter) {
-    if (!endpoint_.fixed_addresses.empty()) {
+    if (!host_.fixed_addresses.empty()) {
         return true;
     }
     time_t now = ngx_time();
@@ -68,7 +88,7 @@ void Addresses::start_lookup(ngx_resolver_t *resolver) {
         failure_ = "no name server is configured";
         return;
     }
-    ctx->name = str(endpoint_.host);
+    ctx->name = str(host_.host);
     ctx->handler = guard<on_resolved>;
     ctx->data = this;
     ctx->timeout = kLookupTimeout;
@@ -91,7 +111,7 @@ void Addresses::finish_lookup(ngx_resolver_ctx_t *ctx) {
         for (ngx_uint_t i = 0; i < ctx->naddrs; i++) {
             std::string address(reinterpret_cast<const char *>(ctx->addrs[i].sockaddr),
                                 ctx->addrs[i].socklen);
-            ngx_inet_set_port(reinterpret_cast<struct sockaddr *>(address.data()), endpoint_.port);
+            ngx_inet_set_port(reinterpret_cast<struct sockaddr *>(address.data()), host_.port);
             known_.push_back(std::move(address));
         }
         next_ = size_t(ngx_random()) % known_.size();
@@ -99,8 +119,8 @@ void Addresses::finish_lookup(ngx_resolver_ctx_t *ctx) {
     } else {
         failure_ = ngx_resolver_strerror(ctx->state);
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "llm: host \"%s\" could not be resolved: %s%s", endpoint_.host.c_str(),
-                      failure_, known_.empty() ? "" : ", the old addresses stay in use");
+                      "llm: host \"%s\" could not be resolved: %s%s", host_.host.c_str(), failure_,
+                      known_.empty() ? "" : ", the old addresses stay in use");
         expires_ = ngx_time() + kRetryAfterFailure;
     }
     ngx_resolve_name_done(ctx);

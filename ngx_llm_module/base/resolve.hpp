@@ -1,4 +1,4 @@
-// The addresses of one endpoint, looked up while the worker runs and without blocking. Old
+// The addresses of one host, looked up while the worker runs and without blocking. Old
 // addresses stay in use until newer ones are known: a name server that is away breaks nothing
 // that worked before.
 #pragma once
@@ -6,9 +6,18 @@
 #include <string>
 #include <vector>
 
-#include "ngx_llm_module/conf/config.hpp"
+#include "ngx_llm_module/base/ngx_cxx.hpp"
 
 namespace llm {
+
+struct Host {
+    std::string host;  // without brackets
+    in_port_t port = 0;
+    std::vector<std::string> fixed_addresses;  // known without DNS: sockaddr bytes
+};
+
+// Fills fixed_addresses when the name is an IP literal; false when it is another.
+bool read_ip_literal(Host &host);
 
 // Told once when a lookup that it waits for is over.
 class AddressWaiter {
@@ -21,7 +30,7 @@ class AddressWaiter {
 
 class Addresses {
   public:
-    explicit Addresses(const Endpoint &endpoint);
+    explicit Addresses(const Host &host);
     ~Addresses();
     Addresses(const Addresses &) = delete;
     Addresses &operator=(const Addresses &) = delete;
@@ -40,7 +49,7 @@ class Addresses {
     static void on_resolved(ngx_resolver_ctx_t *ctx);
     void finish_lookup(ngx_resolver_ctx_t *ctx);
 
-    const Endpoint &endpoint_;
+    const Host &host_;
     std::vector<std::string> known_;
     std::vector<AddressWaiter *> waiters_;
     ngx_resolver_ctx_t *lookup_ = nullptr;

@@ -1,0 +1,72 @@
+// Redis as this worker sees it: one server, a master that sentinels know, or a cluster with a
+// connection to each of its nodes. Made when the worker starts.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "ngx_llm_module/redis/node.hpp"
+
+namespace llm {
+
+class RedisClient final : private RedisNodeOwner {
+  public:
+    RedisClient(const RedisConfig &config, ngx_resolver_t *resolver);
+    ~RedisClient();
+    RedisClient(const RedisClient &) = delete;
+    RedisClient &operator=(const RedisClient &) = delete;
+
+    // To the node that has the slot of `key`. False: Redis is away; on_lost() will not be called.
+    bool send(std::unique_ptr<RedisCommand> command, std::string_view key);
+    // All of it can be reached.
+    bool is_up() const;
+    // Keys of one script must then lie in one slot.
+    bool is_cluster() const { return is_cluster_; }
+    const RedisConfig &config() const { return config_; }
+    // Called whenever Redis was away and is back.
+    void on_back(void (*callback)(void *data), void *data);
+
+  private:
+    RedisTarget next_target(RedisNode &node) override;
+    bool on_opening(RedisNode &node, RedisStep step, const RedisReply &reply) override;
+    void on_node_up(RedisNode &node) override;
+    void on_node_down(RedisNode &node) override;
+    void on_redirect(std::unique_ptr<RedisCommand> command, std::string_view error) override;
+
+    struct Known {
+        Host host;
+        std::unique_ptr<RedisNode> node;
+    };
+
+    static constexpr uint16_t kNoNode = 0xffff;
+
+    RedisNode &node_of(uint16_t slot);
+    uint16_t find_or_add(std::string_view host, uint16_t port);
+    void read_map(const RedisReply &reply, const Host &asked);
+    void refresh_later(ngx_msec_t after);
+    static void on_refresh(ngx_event_t *ev);
+    friend class SlotsCommand;
+
+    const RedisConfig &config_;
+    ngx_resolver_t *const resolver_;
+    size_t next_address_ = 0;
+    Host master_;  // as a sentinel said; used once
+    bool has_master_ = false;
+    bool is_cluster_ = false;
+    bool is_refreshing_ = false;
+    RedisNode main_;            // of a cluster: the one that was asked first
+    std::vector<Known> nodes_;  // of a cluster
+    std::vector<uint16_t> map_;
+    ngx_event_t refresh_timer_ = {};
+    void (*back_)(void *data) = nullptr;
+    void *back_data_ = nullptr;
+};
+
+// Of this worker; none without llm_redis.
+RedisClient *redis();
+
+void start_redis(const Config &config);
+void stop_redis();
+
+}  // namespace llm

@@ -1,0 +1,4 @@
+-- placeholder
+-- x
+
+return 1
