@@ -29,6 +29,7 @@ my @bad_time = ('soon', '-1', '1x', '', '1s 2s');
 my %sample = (
     llm_zone => ['4m', '0', '512k', '1m-', '', '4m 4m'],
     llm_provider => ["q { $p }", '', 'q r'],
+    llm_redis => ['redis://127.0.0.1', '', 'http://a', 'redis://a speed=1'],
     llm_model => ['n { deployment p/x; }', '', 'n o'],
     llm_pass => ['models', 'nosuch', '', 'p p'],
     llm_ping => ['0', @bad_time],
