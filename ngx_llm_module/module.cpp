@@ -12,6 +12,7 @@
 #include "ngx_llm_module/redis/client.hpp"
 #include "ngx_llm_module/request/access.hpp"
 #include "ngx_llm_module/request/body.hpp"
+#include "ngx_llm_module/request/llm_request.hpp"
 #include "ngx_llm_module/state/inflight.hpp"
 #include "ngx_llm_module/state/metrics.hpp"
 #include "ngx_llm_module/upstream/worker.hpp"
@@ -69,6 +70,7 @@ ngx_int_t init_process(ngx_cycle_t *cycle) {
 }
 
 void exit_process(ngx_cycle_t *) {
+    settle_live_requests();
     release_row();
     stop_worker();
     stop_redis();

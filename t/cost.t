@@ -180,7 +180,7 @@ subtest 'prices that are not known' => sub {
     is(ask('played')->{headers}{'x-llm-cost'}, '0', 'what is free');
     costs('is known', '0', 'known');
     $t->post('/own/v1/embeddings', '{}');
-    costs('forwarded unread', '0', '');
+    costs('forwarded unread, with usage', '0.0035', 'known');
 };
 
 subtest 'what nginx -t refuses' => sub {

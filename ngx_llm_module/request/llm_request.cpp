@@ -16,6 +16,7 @@ LlmRequest::LlmRequest(ngx_http_request_t *request)
     char text[32];
     u_char *end = ngx_sprintf(reinterpret_cast<u_char *>(text), "req_%016xL%08xD",
                               worker().next_id(), uint32_t(worker().next_id()));
+    note_live(*this);
     id.assign(text, size_t(reinterpret_cast<char *>(end) - text));
 }
 

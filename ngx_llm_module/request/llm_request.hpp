@@ -67,6 +67,9 @@ class LlmRequest {
     std::string id;            // x-llm-request-id
     bool has_replied = false;  // a whole reply went out: filters leave it alone
     bool is_settled = false;
+    // Of this worker's requests that are not settled.
+    LlmRequest *next_live = nullptr;
+    LlmRequest *previous_live = nullptr;
 
     size_t next_stage = 0;
     bool wants_new_connection = false;  // an idle one was dead
@@ -98,8 +101,11 @@ void try_next(LlmRequest &request, const ApiError &error);
 ngx_msec_t request_age(const ngx_http_request_t *r);
 
 // --- settle.cpp ---
+void note_live(LlmRequest &request);
 // Releases and records, once, however the request ended. Safe to call again.
 void settle(LlmRequest &request);
+// When the worker ends at once: nginx runs no cleanup then.
+void settle_live_requests();
 // Settles and gives the request back to nginx. The request is gone afterwards.
 void finish_request(LlmRequest &request, ngx_int_t rc);
 

@@ -37,12 +37,15 @@ void warn_unpriced(const LlmRequest &request, const Candidate &candidate) {
 
 void book_cost(LlmRequest &request) {
     Ledger &ledger = request.ledger;
-    if (ledger.is_booked || request.next_candidate == 0 || request.is_count() || request.is_raw) {
+    if (ledger.is_booked || request.next_candidate == 0 || request.is_count()) {
         return;
     }
     ledger.is_booked = true;
     if (!request.answer.is_committed()) {
         return;  // nothing was delivered
+    }
+    if (request.is_raw && !ledger.usage.known) {
+        return;  // a file, a list: nothing that has a price
     }
     const Candidate &candidate = request.candidate();
     Price price = price_of(request, candidate);

@@ -5,11 +5,44 @@
 
 namespace llm {
 
+namespace {
+
+LlmRequest *first_live = nullptr;
+
+void forget_live(LlmRequest &request) {
+    (request.previous_live != nullptr ? request.previous_live->next_live : first_live) =
+        request.next_live;
+    if (request.next_live != nullptr) {
+        request.next_live->previous_live = request.previous_live;
+    }
+}
+
+}  // namespace
+
+void note_live(LlmRequest &request) {
+    request.next_live = first_live;
+    if (first_live != nullptr) {
+        first_live->previous_live = &request;
+    }
+    first_live = &request;
+}
+
+void settle_live_requests() {
+    while (first_live != nullptr) {
+        LlmRequest &request = *first_live;
+        if (request.ledger.outcome == Outcome::none && !request.answer.is_complete()) {
+            request.ledger.outcome = Outcome::cut;
+        }
+        settle(request);
+    }
+}
+
 void settle(LlmRequest &request) {
     if (request.is_settled) {
         return;
     }
     request.is_settled = true;
+    forget_live(request);
     Ledger &ledger = request.ledger;
     if (request.attempt != nullptr) {
         ledger.upstream_time += ngx_current_msec - ledger.attempt_began;

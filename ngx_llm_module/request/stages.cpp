@@ -58,6 +58,10 @@ Next receive(LlmRequest &request) {
 // What is asked for: nothing is translated yet.
 Next understand(LlmRequest &request) {
     if (request.is_raw) {
+        std::string_view body = request.body.view();
+        Result<json::Value> root = body.starts_with('{') ? worker().parse_body(request, true)
+                                                         : Result<json::Value>(json::Value());
+        request.model = unread_model(request.raw_path, body, root ? *root : json::Value());
         return Next::stage;
     }
     Result<json::Value> root = worker().parse_body(request, true);

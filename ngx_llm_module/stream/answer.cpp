@@ -35,6 +35,7 @@ void Answer::reset() {
     relay_.reset();
     inflate_.reset();
     invoke_.reset();
+    unread_usage_.reset();
     whole_.clear();
     request_.ledger.service_tier = ServiceTier::standard;
     status_ = 0;
@@ -68,7 +69,13 @@ bool Answer::on_head(const wire::HttpHead &head) {
     if (request_.is_raw) {
         mode_ = Mode::raw;
         is_committed_ = true;
-        return commit_raw(request_, head);
+        unread_usage_ = std::make_unique<UnreadUsage>(
+            request_.raw_path.ends_with("/invoke-with-response-stream"));
+        if (!commit_raw(request_, head)) {
+            return false;
+        }
+        request_.attempt->on_first_content();
+        return true;
     }
     std::string_view coding = head.find("content-encoding");
     if (wire::same_name(coding, "gzip") || wire::same_name(coding, "deflate")) {
@@ -131,6 +138,7 @@ bool Answer::take(std::string_view bytes) {
             relay_->feed(bytes);
             return true;
         case Mode::raw:
+            unread_usage_->feed(bytes);
             raw_.append(bytes);
             return true;
         case Mode::error:
@@ -454,7 +462,14 @@ void Answer::record() {
             estimate_usage(request_, relay_->content_bytes(), relay_->is_usage_current());
         }
     } else if (mode_ == Mode::raw) {
-        ledger.outcome = Outcome::ok;
+        ledger.usage = unread_usage_->usage();
+        ledger.upstream_model = unread_usage_->model();
+        if (is_ended_ && ledger.outcome == Outcome::none) {
+            ledger.outcome = status_ < 400 ? Outcome::ok : Outcome::upstream_error;
+        }
+        if (status_ >= 400) {
+            ledger.error = spelling(class_of_status(status_)).name;
+        }
     }
 }
 

@@ -10,6 +10,7 @@
 #include "ngx_llm_module/upstream/attempt.hpp"
 #include "ngx_llm_module/upstream/inflate.hpp"
 #include "translators/dialect/anthropic_invoke.hpp"
+#include "translators/dialect/unread_usage.hpp"
 
 namespace llm {
 
@@ -60,6 +61,7 @@ class Answer final : public AnswerSink {
     std::unique_ptr<Relay> relay_;
     std::unique_ptr<Inflate> inflate_;
     std::unique_ptr<anthropic::InvokeStream> invoke_;  // messages in an event stream of AWS
+    std::unique_ptr<UnreadUsage> unread_usage_;        // of what is forwarded unread
     ByteBuffer unwrapped_;                             // what one read of it brought
     std::string whole_;  // an error or whole body, padded for the JSON reader
     ByteBuffer raw_;
