@@ -15,6 +15,7 @@
 #include "ngx_llm_module/request/llm_request.hpp"
 #include "ngx_llm_module/state/inflight.hpp"
 #include "ngx_llm_module/state/metrics.hpp"
+#include "ngx_llm_module/state/spend.hpp"
 #include "ngx_llm_module/upstream/worker.hpp"
 
 namespace llm {
@@ -63,6 +64,7 @@ ngx_int_t init_process(ngx_cycle_t *cycle) {
     if (Config *config = config_of(cycle)) {
         claim_row(*config);
         open_metrics(*config);
+        open_spend(*config);
         start_redis(*config);
         return start_worker(*config) ? NGX_OK : NGX_ERROR;
     }

@@ -2,8 +2,13 @@
 // cost is added here and nowhere else.
 #include "ngx_llm_module/request/booking.hpp"
 
+#include <array>
+
+#include "ngx_llm_module/request/headers.hpp"
 #include "ngx_llm_module/request/llm_request.hpp"
 #include "ngx_llm_module/state/metrics.hpp"
+#include "ngx_llm_module/state/spend.hpp"
+#include "translators/core/errors.hpp"
 
 namespace llm {
 namespace {
@@ -88,7 +93,120 @@ void book_key(const LlmRequest &request) {
     }
 }
 
+constexpr size_t kMaxTags = 8;
+
+// Whom and what a request is booked under.
+class SpendNames {
+  public:
+    explicit SpendNames(const LlmRequest &request) {
+        const Identity &identity = request.identity;
+        if (identity.key != nullptr) {
+            add(SpendOf::key, identity.key->hash);
+            add(SpendOf::team, identity.key->team);
+            add(SpendOf::user, identity.key->user);
+            for (const std::string &tag : identity.key->tags) {
+                add_tag(tag);
+            }
+        } else if (identity.is_master) {
+            add(SpendOf::key, "master");
+        }
+        add(SpendOf::customer, identity.customer_id);
+        add(SpendOf::model, request.model);
+        if (request.next_candidate > 0) {
+            add(SpendOf::provider, request.candidate().deployment->provider->name);
+        }
+        std::string_view tags = client_header(request.r, "x-litellm-tags");
+        while (!tags.empty()) {
+            size_t comma = std::min(tags.find(','), tags.size());
+            std::string_view tag = tags.substr(0, comma);
+            while (tag.starts_with(' ')) {
+                tag.remove_prefix(1);
+            }
+            add_tag(tag);
+            tags.remove_prefix(std::min(comma + 1, tags.size()));
+        }
+    }
+
+    std::span<const SpendName> list() const { return {names_.data(), size_}; }
+
+  private:
+    void add(SpendOf of, std::string_view name) {
+        if (!name.empty() && size_ < names_.size()) {
+            names_[size_++] = {of, name};
+        }
+    }
+    // A tag that is there twice counts once.
+    void add_tag(std::string_view tag) {
+        for (const SpendName &known : list()) {
+            if (known.of == SpendOf::tag && known.name == tag) {
+                return;
+            }
+        }
+        if (tags_++ < kMaxTags) {
+            add(SpendOf::tag, tag);
+        }
+    }
+
+    std::array<SpendName, 8 + kMaxTags> names_ = {};
+    size_t size_ = 0;
+    size_t tags_ = 0;
+};
+
+RecentRequest recent_of(const LlmRequest &request, const SpendNumbers &numbers) {
+    const Ledger &ledger = request.ledger;
+    const Identity &identity = request.identity;
+    RecentRequest recent;
+    ngx_time_t *now = ngx_timeofday();
+    recent.ended = int64_t(now->sec) * 1000 + int64_t(now->msec);
+    recent.duration = uint32_t(ledger.ended - ledger.began);
+    if (ledger.first_content != 0) {
+        recent.first_content = uint32_t(ledger.first_content - ledger.began);
+    }
+    recent.overhead = uint32_t(overhead_ms(request));
+    recent.attempts = uint16_t(ledger.attempts);
+    recent.fallbacks = uint16_t(ledger.fallbacks);
+    recent.outcome = uint8_t(ledger.outcome);
+    recent.is_stream = request.is_stream();
+    recent.numbers = numbers;
+    set_text(recent.id, request.id);
+    if (identity.key != nullptr) {
+        ngx_memcpy(recent.key, identity.key->hash.data(),
+                   std::min(identity.key->hash.size(), sizeof(recent.key)));
+        set_text(recent.alias, identity.key->alias);
+        set_text(recent.team, identity.key->team);
+        set_text(recent.user, identity.key->user);
+    } else if (identity.is_master) {
+        set_text(recent.alias, "master");
+    }
+    set_text(recent.model, request.model);
+    set_text(recent.upstream_model, ledger.upstream_model);
+    if (request.next_candidate > 0) {
+        set_text(recent.provider, request.candidate().deployment->provider->name);
+        set_text(recent.deployment, request.candidate().deployment->id);
+    }
+    set_text(recent.error, ledger.error);
+    return recent;
+}
+
 }  // namespace
+
+// Requests that no provider was asked for cost nothing and are no activity: a name of a model that
+// does not exist must not take a row.
+void book_spent(const LlmRequest &request) {
+    const Ledger &ledger = request.ledger;
+    if (request.next_candidate == 0) {
+        return;
+    }
+    SpendNumbers numbers;
+    numbers.requests = 1;
+    numbers.failed = ledger.outcome != Outcome::ok;
+    numbers.input = ledger.usage.input;
+    numbers.output = ledger.usage.output;
+    numbers.cache_read = ledger.usage.cache_read;
+    numbers.cache_write = ledger.usage.cache_write;
+    numbers.cost = ledger.cost;
+    book_spend(SpendNames(request).list(), numbers, recent_of(request, numbers));
+}
 
 void book_metrics(const LlmRequest &request) {
     book_route(request);

@@ -62,6 +62,7 @@ void settle(LlmRequest &request) {
     }
     ledger.ended = ngx_current_msec;
     book_metrics(request);
+    book_spent(request);
     request.body.release();
     request.ir.reset();
 }

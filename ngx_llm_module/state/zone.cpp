@@ -7,6 +7,7 @@
 
 #include "ngx_llm_module/base/guard.hpp"
 #include "ngx_llm_module/state/metrics.hpp"
+#include "ngx_llm_module/state/spend.hpp"
 
 namespace llm {
 namespace {
@@ -22,6 +23,7 @@ struct PartRow {
 
 constexpr auto kParts = std::to_array<PartRow>({
     {ZonePart::metrics, sizeof(MetricsPart), nullptr},
+    {ZonePart::spend, sizeof(SpendPart), nullptr},
 });
 
 void say_other_version(ngx_shm_zone_t *shm_zone) {

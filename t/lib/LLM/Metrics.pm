@@ -4,7 +4,8 @@
 #     $m->value('llm_requests_total', outcome => 'ok')    # of the one line with these labels
 #     $m->sum('llm_tokens_total', gen_ai_token_type => 'input')   # of all lines that have them
 #     $m->labels('llm_requests_total', 'outcome')         # the values of a label
-#     my ($status, $output) = LLM::Metrics->check($text); # what promtool says
+#     my ($status, $output) = LLM::Metrics->check($text); # what promtool says of a page; also
+#     check_rules($file), check_config($file)
 
 package LLM::Metrics;
 
@@ -81,18 +82,21 @@ sub promtool {
 
 sub check {
     my ($class, $text) = @_;
-    my $tool = promtool() or return (-1, 'promtool is missing: t/tools/deps.sh test');
 
-    return _run("$tool check metrics", $text);
+    return _run('check metrics', $text);
 }
 
-# With what the command is given; its output is both streams.
+sub check_rules  { return _run("check rules $_[1]", '') }
+sub check_config { return _run("check config $_[1]", '') }
+
+# promtool with what it is given; its output is both streams.
 sub _run {
     my ($command, $text) = @_;
+    my $tool = promtool() or return (-1, 'promtool is missing: t/tools/deps.sh test');
     my $file = "/tmp/llm-metrics-$$";
 
-    open my $out, '|-', "$command > $file 2>&1" or return (-1, "$command: $!");
     local $SIG{PIPE} = 'IGNORE';
+    open my $out, '|-', "$tool $command > $file 2>&1" or return (-1, "$command: $!");
     print {$out} $text;
     close $out;
     my $status = $? >> 8;

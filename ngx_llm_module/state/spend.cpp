@@ -1,0 +1,330 @@
+// The table of what was spent. A process that is killed under the lock leaves at most the rows of
+// one request half booked: rows and their index are written so that the next one finds them whole.
+#include "ngx_llm_module/state/spend.hpp"
+
+#include <algorithm>
+#include <charconv>
+
+#include "ngx_llm_module/state/series.hpp"
+#include "ngx_llm_module/state/zone.hpp"
+
+namespace llm {
+
+namespace {
+
+constexpr std::string_view kOther = "other";
+constexpr int64_t kSecondsOfDay = 86400;
+constexpr uint32_t kPiece = 128;  // rows that are copied under one lock
+
+SpendPart *part = nullptr;
+ngx_slab_pool_t *pool = nullptr;
+
+class Locked {
+  public:
+    explicit Locked(ngx_slab_pool_t *of) : of_(of) { ngx_shmtx_lock(&of_->mutex); }
+    ~Locked() { ngx_shmtx_unlock(&of_->mutex); }
+    Locked(const Locked &) = delete;
+    Locked &operator=(const Locked &) = delete;
+
+  private:
+    ngx_slab_pool_t *of_;
+};
+
+// As it is kept: no bytes that would break a line of the state file.
+struct Wanted {
+    uint32_t day;
+    SpendOf of;
+    uint8_t size = 0;
+    char name[kSpendName];
+    uint32_t hash;
+
+    Wanted(uint32_t on, SpendOf what, std::string_view text) : day(on), of(what) {
+        for (char c : text.substr(0, kSpendName)) {
+            name[size++] = static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
+        }
+        hash = hash_of({name, size}) * 31 + day * 8 + uint32_t(of);
+    }
+
+    bool is(const SpendRow &row) const {
+        return row.day == day && row.of == of && row.view() == std::string_view(name, size);
+    }
+};
+
+uint32_t &place_of(SpendPart &in, const Wanted &wanted) {
+    uint32_t place = wanted.hash & in.mask;
+    for (;;) {
+        uint32_t number = in.index[place];
+        if (number == 0 || number > in.count || wanted.is(in.rows[number - 1])) {
+            return in.index[place];
+        }
+        place = (place + 1) & in.mask;
+    }
+}
+
+void rebuild(SpendPart &in) {
+    in.is_rebuilding = 1;
+    std::fill_n(in.index, in.mask + 1, 0);
+    for (uint32_t i = 0; i < in.count; i++) {
+        const SpendRow &row = in.rows[i];
+        place_of(in, Wanted(row.day, row.of, row.view())) = i + 1;
+    }
+    in.is_rebuilding = 0;
+    in.moves++;
+}
+
+// Makes room: the oldest day goes, but never `today`.
+bool drop_oldest(SpendPart &in, uint32_t today) {
+    uint32_t oldest = today;
+    for (uint32_t i = 0; i < in.count; i++) {
+        if (in.rows[i].day != kAllDays) {
+            oldest = std::min(oldest, in.rows[i].day);
+        }
+    }
+    if (oldest == today) {
+        return false;
+    }
+    in.is_rebuilding = 1;
+    SpendRow *end = std::remove_if(in.rows, in.rows + in.count,
+                                   [&](const SpendRow &row) { return row.day == oldest; });
+    in.count = uint32_t(end - in.rows);
+    rebuild(in);
+    return true;
+}
+
+// Null: there is no room. Names that are many leave an eighth for sums of few.
+SpendRow *find_or_add(SpendPart &in, const Wanted &wanted, uint32_t today) {
+    if (in.is_rebuilding != 0) {
+        rebuild(in);
+    }
+    uint32_t *place = &place_of(in, wanted);
+    if (*place != 0 && *place <= in.count) {
+        return &in.rows[*place - 1];
+    }
+    bool is_few = wanted.of == SpendOf::all || wanted.of == SpendOf::provider ||
+                  std::string_view(wanted.name, wanted.size) == kOther;
+    uint32_t most = is_few ? in.capacity : in.capacity - in.capacity / 8;
+    if (in.count >= most) {
+        if (!drop_oldest(in, today)) {
+            return nullptr;
+        }
+        place = &place_of(in, wanted);
+    }
+    SpendRow &row = in.rows[in.count];
+    row = {};
+    row.day = wanted.day;
+    row.of = wanted.of;
+    row.size = wanted.size;
+    ngx_memcpy(row.name, wanted.name, wanted.size);
+    *place = in.count + 1;
+    in.count++;
+    return &row;
+}
+
+void book_one(SpendPart &in, const Wanted &wanted, uint32_t today, const SpendNumbers &numbers) {
+    SpendRow *row = find_or_add(in, wanted, today);
+    if (row == nullptr) {
+        row = find_or_add(in, Wanted(wanted.day, wanted.of, kOther), today);
+    }
+    if (row != nullptr) {
+        row->numbers.add(numbers);
+    }
+}
+
+bool allocate(SpendPart &made, ngx_slab_pool_t *from, size_t zone_size) {
+    auto capacity = std::max(uint32_t(zone_size / 8 / (sizeof(SpendRow) + 16)), uint32_t(64));
+    auto ring =
+        std::clamp(uint32_t(zone_size / 32 / sizeof(RecentRequest)), uint32_t(16), uint32_t(1000));
+    uint32_t places = 64;
+    while (places < capacity * 2) {
+        places *= 2;
+    }
+    made.rows = static_cast<SpendRow *>(ngx_slab_calloc_locked(from, capacity * sizeof(SpendRow)));
+    made.index = static_cast<uint32_t *>(ngx_slab_calloc_locked(from, places * sizeof(uint32_t)));
+    made.ring =
+        static_cast<RecentRequest *>(ngx_slab_calloc_locked(from, ring * sizeof(RecentRequest)));
+    if (made.rows == nullptr || made.index == nullptr || made.ring == nullptr) {
+        return false;
+    }
+    made.capacity = capacity;
+    made.mask = places - 1;
+    made.ring_size = ring;
+    made.is_ready = 1;
+    return true;
+}
+
+// Null: there is no zone, or no room in it. Also in a process that is no worker.
+SpendPart *ready_part(const Config &config) {
+    auto *found = zone_part<SpendPart>(config, ZonePart::spend);
+    if (found == nullptr) {
+        return nullptr;
+    }
+    ngx_slab_pool_t *of = zone_pool(config);
+    Locked locked(of);
+    return found->is_ready != 0 || allocate(*found, of, config.zone->shm.size) ? found : nullptr;
+}
+
+// "123\t" at the begin of `text`, taken away.
+template <class Number>
+bool take_number(std::string_view &text, Number &number) {
+    auto [end, wrong] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (wrong != std::errc() || end == text.data() + text.size() || *end != '\t') {
+        return false;
+    }
+    text.remove_prefix(size_t(end - text.data()) + 1);
+    return true;
+}
+
+constexpr int64_t SpendNumbers::*kSaved[] = {
+    &SpendNumbers::requests, &SpendNumbers::failed,     &SpendNumbers::input,
+    &SpendNumbers::output,   &SpendNumbers::cache_read, &SpendNumbers::cache_write,
+    &SpendNumbers::cost,
+};
+
+}  // namespace
+
+void SpendNumbers::add(const SpendNumbers &other) {
+    for (auto field : kSaved) {
+        this->*field += other.*field;
+    }
+}
+
+void open_spend(const Config &config) {
+    part = ready_part(config);
+    pool = zone_pool(config);
+    if (part == nullptr && pool != nullptr) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "llm: the zone is too small for what was spent, see llm_zone");
+    }
+}
+
+void book_spend(std::span<const SpendName> names, const SpendNumbers &numbers,
+                const RecentRequest &recent) {
+    if (part == nullptr) {
+        return;
+    }
+    auto today = uint32_t(ngx_time() / kSecondsOfDay);
+    // Hashed before the lock is taken.
+    std::vector<Wanted> wanted;
+    wanted.reserve(2 * names.size() + 2);
+    for (uint32_t day : {kAllDays, today}) {
+        wanted.emplace_back(day, SpendOf::all, std::string_view());
+        for (const SpendName &name : names) {
+            wanted.emplace_back(day, name.of, name.name);
+        }
+    }
+    Locked locked(pool);
+    for (const Wanted &row : wanted) {
+        book_one(*part, row, today, numbers);
+    }
+    part->ring[part->ring_next % part->ring_size] = recent;
+    part->ring_next++;
+    part->generation.fetch_add(1);
+}
+
+std::vector<SpendRow> read_spend(const Config &config) {
+    std::vector<SpendRow> rows;
+    SpendPart *from = ready_part(config);
+    ngx_slab_pool_t *of = zone_pool(config);
+    if (from == nullptr) {
+        return rows;
+    }
+    uint64_t moves = 0;
+    // Rows that move between two pieces begin the copy anew.
+    for (bool is_new = true;;) {
+        Locked locked(of);
+        if (is_new || moves != from->moves) {
+            moves = from->moves;
+            is_new = false;
+            rows.clear();
+        }
+        auto have = uint32_t(rows.size());
+        uint32_t count = from->count;
+        if (have >= count) {
+            return rows;
+        }
+        rows.insert(rows.end(), from->rows + have, from->rows + std::min(count, have + kPiece));
+    }
+}
+
+std::vector<RecentRequest> read_recent(const Config &config, size_t most) {
+    std::vector<RecentRequest> list;
+    SpendPart *from = ready_part(config);
+    ngx_slab_pool_t *of = zone_pool(config);
+    if (from == nullptr) {
+        return list;
+    }
+    most = std::min(most, size_t(from->ring_size));
+    list.reserve(most);
+    uint64_t next = 0;
+    {
+        Locked locked(of);
+        next = from->ring_next;
+    }
+    while (list.size() < most && list.size() < next) {
+        Locked locked(of);
+        for (uint32_t i = 0; i < kPiece / 8 && list.size() < most && list.size() < next; i++) {
+            list.push_back(from->ring[(next - 1 - list.size()) % from->ring_size]);
+        }
+    }
+    return list;
+}
+
+SpendNumbers spent(const Config &config, SpendOf of, std::string_view name) {
+    SpendPart *from = ready_part(config);
+    if (from == nullptr) {
+        return {};
+    }
+    Wanted wanted(kAllDays, of, name);
+    Locked locked(zone_pool(config));
+    if (from->is_rebuilding != 0) {
+        rebuild(*from);
+    }
+    uint32_t number = place_of(*from, wanted);
+    return number != 0 && number <= from->count ? from->rows[number - 1].numbers : SpendNumbers();
+}
+
+uint64_t spend_generation(const Config &config) {
+    SpendPart *from = ready_part(config);
+    return from != nullptr ? from->generation.load() : 0;
+}
+
+// Lines: day, what, seven numbers, name, with tabs between them.
+void save_spend(const Config &config, std::string &out) {
+    for (const SpendRow &row : read_spend(config)) {
+        out.append(std::to_string(row.day)).append("\t");
+        out.append(std::to_string(int(row.of))).append("\t");
+        for (auto field : kSaved) {
+            out.append(std::to_string(row.numbers.*field)).append("\t");
+        }
+        out.append(row.view()).append("\n");
+    }
+}
+
+bool load_spend(const Config &config, std::string_view text) {
+    SpendPart *to = ready_part(config);
+    if (to == nullptr) {
+        return true;  // no room, which was said
+    }
+    auto today = uint32_t(ngx_time() / kSecondsOfDay);
+    Locked locked(zone_pool(config));
+    while (!text.empty()) {
+        std::string_view line = text.substr(0, text.find('\n'));
+        text.remove_prefix(std::min(line.size() + 1, text.size()));
+        uint32_t day = 0;
+        int of = 0;
+        SpendNumbers numbers;
+        if (!take_number(line, day) || !take_number(line, of) || of < 0 ||
+            of >= int(SpendOf::count)) {
+            return false;
+        }
+        for (auto field : kSaved) {
+            if (!take_number(line, numbers.*field)) {
+                return false;
+            }
+        }
+        book_one(*to, Wanted(day, SpendOf(of), line), today, numbers);
+    }
+    return true;
+}
+
+}  // namespace llm

@@ -1,0 +1,116 @@
+// What was spent, by whom and on what, for every day and in all: a bounded table in the zone, and
+// a ring of the latest requests. When the table is full the oldest day goes; the sums of all days
+// stay. Entries are booked under the pool's mutex, a few hundred bytes at a time.
+#pragma once
+
+#include <atomic>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "ngx_llm_module/conf/config.hpp"
+
+namespace llm {
+
+enum class SpendOf : uint8_t { all, key, team, user, customer, tag, model, provider, count };
+
+struct SpendNumbers {
+    int64_t requests = 0;
+    int64_t failed = 0;
+    int64_t input = 0;
+    int64_t output = 0;
+    int64_t cache_read = 0;
+    int64_t cache_write = 0;
+    int64_t cost = 0;  // nano-dollars
+
+    void add(const SpendNumbers &other);
+};
+
+constexpr size_t kSpendName = 94;
+constexpr uint32_t kAllDays = 0;
+
+struct SpendRow {
+    uint32_t day = kAllDays;  // since 1970, UTC
+    SpendOf of = SpendOf::all;
+    uint8_t size = 0;
+    char name[kSpendName] = {};
+    SpendNumbers numbers;
+
+    std::string_view view() const { return {name, size}; }
+};
+
+// One request, as the list of recent ones shows it. Texts are cut to fit.
+struct RecentRequest {
+    int64_t ended = 0;  // Unix time in milliseconds; 0: no request
+    uint32_t duration = 0;
+    uint32_t first_content = 0;  // milliseconds from the begin; 0: there was none
+    uint32_t overhead = 0;
+    uint16_t attempts = 0;
+    uint16_t fallbacks = 0;
+    uint8_t outcome = 0;
+    uint8_t is_stream = 0;
+    SpendNumbers numbers;
+    char id[32] = {};
+    char key[64] = {};    // hash
+    char alias[48] = {};  // of the key
+    char team[48] = {};
+    char user[64] = {};
+    char model[80] = {};
+    char upstream_model[80] = {};
+    char provider[48] = {};
+    char deployment[80] = {};
+    char error[32] = {};
+};
+
+struct SpendName {
+    SpendOf of;
+    std::string_view name;
+};
+
+// In the zone.
+struct SpendPart {
+    uint32_t is_ready;
+    uint32_t capacity;
+    uint32_t count;
+    uint32_t mask;
+    uint32_t is_rebuilding;  // the index is not to be trusted
+    uint32_t ring_size;
+    uint64_t ring_next;
+    std::atomic<uint64_t> generation;  // of every change
+    uint64_t moves;                    // times that rows changed their places
+    SpendRow *rows;
+    uint32_t *index;  // number of a row + 1
+    RecentRequest *ring;
+};
+
+// At the start of a worker: makes the table when the zone is new.
+void open_spend(const Config &config);
+
+// Books one request under each of the names (and under `all`), for its day and in all.
+void book_spend(std::span<const SpendName> names, const SpendNumbers &numbers,
+                const RecentRequest &recent);
+
+// Copies, in pieces: nobody waits for it.
+std::vector<SpendRow> read_spend(const Config &config);
+std::vector<RecentRequest> read_recent(const Config &config, size_t most);  // latest first
+// Of one name, all days together.
+SpendNumbers spent(const Config &config, SpendOf of, std::string_view name);
+
+// --- the section "spend" of the state file ---
+uint64_t spend_generation(const Config &config);
+void save_spend(const Config &config, std::string &out);
+bool load_spend(const Config &config, std::string_view text);
+
+template <size_t kSize>
+void set_text(char (&to)[kSize], std::string_view text) {
+    size_t size = text.size() < kSize ? text.size() : kSize - 1;
+    ngx_memcpy(to, text.data(), size);
+    to[size] = '\0';
+}
+
+template <size_t kSize>
+std::string_view text_of(const char (&from)[kSize]) {
+    return {from, ngx_strnlen(reinterpret_cast<u_char *>(const_cast<char *>(from)), kSize)};
+}
+
+}  // namespace llm
