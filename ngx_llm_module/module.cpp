@@ -9,6 +9,7 @@
 #include "ngx_llm_module/filter/error_pages.hpp"
 #include "ngx_llm_module/observe/metrics_handler.hpp"
 #include "ngx_llm_module/observe/variables.hpp"
+#include "ngx_llm_module/policy/limit_store.hpp"
 #include "ngx_llm_module/redis/client.hpp"
 #include "ngx_llm_module/request/access.hpp"
 #include "ngx_llm_module/request/body.hpp"
@@ -63,6 +64,11 @@ ngx_int_t init_process(ngx_cycle_t *cycle) {
     }
     if (Config *config = config_of(cycle)) {
         claim_row(*config);
+        if (!has_row()) {
+            ngx_log_error(NGX_LOG_ERR, cycle->log, 0,
+                          "llm: no free row in the zone, requests of this worker are not counted");
+        }
+        start_limits(*config);
         open_metrics(*config);
         open_spend(*config);
         start_redis(*config);
@@ -71,9 +77,12 @@ ngx_int_t init_process(ngx_cycle_t *cycle) {
     return NGX_OK;
 }
 
-void exit_process(ngx_cycle_t *) {
+void exit_process(ngx_cycle_t *cycle) {
     settle_live_requests();
-    release_row();
+    if (Config *config = config_of(cycle)) {
+        release_row(*config);
+    }
+    stop_limits();
     stop_worker();
     stop_redis();
 }

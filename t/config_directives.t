@@ -28,6 +28,12 @@ my $prices = $t->write_file('prices.json', '{"models": {"a": {"input": 1}}}');
 my @bad_time = ('soon', '-1', '1x', '', '1s 2s');
 my %sample = (
     llm_zone => ['4m', '0', '512k', '1m-', '', '4m 4m'],
+    llm_limit => ['$remote_addr rpm=1', '', '$remote_addr', '$remote_addr rpm=x', '$remote_addr rpm=-1',
+        '$remote_addr x=1', '$remote_addr tokens=all rpm=1', '$uri tokens=input'],
+    llm_on_limit => ['cut', 'stop', '', 'cut cut'],
+    llm_reserve_tokens => ['0', '-1', 'x', '', '1 2'],
+    llm_limit_free_models => ['on', 'yes', '', 'on off'],
+    llm_timezone => ['Europe/Berlin', 'Nowhere/City', '../passwd', '/etc/passwd', '', 'UTC UTC'],
     llm_provider => ["q { $p }", '', 'q r'],
     llm_redis => ['redis://127.0.0.1', '', 'http://a', 'redis://a speed=1'],
     llm_model => ['n { deployment p/x; }', '', 'n o'],
@@ -130,8 +136,8 @@ subtest 'twice in one place' => sub {
     for my $row (@rows) {
         my ($name, $good) = ($row->{name}, $sample{$row->{name}}[0]);
         # A second block is another object; a handler may be set again, as nginx's own; a second file
-        # of prices adds to the first.
-        next if $good =~ /\}\z/ || !length $good || $name eq 'llm_prices';
+        # of prices adds to the first, and so does a second limit.
+        next if $good =~ /\}\z/ || !length $good || $name eq 'llm_prices' || $name eq 'llm_limit';
         my ($code, $output, $line) = try_in($row->{context}[0], $name, "$good; $name $good");
         is($code, 1, "$name twice is refused") or diag($output);
         like($output, qr/duplicate.*\Q$line\E\b/s, 'as a duplicate') if $code;

@@ -46,6 +46,22 @@ bool read_flag(ngx_conf_t *cf, ngx_str_t text, bool &flag) {
     return false;
 }
 
+bool read_limit(ngx_conf_t *cf, ngx_str_t text, int64_t &limit) {
+    ngx_uint_t number = 0;
+    if (!read_number(cf, text, 0, number)) {
+        return false;
+    }
+    limit = int64_t(number);
+    return true;
+}
+
+int64_t *limit_by_name(std::string_view name, LimitSet &limits) {
+    return name == "rpm"                     ? &limits.rpm
+           : name == "tpm"                   ? &limits.tpm
+           : name == "max_parallel_requests" ? &limits.max_parallel_requests
+                                             : nullptr;
+}
+
 ngx_msec_t *timeout_by_name(std::string_view name, Timeouts &timeouts) {
     if (name.starts_with("llm_")) {
         name.remove_prefix(4);

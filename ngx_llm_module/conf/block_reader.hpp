@@ -66,6 +66,11 @@ bool read_time(ngx_conf_t *cf, ngx_str_t text, ngx_msec_t &time);
 bool read_number(ngx_conf_t *cf, ngx_str_t text, ngx_int_t least, ngx_uint_t &number);
 bool read_flag(ngx_conf_t *cf, ngx_str_t text, bool &flag);
 
+bool read_limit(ngx_conf_t *cf, ngx_str_t text, int64_t &limit);
+
+// None: it is not the name of a limit: rpm, tpm, max_parallel_requests.
+int64_t *limit_by_name(std::string_view name, LimitSet &limits);
+
 // None: it is not the name of a time-out.
 ngx_msec_t *timeout_by_name(std::string_view name, Timeouts &timeouts);
 

@@ -12,4 +12,9 @@ char *read_key_block(ngx_conf_t *cf, Config &config);
 char *read_team_block(ngx_conf_t *cf, Config &config);
 char *read_master_key(ngx_conf_t *cf, Config &config);
 
+// llm_limit KEY rpm=N ...: one more row of the location.
+char *read_limit_rule(ngx_conf_t *cf, Config &config, LimitRules *&rules);
+// llm_timezone NAME
+char *read_time_zone(ngx_conf_t *cf, Config &config);
+
 }  // namespace llm

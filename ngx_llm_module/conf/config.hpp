@@ -15,6 +15,7 @@
 #include "ngx_llm_module/base/ngx_cxx.hpp"
 #include "ngx_llm_module/base/resolve.hpp"
 #include "ngx_llm_module/conf/records.hpp"
+#include "ngx_llm_module/conf/time_zone.hpp"
 #include "translators/dialect/dialect.hpp"
 #include "translators/pricing/price_table.hpp"
 #include "translators/provider/address.hpp"
@@ -175,6 +176,7 @@ struct Deployment {
     ngx_uint_t weight = 1;
     Timeouts timeouts;
     uint32_t slot = 0;                 // row of the shared in-flight table
+    LimitSet limits;                   // rpm=, tpm=, max_parallel_requests=
     std::vector<PriceItem> own_price;  // input_cost=, output_cost=; empty: as the table says
     Price price;                       // of `model`; may be unknown, as for a wildcard
     MockScript mock;
@@ -213,6 +215,14 @@ struct TeamBlock {
 
 struct RedisConfig;
 
+// llm_limit: counted for each value of its variable.
+struct LimitRule {
+    std::string name;  // of its counters: the text of KEY, numbered when it comes again
+    Value key;
+    LimitSet limits;
+};
+using LimitRules = std::vector<LimitRule>;
+
 struct Config {
     std::vector<std::unique_ptr<Provider>> providers;
     std::vector<std::unique_ptr<Model>> models;  // in the order of the file
@@ -232,7 +242,12 @@ struct Config {
 
     std::shared_ptr<const RedisConfig> redis;  // llm_redis; none: the zone alone counts
 
-    size_t zone_size = 0;  // 0: no llm_zone directive
+    TimeZone time_zone;  // of calendar budgets
+    bool has_time_zone = false;
+    std::vector<std::unique_ptr<LimitRules>> limit_rules;  // of all levels
+
+    size_t zone_size = 0;         // 0: no llm_zone directive
+    bool deny_when_full = false;  // on_full=
     ngx_shm_zone_t *zone = nullptr;
     ngx_resolver_t *resolver = nullptr;  // ours, from resolv.conf
     bool in_use = false;                 // some location has llm_pass
@@ -253,6 +268,9 @@ constexpr ngx_uint_t kAuthByKeys = 0;
 constexpr ngx_uint_t kAuthRequired = 1;
 constexpr ngx_uint_t kAuthOptional = 2;
 constexpr ngx_uint_t kAuthOff = 3;
+// llm_on_limit
+constexpr ngx_uint_t kFinishOnLimit = 0;
+constexpr ngx_uint_t kCutOnLimit = 1;
 
 // Of `model` at the deployment's provider, or what the deployment says itself.
 Price find_price(const Config &config, const Deployment &deployment, std::string_view model);
@@ -284,6 +302,10 @@ typedef struct {
     ngx_flag_t drop_params;
     ngx_uint_t unknown_price;
     ngx_uint_t auth;
+    llm::LimitRules *limits;  // llm_limit; none: null
+    ngx_uint_t on_limit;
+    ngx_int_t reserve_tokens;
+    ngx_flag_t limit_free_models;
     size_t max_body;
 } ngx_http_llm_loc_conf_t;
 

@@ -25,6 +25,14 @@ char *set_zone(ngx_conf_t *cf, ngx_command_t *, void *) {
     if (config.zone_size != 0) {
         return const_cast<char *>("is duplicate");
     }
+    for (ngx_uint_t i = 2; i < cf->args->nelts; i++) {
+        if (view(args[i]) != "on_full=allow" && view(args[i]) != "on_full=deny") {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "llm: invalid parameter \"%V\" of llm_zone",
+                               &args[i]);
+            return conf_error();
+        }
+        config.deny_when_full = view(args[i]) == "on_full=deny";
+    }
     ssize_t size = ngx_parse_size(&args[1]);
     if (size == NGX_ERROR) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "llm: invalid zone size \"%V\"", &args[1]);
@@ -111,6 +119,30 @@ char *set_unknown_price(ngx_conf_t *cf, ngx_command_t *, void *conf) {
     }
     loc->unknown_price = view(args[1]) == "count" ? kCountUnknownPrice : kRefuseUnknownPrice;
     return conf_ok();
+}
+
+char *set_limit(ngx_conf_t *cf, ngx_command_t *, void *conf) {
+    auto *loc = static_cast<ngx_http_llm_loc_conf_t *>(conf);
+    return read_limit_rule(cf, main_config(cf), loc->limits);
+}
+
+char *set_on_limit(ngx_conf_t *cf, ngx_command_t *, void *conf) {
+    auto *loc = static_cast<ngx_http_llm_loc_conf_t *>(conf);
+    auto *args = static_cast<ngx_str_t *>(cf->args->elts);
+    if (loc->on_limit != NGX_CONF_UNSET_UINT) {
+        return const_cast<char *>("is duplicate");
+    }
+    if (view(args[1]) != "finish" && view(args[1]) != "cut") {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "llm: invalid value \"%V\", expected finish or cut", &args[1]);
+        return conf_error();
+    }
+    loc->on_limit = view(args[1]) == "cut" ? kCutOnLimit : kFinishOnLimit;
+    return conf_ok();
+}
+
+char *set_time_zone(ngx_conf_t *cf, ngx_command_t *, void *) {
+    return read_time_zone(cf, main_config(cf));
 }
 
 char *set_health(ngx_conf_t *cf, ngx_command_t *, void *) {

@@ -51,6 +51,9 @@ void *create_location(ngx_conf_t *cf) {
     conf->unknown_price = NGX_CONF_UNSET_UINT;
     conf->auth = NGX_CONF_UNSET_UINT;
     conf->max_body = NGX_CONF_UNSET_SIZE;
+    conf->on_limit = NGX_CONF_UNSET_UINT;
+    conf->reserve_tokens = NGX_CONF_UNSET;
+    conf->limit_free_models = NGX_CONF_UNSET;
     return conf;
 }
 
@@ -67,6 +70,12 @@ char *merge_location(ngx_conf_t *cf, void *parent, void *child) {
     ngx_conf_merge_uint_value(conf->unknown_price, prev->unknown_price, kCountUnknownPrice);
     ngx_conf_merge_uint_value(conf->auth, prev->auth, kAuthByKeys);
     ngx_conf_merge_size_value(conf->max_body, prev->max_body, 32 * 1024 * 1024);
+    ngx_conf_merge_uint_value(conf->on_limit, prev->on_limit, kFinishOnLimit);
+    ngx_conf_merge_value(conf->reserve_tokens, prev->reserve_tokens, 1000);
+    ngx_conf_merge_value(conf->limit_free_models, prev->limit_free_models, 0);
+    if (conf->limits == nullptr) {
+        conf->limits = prev->limits;
+    }
 
     if (conf->pass == PassKind::provider && conf->provider == nullptr) {
         auto *main = static_cast<ngx_http_llm_main_conf_t *>(

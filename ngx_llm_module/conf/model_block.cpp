@@ -72,6 +72,9 @@ bool read_deployment_option(ngx_conf_t *cf, ngx_str_t option, Deployment &deploy
         return read_token_cost(cf, value, name == "input_cost" ? PriceKind::in : PriceKind::out,
                                deployment);
     }
+    if (int64_t *limit = limit_by_name(name, deployment.limits)) {
+        return read_limit(cf, value, *limit);
+    }
     if (ngx_msec_t *timeout = timeout_by_name(name, deployment.timeouts)) {
         return read_time(cf, value, *timeout);
     }

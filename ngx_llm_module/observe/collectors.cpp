@@ -3,6 +3,7 @@
 // formats (copy out, unlock, then add).
 #include "ngx_llm_module/observe/metrics_page.hpp"
 #include "ngx_llm_module/state/inflight.hpp"
+#include "ngx_llm_module/state/meters.hpp"
 
 namespace llm {
 namespace {
@@ -34,11 +35,21 @@ void collect_zone(const Config &config, MetricsPage &page) {
     }
 }
 
+void collect_limits(const Config &config, MetricsPage &page) {
+    if (const Meters *meters = find_meters(config)) {
+        page.add(Metric::limit_cells, {"counters"}, meters->meter_count);
+        page.add(Metric::limit_cells, {"counters_used"}, int64_t(meters->meters_used.load()));
+        page.add(Metric::limit_cells, {"requests"}, meters->lease_count);
+        page.add(Metric::limit_cells, {"requests_used"}, int64_t(meters->leases_used.load()));
+    }
+}
+
 using Collector = void (*)(const Config &config, MetricsPage &page);
 
 constexpr Collector kCollectors[] = {
     collect_in_flight,
     collect_zone,
+    collect_limits,
 };
 
 }  // namespace

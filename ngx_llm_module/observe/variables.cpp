@@ -4,6 +4,7 @@
 #include "ngx_llm_module/base/guard.hpp"
 #include "ngx_llm_module/request/access.hpp"
 #include "ngx_llm_module/request/llm_request.hpp"
+#include "ngx_llm_module/state/inflight.hpp"
 
 namespace llm {
 namespace {

@@ -1,6 +1,6 @@
 // Limits as a store sees them: what a request asks for, what it was given, and how it gives that
 // back. Two stores keep the counters: shared memory (zone_store.cpp) and Redis. Both follow the
-// rules of window.hpp, so that a limit means the same in either.
+// rules of state/window.hpp, so that a limit means the same in either.
 //
 //   LimitStore::open()   a lease for one request, holding nothing yet
 //   Lease::take()        all limits in one step; refused: nothing was taken anywhere
@@ -115,8 +115,8 @@ struct Verdict {
     int64_t wait_ms = 0;  // refused: until it may fit; 0: when another request ends; -1: never
 };
 
-// Told of a verdict that took time, once, from the event loop. Not called any more after the lease
-// has gone.
+// Told of a verdict that took time, once, from the event loop. Not called any more after release()
+// or the lease's end; either may happen within the call.
 class Waiter {
   public:
     virtual void on_verdict(const Verdict &verdict) = 0;
@@ -150,7 +150,7 @@ class LimitStore {
     virtual std::unique_ptr<Lease> open(Demands &demands, Waiter &waiter) = 0;
 };
 
-// Of this worker; made when it starts.
+// Of this worker: start_limits makes it (limit_store.hpp).
 LimitStore &limit_store();
 
 }  // namespace llm

@@ -61,6 +61,7 @@ void add_answer_headers(LlmRequest &request) {
     if (!request.model.empty()) {
         add_header(r, "x-llm-model", request.model);
     }
+    request.limits.add_headers();
     if (request.next_candidate == 0) {
         return;
     }

@@ -9,6 +9,7 @@ LlmRequest::LlmRequest(ngx_http_request_t *request)
     : r(request),
       config(llm::config(request)),
       loc(loc_conf(request)),
+      limits(*this),
       answer(*this),
       downstream(*this) {
     ngx_memzero(&call_timer, sizeof(call_timer));

@@ -14,8 +14,8 @@
 #include "ngx_llm_module/request/body.hpp"
 #include "ngx_llm_module/request/endpoints.hpp"
 #include "ngx_llm_module/request/ledger.hpp"
+#include "ngx_llm_module/request/limits.hpp"
 #include "ngx_llm_module/route/candidates.hpp"
-#include "ngx_llm_module/state/inflight.hpp"
 #include "ngx_llm_module/stream/answer.hpp"
 #include "ngx_llm_module/stream/downstream.hpp"
 #include "ngx_llm_module/upstream/attempt.hpp"
@@ -58,7 +58,7 @@ class LlmRequest {
     ngx_msec_t deadline = 0;  // of the whole call, on the clock of ngx_current_msec
     ngx_event_t call_timer;
     Notes notes;  // of the attempt that is rendered last
-    Lease lease;
+    Limits limits;
 
     // --- answered ---
     Answer answer;

@@ -7,6 +7,7 @@
 #include "ngx_llm_module/request/headers.hpp"
 #include "ngx_llm_module/request/llm_request.hpp"
 #include "ngx_llm_module/request/reply.hpp"
+#include "ngx_llm_module/state/inflight.hpp"
 
 namespace llm {
 namespace {

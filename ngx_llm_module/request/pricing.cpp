@@ -14,14 +14,6 @@ namespace {
 
 constexpr uint64_t kBytesPerToken = 4;
 
-Price price_of(const LlmRequest &request, const Candidate &candidate) {
-    const Deployment &deployment = *candidate.deployment;
-    if (!deployment.is_wildcard()) {
-        return deployment.price;  // found when the configuration was read
-    }
-    return worker().price(request.config, deployment, candidate.upstream_model);
-}
-
 void warn_unpriced(const LlmRequest &request, const Candidate &candidate) {
     std::string model = candidate.deployment->provider->name + "/" + candidate.upstream_model;
     if (worker().is_first_unpriced(model)) {
@@ -34,6 +26,14 @@ void warn_unpriced(const LlmRequest &request, const Candidate &candidate) {
 }
 
 }  // namespace
+
+Price price_of(const LlmRequest &request, const Candidate &candidate) {
+    const Deployment &deployment = *candidate.deployment;
+    if (!deployment.is_wildcard()) {
+        return deployment.price;  // found when the configuration was read
+    }
+    return worker().price(request.config, deployment, candidate.upstream_model);
+}
 
 void book_cost(LlmRequest &request) {
     Ledger &ledger = request.ledger;

@@ -7,6 +7,11 @@ namespace llm {
 
 class LlmRequest;
 
+struct Candidate;
+
+// Of the model that the candidate stands for; may be unknown.
+Price price_of(const LlmRequest &request, const Candidate &candidate);
+
 // Computes the cost of what the current deployment delivered, once; the ledger keeps it.
 void book_cost(LlmRequest &request);
 

@@ -48,7 +48,6 @@ void settle(LlmRequest &request) {
         ledger.upstream_time += ngx_current_msec - ledger.attempt_began;
         request.attempt.reset();
     }
-    request.lease.release();
     if (request.call_timer.timer_set) {
         ngx_del_timer(&request.call_timer);
     }
@@ -57,6 +56,7 @@ void settle(LlmRequest &request) {
         request.answer.record();
     }
     book_cost(request);
+    request.limits.end();
     if (ledger.outcome == Outcome::none) {
         ledger.outcome = Outcome::client_closed;
     }

@@ -27,6 +27,17 @@ void free_receive_buffer(ngx_http_request_t *r) {
     }
 }
 
+// From here on a client that leaves is noticed at once.
+void watch_client(LlmRequest &request) {
+    ngx_http_request_t *r = request.r;
+    r->read_event_handler = ngx_http_test_reading;
+    ngx_event_t *rev = r->connection->read;
+    if (r->stream == nullptr && rev->pending_eof) {
+        // It has left already, together with the last of its request: no further event will tell.
+        ngx_post_event(rev, &ngx_posted_events);
+    }
+}
+
 // The body is here: whole, small enough, not compressed any more.
 Next receive(LlmRequest &request) {
     free_receive_buffer(request.r);
@@ -102,9 +113,20 @@ Next check_rights(LlmRequest &request) {
     return authorize(request) ? Next::stage : Next::done;
 }
 
+// All limits in one step, those of the deployments included. The store may take its time.
 Next admit(LlmRequest &request) {
-    request.lease.acquire_total();
-    return Next::stage;
+    watch_client(request);
+    switch (request.limits.admit()) {
+        case Admission::granted:
+            return Next::stage;
+        case Admission::waiting:
+            return Next::wait;
+        case Admission::refused:
+        case Admission::failed:
+            break;
+    }
+    request.limits.reply();
+    return Next::done;
 }
 
 Next route(LlmRequest &request) {
@@ -138,17 +160,10 @@ Next attempt(LlmRequest &request) {
         answer_estimated_count(request);
         return Next::done;
     }
-    // From here on a client that leaves is noticed at once.
-    r->read_event_handler = ngx_http_test_reading;
-    ngx_event_t *rev = r->connection->read;
-    if (r->stream == nullptr && rev->pending_eof) {
-        // It has left already, together with the last of its request: no further event will tell.
-        ngx_post_event(rev, &ngx_posted_events);
-    }
     request.call_timer.handler = guard<on_deadline>;
     request.call_timer.data = &request;
     request.call_timer.log = r->connection->log;
-    request.next_candidate = 1;
+    request.next_candidate = request.limits.candidate() + 1;
     ngx_msec_t total = request.timeouts().total;
     request.deadline = ngx_current_msec + total;
     ngx_add_timer(&request.call_timer, total);
@@ -169,7 +184,7 @@ struct Stage {
 
 constexpr Stage kStages[] = {
     {"receive", receive}, {"understand", understand}, {"authorize", check_rights},
-    {"admit", admit},     {"route", route},           {"attempt", attempt},
+    {"route", route},     {"admit", admit},           {"attempt", attempt},
 };
 
 // An error that the request brought with it: it would fail everywhere.
@@ -200,11 +215,21 @@ void run_stages(LlmRequest &request) {
 }
 
 void start_attempt(LlmRequest &request) {
+    switch (request.limits.move_to(request.next_candidate - 1)) {
+        case Admission::granted:
+            request.next_candidate = request.limits.candidate() + 1;
+            break;
+        case Admission::waiting:
+            return;
+        case Admission::refused:
+        case Admission::failed:
+            request.limits.reply();
+            return;
+    }
     request.answer.reset();
     request.ledger.attempts++;
     request.ledger.attempt_began = ngx_current_msec;
     const Candidate &candidate = request.candidate();
-    request.lease.acquire_slot(candidate.deployment->slot);
     request.notes = Notes();
     if (CredentialSource *source = worker().credentials(*candidate.deployment->provider)) {
         auto wait = std::make_unique<CredentialWait>(request, *source);
@@ -242,7 +267,7 @@ void retry_on_new_connection(LlmRequest &request) {
 
 void try_next(LlmRequest &request, const ApiError &error) {
     request.attempt.reset();
-    request.lease.release_slot();
+    request.limits.leave();
     CredentialSource *source = worker().credentials(*request.candidate().deployment->provider);
     if (source != nullptr && error.error_class == ErrorClass::authentication) {
         source->reject();

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "ngx_llm_module/base/guard.hpp"
+#include "ngx_llm_module/state/meters.hpp"
 #include "ngx_llm_module/state/metrics.hpp"
 #include "ngx_llm_module/state/spend.hpp"
 
@@ -13,18 +14,26 @@ namespace llm {
 namespace {
 
 constexpr uint32_t kMagic = 0x6c6c6d7a;
-constexpr uint32_t kVersion = 2;
+constexpr uint32_t kVersion = 3;
 
 struct PartRow {
     ZonePart part;
     uint32_t size;
-    void (*init)(void *part);  // of a new one, which is all zeros
+    // Of a new one, which is all zeros. False: the zone is too small for it.
+    bool (*init)(void *part, ngx_slab_pool_t *pool, size_t zone_size);
 };
 
 constexpr auto kParts = std::to_array<PartRow>({
+    {ZonePart::meters, sizeof(Meters), init_meters},
     {ZonePart::metrics, sizeof(MetricsPart), nullptr},
     {ZonePart::spend, sizeof(SpendPart), nullptr},
 });
+
+bool say_too_small(ngx_shm_zone_t *shm_zone) {
+    ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0, "llm: zone \"%V\" is too small",
+                  &shm_zone->shm.name);
+    return false;
+}
 
 void say_other_version(ngx_shm_zone_t *shm_zone) {
     ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
@@ -55,13 +64,11 @@ bool add_parts(SharedZone &zone, ngx_slab_pool_t *pool, ngx_shm_zone_t *shm_zone
         if (zone.parts[index] == nullptr) {
             zone.parts[index] = ngx_slab_calloc(pool, row.size);
             if (zone.parts[index] == nullptr) {
-                ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0, "llm: zone \"%V\" is too small",
-                              &shm_zone->shm.name);
-                return false;
+                return say_too_small(shm_zone);
             }
             zone.part_sizes[index] = row.size;
-            if (row.init != nullptr) {
-                row.init(zone.parts[index]);
+            if (row.init != nullptr && !row.init(zone.parts[index], pool, shm_zone->shm.size)) {
+                return say_too_small(shm_zone);
             }
         }
         if (zone.part_sizes[index] != row.size) {

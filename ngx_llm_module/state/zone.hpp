@@ -1,8 +1,8 @@
 // The shared memory zone: made when the configuration is read, adopted over a reload, laid out
-// here. What lives in it is read and changed through the functions of inflight.hpp.
+// here. What lives in it belongs to its parts: meters.hpp and others.
 //
-// Every process owns one row of counters and nobody else writes it, so a worker that dies cannot
-// leave a count behind: its row is taken back as a whole by whoever looks next.
+// Every process owns one row, and what it holds is marked with it: a worker that dies cannot leave
+// a count behind, whoever looks next takes its row back.
 #pragma once
 
 #include <atomic>
@@ -19,13 +19,7 @@ struct SharedSlotName {
     char text[kSlotName];  // the deployment's id, cut to fit
 };
 
-struct SharedRow {
-    std::atomic<uint32_t> pid;  // 0: free
-    std::atomic<uint32_t> total;
-    std::atomic<uint32_t> by_slot[kMaxSlots];
-};
-
-// What lives in the zone beside the counters above: each part is one chunk of the slab pool that is
+// What lives in the zone beside the names above: each part is one chunk of the slab pool that is
 // made by its owner when the zone is new, and adopted over a reload.
 enum class ZonePart : uint8_t { meters, records, health, metrics, spend, count };
 
@@ -37,7 +31,6 @@ struct SharedZone {
     void *parts[size_t(ZonePart::count)];
     uint32_t part_sizes[size_t(ZonePart::count)];  // a mismatch is refused, too
     SharedSlotName slots[kMaxSlots];  // written while the configuration loads, append-only
-    SharedRow rows[kRows];
 };
 
 static_assert(std::is_standard_layout_v<SharedZone>);

@@ -190,6 +190,9 @@ bool Answer::deliver() {
     if (is_last) {
         request_.attempt->finish();
         record();
+    } else if (!request_.limits.may_go_on(relay_->content_bytes())) {
+        fail(ErrorClass::rate_limit, "a limit has run out");
+        return false;
     }
     return request_.downstream.write(relay_->out(), is_last) && !is_last;
 }

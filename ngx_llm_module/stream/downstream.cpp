@@ -111,7 +111,7 @@ bool Downstream::write(ByteBuffer &out, bool is_last) {
 
     if (is_last) {
         // Whoever has read the whole answer finds nothing in flight any more.
-        request_.lease.release();
+        request_.limits.end();
     }
     ngx_http_request_t *r = request_.r;
     ngx_int_t rc = ngx_http_output_filter(r, &link_);
@@ -220,7 +220,7 @@ void Downstream::send_whole(ngx_uint_t status, std::string_view content_type, By
     add_answer_headers(request_);
     has_begun_ = true;
     request_.has_replied = true;
-    request_.lease.release();
+    request_.limits.end();
     ngx_int_t rc = ngx_http_send_header(r);
     if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
         finish_request(request_, rc);

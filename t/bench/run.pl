@@ -61,6 +61,7 @@ END
 # then disturbs both sides. A row compares one number: `ratio` is gateway / stock, `diff` is
 # gateway - stock; `at_most` and `at_least` are the targets by side, and a row without them is there
 # to be looked at.
+my $BENCH_KEY = 'sk-bench-client-0123456789';
 my %CASES = (
     1 => {
         title => 'small chat, 64 connections',
@@ -158,6 +159,20 @@ my %CASES = (
             { key => 'growth_kb', name => 'growth in all', unit => 'KB', kind => 'diff',
               at_most => { pass => 1024, translated => 1024 } },
             { key => 'busy', name => 'worker busy', unit => '%', kind => 'diff' },
+        ],
+    },
+    10 => {
+        title => 'a key, its team and all their limits; "stock" is the gateway without',
+        turns => 4,
+        kinds => { stock => 'gateway', gateway => 'limited' },
+        sides => [qw(stock pass)],
+        path  => sub { 'w=160' },
+        measure => sub { measure_closed($_[0], '--connections', 64, '--duration', 1, '--header',
+            "Authorization: Bearer $BENCH_KEY") },
+        rows  => [
+            { key => 'per_second', name => 'throughput', unit => 'req/s', kind => 'ratio' },
+            { key => 'cpu_us', name => 'CPU per request', unit => 'us', kind => 'diff',
+              at_most => { pass => 10 } },
         ],
     },
 );
@@ -304,13 +319,14 @@ sub run_case {
     my $attempt = eval {
         if (!$case->{fresh}) {
             for my $kind (qw(stock gateway)) {
-                $servers{$kind} = start_nginx($kind, $path);
+                $servers{$kind} = start_nginx($case->{kinds}{$kind} // $kind, $path);
                 warm_up($servers{$kind});
             }
         }
         my $turns = $opt{quick} ? 1 : $case->{turns} // 1;
         for my $turn (1 .. $opt{rounds} * $turns) {
-            my @order = $turn % 2 ? @SIDES : reverse @SIDES;
+            my @sides = @{ $case->{sides} // \@SIDES };
+            my @order = $turn % 2 ? @sides : reverse @sides;
             for my $name (@order) {
                 my $kind = $name eq 'stock' ? 'stock' : 'gateway';
                 my $server = $servers{$kind} // start_nginx($kind, $path);
@@ -587,7 +603,7 @@ sub start_nginx {
     make_path("$prefix/temp");
     unlink "$prefix/error.log";
     my $conf = $kind eq 'stock' || $opt{self} ? stock_conf($path, $port)
-                                              : gateway_conf($path, $port);
+              : gateway_conf($path, $port, $kind eq 'limited' ? limited_conf() : '');
     spew("$prefix/nginx.conf", $conf);
     my @nginx = ($opt{nginx}, '-p', "$prefix/", '-c', "$prefix/nginx.conf", '-e',
         "$prefix/error.log");
@@ -697,10 +713,11 @@ END
 }
 
 sub gateway_conf {
-    my ($path, $port) = @_;
+    my ($path, $port, $more) = @_;
     my $base = "http://127.0.0.1:$mock_port/$path/v1";
     return "load_module $opt{module};\n" . conf_head() . "http {\n" . conf_http() . <<"END";
     $opt{http_extra}
+    $more
     llm_provider mockchat {
         preset openai;
         base_url $base;
@@ -721,6 +738,14 @@ sub gateway_conf {
     }
 }
 END
+}
+
+# Every limit that there is, none of them reached.
+sub limited_conf {
+    my $all = 'rpm 100000000; tpm 100000000000; max_parallel_requests 100000;'
+        . ' max_budget 1000000/30d; max_budget 100000/1d; soft_budget 500000;';
+    return "llm_team bench { $all }\nllm_key $BENCH_KEY { team bench; models *; $all }\n"
+        . 'llm_limit $remote_addr rpm=100000000 tpm=100000000000 max_parallel_requests=100000;';
 }
 
 # ---------------------------------------------------------------- the machine

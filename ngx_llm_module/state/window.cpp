@@ -1,5 +1,5 @@
 // Sliding windows; see the header for their rule.
-#include "ngx_llm_module/policy/window.hpp"
+#include "ngx_llm_module/state/window.hpp"
 
 #include <algorithm>
 

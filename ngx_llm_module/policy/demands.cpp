@@ -1,0 +1,130 @@
+// Which limits a request meets. Entry points: add_demands, add_alternative.
+#include "ngx_llm_module/policy/demands.hpp"
+
+namespace llm {
+namespace {
+
+// Whose limits they are: the part that all demands of one set share.
+struct Owner {
+    Scope scope;
+    std::string_view id, detail, shown;
+};
+
+class Builder {
+  public:
+    Builder(Demands &demands, const Estimate &estimate, TokenKind tokens)
+        : demands_(demands), estimate_(estimate), tokens_(tokens) {}
+
+    void add(const Owner &owner, Quantity quantity, const Period &period, int64_t limit,
+             int64_t soft_limit = kNoLimit) {
+        if (limit == kNoLimit && soft_limit == kNoLimit) {
+            return;
+        }
+        Demand &demand = demands_.list.emplace_back();
+        demand.scope = owner.scope;
+        demand.id = owner.id;
+        demand.detail = owner.detail;
+        demand.shown = owner.shown;
+        demand.quantity = quantity;
+        demand.tokens = tokens_;
+        demand.period = period;
+        demand.limit = limit == kNoLimit ? kUnlimited : limit;
+        demand.soft_limit = soft_limit == kNoLimit ? kUnlimited : soft_limit;
+        demand.amount = amount_of(quantity);
+    }
+
+    void add_rates(const Owner &owner, int64_t rpm, int64_t tpm) {
+        add(owner, Quantity::requests, kOneMinute, rpm);
+        add(owner, Quantity::tokens, kOneMinute, tpm);
+    }
+
+    void add_budgets(const Owner &owner, const LimitSet &limits) {
+        if (estimate_.ignores_budgets) {
+            return;
+        }
+        int64_t soft = limits.soft_budget;
+        for (const Budget &budget : limits.budgets) {
+            add(owner, Quantity::cost, budget.period, budget.nanos, soft);
+            soft = kNoLimit;  // it is one of the first budget's period
+        }
+        add(owner, Quantity::cost, Period(), kNoLimit, soft);
+    }
+
+    void add_set(const Owner &owner, const LimitSet &limits) {
+        add_rates(owner, limits.rpm, limits.tpm);
+        add(owner, Quantity::parallel, Period(), limits.max_parallel_requests);
+        add_budgets(owner, limits);
+    }
+
+  private:
+    int64_t amount_of(Quantity quantity) const {
+        Used whole{estimate_.input_tokens, estimate_.output_tokens, estimate_.cost};
+        Demand demand;
+        demand.quantity = quantity;
+        demand.tokens = tokens_;
+        return quantity == Quantity::parallel ? 1 : whole.of(demand);
+    }
+
+    Demands &demands_;
+    const Estimate &estimate_;
+    TokenKind tokens_;
+};
+
+bool is_model(std::string_view pattern, std::string_view model) {
+    if (pattern.ends_with('*')) {
+        pattern.remove_suffix(1);
+        return model.starts_with(pattern);
+    }
+    return pattern == model;
+}
+
+void add_owner(const DemandSource &source, const Owner &owner, const LimitSet &limits,
+               Demands &demands) {
+    Builder builder(demands, source.estimate, limits.tokens);
+    builder.add_set(owner, limits);
+    for (const ModelLimit &row : limits.models) {
+        if (is_model(row.model, source.model)) {
+            builder.add_rates({owner.scope, owner.id, row.model, owner.shown}, row.rpm, row.tpm);
+        }
+    }
+}
+
+}  // namespace
+
+void add_demands(const DemandSource &source, Demands &demands) {
+    const Identity &who = source.identity;
+    if (who.is_master) {
+        return;
+    }
+    if (who.key != nullptr) {
+        add_owner(source, {Scope::key, who.key->hash, {}, who.key->alias}, who.key->limits,
+                  demands);
+    }
+    if (who.team != nullptr) {
+        add_owner(source, {Scope::team, who.team->id, {}, who.team->id}, who.team->limits, demands);
+    }
+    if (who.user != nullptr) {
+        add_owner(source, {Scope::user, who.user->id, {}, who.user->id}, who.user->limits, demands);
+    }
+    if (who.customer != nullptr) {
+        add_owner(source, {Scope::customer, who.customer->id, {}, who.customer->id},
+                  who.customer->limits, demands);
+    }
+    for (const LimitValue &limit : source.limits) {
+        const LimitSet &set = limit.rule->limits;
+        Builder(demands, source.estimate, set.tokens)
+            .add_set({Scope::limit, limit.rule->name, limit.value, limit.rule->name}, set);
+    }
+}
+
+void add_alternative(const Deployment &deployment, const Estimate &estimate, Demands &demands) {
+    Alternative alternative;
+    alternative.slot = deployment.slot;
+    alternative.first = uint32_t(demands.list.size());
+    Builder(demands, estimate, deployment.limits.tokens)
+        .add_set({Scope::deployment, deployment.id, {}, deployment.id}, deployment.limits);
+    alternative.count = uint32_t(demands.list.size()) - alternative.first;
+    demands.alternatives.push_back(alternative);
+}
+
+}  // namespace llm

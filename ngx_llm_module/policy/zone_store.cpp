@@ -1,0 +1,383 @@
+// Leases in shared memory (entry: ZoneStore::open). Names are hashed and periods looked up before
+// the lock is taken; under it there is only arithmetic on cells.
+#include "ngx_llm_module/policy/zone_store.hpp"
+
+#include <algorithm>
+
+#include "ngx_llm_module/policy/demand_name.hpp"
+#include "ngx_llm_module/state/metrics.hpp"
+
+namespace llm {
+namespace {
+
+Clocks clocks_now() {
+    return {int64_t(ngx_current_msec), int64_t(ngx_time())};
+}
+
+// The refusal that lasts longest: never, a time, when another request ends.
+bool lasts_longer(int64_t a, int64_t b) {
+    return b >= 0 && (a < 0 || a > b);
+}
+
+// The line once a second and worker: many requests may come to a full table.
+void say_full() {
+    count(Metric::limit_uncounted, {}, 1);
+    static time_t last = 0;
+    if (last != ngx_time()) {
+        last = ngx_time();
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                      "llm: the zone is full, a limit could not be counted (llm_zone)");
+    }
+}
+
+class ZoneLease final : public Lease {
+  public:
+    ZoneLease(const Config &config, Meters &table, Demands &demands)
+        : config_(config), table_(table), demands_(demands) {}
+    ~ZoneLease() override { ZoneLease::release({}); }
+
+    Verdict take() override;
+    Verdict move(size_t first) override;
+    bool grow(const Used &so_far) override;
+    void release(const Used &used) override;
+
+  private:
+    Verdict take_locked();
+
+    // What of a demand is needed to settle it: the demand itself may be gone by then.
+    struct Kept {
+        Demand demand;  // its views are not used
+        MeterKey key;
+        uint32_t meter;
+        uint32_t holding;  // of the cell; kNoCell: nothing is reserved
+        int64_t held;
+    };
+    struct Checked {
+        uint32_t meter = kNoCell;
+        int64_t held = 0;
+    };
+
+    MeterKey key_of(const Demand &demand);
+    void prepare(size_t first, size_t last);
+    bool check(size_t first, size_t last, Verdict &verdict);
+    bool check_one(size_t index, int64_t &wait);
+    void take_range(size_t first, size_t last);
+    Verdict try_all(size_t first_alternative, bool is_move);
+    void count_used(const Kept &kept, const Used &used);
+
+    const Config &config_;
+    Meters &table_;
+    Demands &demands_;
+    std::vector<MeterKey> keys_;    // of demands_.list
+    std::vector<Checked> checked_;  // the same
+    std::vector<Kept> kept_;        // what must be settled
+    size_t common_kept_ = 0;        // the others are of the deployment
+    uint32_t common_holdings_ = 0;  // the same in the cell
+    uint32_t cell_ = kNoCell;
+    uint32_t serial_ = 0;
+    Clocks clocks_{};
+    bool is_full_ = false;  // a counter found no place
+    bool is_released_ = false;
+};
+
+MeterKey ZoneLease::key_of(const Demand &demand) {
+    MeterKey key;
+    std::string name;
+    append_name(demand, name);
+    key.id = meter_id(table_, name);
+    key.is_parallel = demand.quantity == Quantity::parallel;
+    key.period = demand.period;
+    if (demand.period.kind == PeriodKind::calendar) {
+        PeriodBounds bounds = calendar_bounds(config_.time_zone, demand.period, clocks_.now);
+        key.begin = bounds.begin;
+        key.end = bounds.end;
+    }
+    return key;
+}
+
+void ZoneLease::prepare(size_t first, size_t last) {
+    keys_.resize(demands_.list.size());
+    checked_.resize(demands_.list.size());
+    for (size_t i = first; i < last; i++) {
+        keys_[i] = key_of(demands_.list[i]);
+        checked_[i] = {};
+    }
+}
+
+// Under the lock. Fills the demand's report, and `wait` when it does not fit.
+bool ZoneLease::check_one(size_t index, int64_t &wait) {
+    Demand &demand = demands_.list[index];
+    const MeterKey &key = keys_[index];
+    Checked &checked = checked_[index];
+    checked.meter = find_meter(table_, key, clocks_);
+    if (checked.meter == kNoCell) {
+        is_full_ = true;
+        wait = 0;
+        return !config_.deny_when_full;
+    }
+    Meter &meter = table_.meters[checked.meter];
+    int64_t used = meter_used(meter, key, clocks_);
+    Room room = room_for(demand.amount, demand.limit, used, meter.reserved);
+    checked.held = room.held;
+    demand.used = used + meter.reserved;
+    demand.reset_ms = 0;
+    if (!key.is_parallel) {
+        switch (key.period.kind) {
+            case PeriodKind::sliding:
+                demand.reset_ms = window_frees(meter.window, key.period, clocks_.ms, used);
+                break;
+            case PeriodKind::calendar:
+                demand.reset_ms = (key.end - clocks_.now) * 1000;
+                break;
+            case PeriodKind::forever:
+                demand.reset_ms = -1;
+                break;
+        }
+    }
+    if (room.fits) {
+        return true;
+    }
+    if (demand.limit <= 0) {
+        wait = -1;
+    } else if (key.is_parallel) {
+        wait = 0;
+    } else if (key.period.kind == PeriodKind::sliding) {
+        int64_t excess = excess_of(demand.amount, demand.limit, used, meter.reserved);
+        wait = std::max<int64_t>(window_frees(meter.window, key.period, clocks_.ms, excess), 0);
+    } else {
+        wait = used < demand.limit ? 0 : demand.reset_ms;  // else what is reserved may come back
+    }
+    return false;
+}
+
+bool ZoneLease::check(size_t first, size_t last, Verdict &verdict) {
+    bool fits = true;
+    for (size_t i = first; i < last; i++) {
+        int64_t wait = 0;
+        if (!check_one(i, wait) && (fits || lasts_longer(wait, verdict.wait_ms))) {
+            verdict.refused_by = &demands_.list[i];
+            verdict.wait_ms = wait;
+            fits = false;
+        }
+    }
+    return fits;
+}
+
+void ZoneLease::take_range(size_t first, size_t last) {
+    for (size_t i = first; i < last; i++) {
+        Demand &demand = demands_.list[i];
+        const Checked &checked = checked_[i];
+        if (checked.meter == kNoCell) {
+            continue;
+        }
+        demand.used += checked.held;
+        if (demand.quantity == Quantity::requests) {
+            meter_add(table_.meters[checked.meter], keys_[i], clocks_, checked.held);
+            continue;
+        }
+        Kept kept{demand, keys_[i], checked.meter, kNoCell, checked.held};
+        if (cell_ != kNoCell && hold(table_, cell_, checked.meter, checked.held)) {
+            kept.holding = table_.leases[cell_].count - 1;
+        }
+        kept_.push_back(kept);
+    }
+}
+
+// Under the lock, twice at most: dead processes may hold what is missing.
+Verdict ZoneLease::try_all(size_t first_alternative, bool is_move) {
+    Verdict verdict;
+    if (!is_move && !check(0, demands_.common, verdict)) {
+        verdict.admission = Admission::refused;
+        return verdict;
+    }
+    const auto &all = demands_.alternatives;
+    if (first_alternative >= all.size()) {
+        verdict.admission = all.empty() && !is_move ? Admission::granted : Admission::refused;
+        return verdict;
+    }
+    for (size_t i = first_alternative; i < all.size(); i++) {
+        Verdict found;
+        if (check(all[i].first, all[i].first + all[i].count, found)) {
+            found.alternative = i;
+            return found;
+        }
+        if (verdict.refused_by == nullptr || lasts_longer(verdict.wait_ms, found.wait_ms)) {
+            verdict.refused_by = found.refused_by;
+            verdict.wait_ms = found.wait_ms;
+        }
+    }
+    verdict.admission = Admission::refused;
+    return verdict;
+}
+
+Verdict ZoneLease::take() {
+    clocks_ = clocks_now();
+    prepare(0, demands_.list.size());
+    kept_.reserve(demands_.list.size());
+    Verdict verdict = take_locked();
+    if (is_full_) {
+        say_full();
+    }
+    return verdict;
+}
+
+Verdict ZoneLease::take_locked() {
+    MetersLock lock(table_, zone_pool(config_));
+    take_back(table_, clocks_, false);
+    Verdict verdict = try_all(0, false);
+    if (verdict.admission == Admission::refused && take_back(table_, clocks_, true)) {
+        verdict = try_all(0, false);
+    }
+    if (verdict.admission != Admission::granted) {
+        if (is_full_ && config_.deny_when_full) {
+            verdict.admission = Admission::failed;
+        }
+        return verdict;
+    }
+    cell_ = new_lease(table_);
+    if (cell_ != kNoCell) {
+        serial_ = table_.leases[cell_].serial;
+    }
+    take_range(0, demands_.common);
+    common_kept_ = kept_.size();
+    if (cell_ != kNoCell) {
+        common_holdings_ = table_.leases[cell_].count;
+    }
+    if (!demands_.alternatives.empty()) {
+        const Alternative &taken = demands_.alternatives[verdict.alternative];
+        take_range(taken.first, taken.first + taken.count);
+        if (cell_ != kNoCell) {
+            move_slot(table_, cell_, taken.slot);
+        }
+    }
+    if (cell_ != kNoCell) {
+        commit_lease(table_, cell_);
+    }
+    return verdict;
+}
+
+Verdict ZoneLease::move(size_t first) {
+    clocks_ = clocks_now();
+    prepare(demands_.common, demands_.list.size());
+    MetersLock lock(table_, zone_pool(config_));
+    if (!is_own_lease(table_, cell_, serial_)) {
+        cell_ = kNoCell;
+    }
+    if (cell_ != kNoCell) {
+        drop_holdings(table_, cell_, common_holdings_);
+        move_slot(table_, cell_, kNoSlot);
+    }
+    kept_.resize(common_kept_);
+    Verdict verdict = try_all(first, true);
+    if (verdict.admission == Admission::granted) {
+        const Alternative &taken = demands_.alternatives[verdict.alternative];
+        take_range(taken.first, taken.first + taken.count);
+        if (cell_ != kNoCell) {
+            move_slot(table_, cell_, taken.slot);
+        }
+    }
+    return verdict;
+}
+
+bool ZoneLease::grow(const Used &so_far) {
+    bool has_more = std::any_of(kept_.begin(), kept_.end(), [&](const Kept &kept) {
+        return so_far.of(kept.demand) > kept.held;
+    });
+    if (!has_more || is_released_) {
+        return true;
+    }
+    clocks_ = clocks_now();
+    for (Kept &kept : kept_) {
+        if (kept.key.period.kind == PeriodKind::calendar) {
+            PeriodBounds bounds = calendar_bounds(config_.time_zone, kept.key.period, clocks_.now);
+            kept.key.begin = bounds.begin;
+            kept.key.end = bounds.end;
+        }
+    }
+    MetersLock lock(table_, zone_pool(config_));
+    if (!is_own_lease(table_, cell_, serial_)) {
+        return true;
+    }
+    for (Kept &kept : kept_) {
+        int64_t more = so_far.of(kept.demand) - kept.held;
+        if (more <= 0 || kept.holding == kNoCell) {
+            continue;
+        }
+        Meter &meter = table_.meters[kept.meter];
+        int64_t used = meter_used(meter, kept.key, clocks_);
+        if (used + meter.reserved + more > kept.demand.limit) {
+            return false;
+        }
+        meter.reserved += more;
+        table_.leases[cell_].holdings[kept.holding].held += more;
+        kept.held += more;
+    }
+    return true;
+}
+
+void ZoneLease::count_used(const Kept &kept, const Used &used) {
+    int64_t amount = used.of(kept.demand);
+    if (amount <= 0 || kept.key.is_parallel) {
+        return;
+    }
+    uint32_t meter = cell_ != kNoCell && kept.holding != kNoCell
+                         ? kept.meter
+                         : find_meter(table_, kept.key, clocks_);
+    if (meter != kNoCell) {
+        meter_add(table_.meters[meter], kept.key, clocks_, amount);
+    }
+}
+
+void ZoneLease::release(const Used &used) {
+    if (is_released_) {
+        return;
+    }
+    is_released_ = true;
+    if (kept_.empty() && cell_ == kNoCell) {
+        return;
+    }
+    clocks_ = clocks_now();
+    for (Kept &kept : kept_) {
+        if (kept.key.period.kind == PeriodKind::calendar && clocks_.now >= kept.key.end) {
+            PeriodBounds bounds = calendar_bounds(config_.time_zone, kept.key.period, clocks_.now);
+            kept.key.begin = bounds.begin;
+            kept.key.end = bounds.end;
+        }
+    }
+    MetersLock lock(table_, zone_pool(config_));
+    if (!is_own_lease(table_, cell_, serial_)) {
+        cell_ = kNoCell;
+    }
+    for (const Kept &kept : kept_) {
+        count_used(kept, used);
+    }
+    if (cell_ != kNoCell) {
+        free_lease(table_, cell_);
+        cell_ = kNoCell;
+    }
+}
+
+// Without a zone nothing is counted.
+class NoLease final : public Lease {
+  public:
+    Verdict take() override { return {}; }
+    Verdict move(size_t first) override {
+        Verdict verdict;
+        verdict.alternative = first;
+        return verdict;
+    }
+    bool grow(const Used &) override { return true; }
+    void release(const Used &) override {}
+};
+
+}  // namespace
+
+std::unique_ptr<Lease> ZoneStore::open(Demands &demands, Waiter &) {
+    Meters *table = find_meters(config_);
+    if (table == nullptr) {
+        return std::make_unique<NoLease>();
+    }
+    return std::make_unique<ZoneLease>(config_, *table, demands);
+}
+
+}  // namespace llm

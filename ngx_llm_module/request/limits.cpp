@@ -1,0 +1,350 @@
+// Admission and its refusals. The estimate of a request is a quarter of its bytes as input, and
+// what it says it takes at most, or llm_reserve_tokens, as output.
+#include "ngx_llm_module/request/limits.hpp"
+
+#include <algorithm>
+
+#include "ngx_llm_module/policy/demand_name.hpp"
+#include "ngx_llm_module/request/headers.hpp"
+#include "ngx_llm_module/request/llm_request.hpp"
+#include "ngx_llm_module/request/pricing.hpp"
+#include "ngx_llm_module/request/reply.hpp"
+#include "ngx_llm_module/state/metrics.hpp"
+#include "translators/pricing/cost.hpp"
+
+namespace llm {
+namespace {
+
+constexpr int64_t kBytesPerToken = 4;
+// Nobody knows when another request ends: when a refused client may ask again.
+constexpr int64_t kSoonMs = 1000;
+
+Estimate estimate_tokens(const LlmRequest &request) {
+    Estimate estimate;
+    if (request.is_count()) {
+        return estimate;
+    }
+    estimate.input_tokens = int64_t(request.ledger.request_bytes) / kBytesPerToken;
+    if (!request.is_raw) {
+        int64_t said = request.envelope.max_tokens;
+        estimate.output_tokens = said > 0 ? said : int64_t(request.loc.reserve_tokens);
+    }
+    return estimate;
+}
+
+int64_t cost_at(const Price &price, int64_t input, int64_t output) {
+    Usage usage;
+    usage.input = input;
+    usage.output = output;
+    return cost_of(usage, price);
+}
+
+// The dearest candidate decides; budgets do not ask for what costs nothing.
+void estimate_cost(const LlmRequest &request, Estimate &estimate) {
+    bool is_free = !request.candidates.empty() && !request.is_raw;
+    for (const Candidate &candidate : request.candidates) {
+        Price price = price_of(request, candidate);
+        if (!price.is_known()) {
+            is_free = false;
+            continue;
+        }
+        int64_t output = estimate.output_tokens;
+        if (price.max_output > 0) {
+            output = std::min<int64_t>(output, price.max_output);
+        }
+        int64_t cost = cost_at(price, estimate.input_tokens, output);
+        estimate.cost = std::max(estimate.cost, cost);
+        is_free = is_free && cost_at(price, 1000000, 1000000) == 0;
+    }
+    estimate.ignores_budgets = is_free && !request.loc.limit_free_models;
+}
+
+constexpr std::string_view kRefused = "refused ";
+
+std::string_view status_name(const Demand &demand) {
+    switch (demand.quantity) {
+        case Quantity::requests:
+            return "refused rpm";
+        case Quantity::tokens:
+            return "refused tpm";
+        case Quantity::parallel:
+            return "refused max_parallel_requests";
+        case Quantity::cost:
+            break;
+    }
+    return "refused max_budget";
+}
+
+// "60 requests in 60 seconds", "$10 in 30 days"
+std::string describe(const Demand &demand) {
+    std::string text;
+    if (demand.quantity == Quantity::cost) {
+        text = "$" + dollars(demand.limit);
+    } else {
+        text = std::to_string(demand.limit).append(" ").append(quantity_name(demand));
+    }
+    const Period &period = demand.period;
+    if (demand.quantity == Quantity::parallel || period.kind == PeriodKind::forever) {
+        return text;
+    }
+    if (period.kind == PeriodKind::sliding) {
+        return text.append(" in ").append(std::to_string(period.seconds)).append(" seconds");
+    }
+    return text.append(period.count == 1 ? " per " : " per " + std::to_string(period.count) + " ")
+        .append(period.unit == CalendarUnit::day    ? "day"
+                : period.unit == CalendarUnit::week ? "week"
+                                                    : "month")
+        .append(period.count == 1 ? "" : "s");
+}
+
+std::string message_of(const Demand &demand, int64_t wait_ms) {
+    std::string text = "the limit ";
+    if (demand.scope == Scope::limit) {
+        text.append("on ").append(demand.shown);
+    } else {
+        text.append("of ").append(scope_name(demand));
+        text.append(demand.shown.empty() ? "" : " ").append(demand.shown);
+    }
+    text.append(" is reached: ").append(describe(demand));
+    if (wait_ms > 0) {
+        text.append("; there is room again in ")
+            .append(std::to_string((wait_ms + 999) / 1000))
+            .append(" seconds");
+    }
+    return text;
+}
+
+// OpenAI's way: 6m0s, 1.5s, 20ms.
+std::string duration(int64_t ms) {
+    if (ms < 1000) {
+        return std::to_string(ms) + "ms";
+    }
+    std::string text;
+    int64_t seconds = ms / 1000;
+    if (seconds >= 3600) {
+        text.append(std::to_string(seconds / 3600)).append("h");
+    }
+    if (seconds >= 60) {
+        text.append(std::to_string(seconds / 60 % 60)).append("m");
+    }
+    text.append(std::to_string(seconds % 60));
+    if (ms % 1000 != 0 && seconds < 60) {
+        std::string rest = std::to_string(1000 + ms % 1000).substr(1);
+        text.append(".").append(rest.substr(0, rest.find_last_not_of('0') + 1));
+    }
+    return text.append("s");
+}
+
+std::string timestamp(int64_t in_ms) {
+    CivilDay day = civil_from_days((int64_t(ngx_time()) + in_ms / 1000) / 86400);
+    int64_t second = (int64_t(ngx_time()) + in_ms / 1000) % 86400;
+    char text[64];
+    u_char *end =
+        ngx_sprintf(reinterpret_cast<u_char *>(text), "%04L-%02d-%02dT%02L:%02L:%02LZ", day.year,
+                    day.month, day.day, second / 3600, second / 60 % 60, second % 60);
+    return std::string(text, size_t(reinterpret_cast<char *>(end) - text));
+}
+
+}  // namespace
+
+void Limits::collect() {
+    demands_ = Demands();
+    estimate_ = estimate_tokens(request_);
+    estimate_cost(request_, estimate_);
+    std::vector<LimitValue> values;
+    if (request_.loc.limits != nullptr) {
+        for (const LimitRule &rule : *request_.loc.limits) {
+            if (std::string_view value = rule.key.get(request_.r); !value.empty()) {
+                values.push_back({&rule, value});
+            }
+        }
+    }
+    add_demands({request_.identity, request_.target_model, values, estimate_}, demands_);
+    demands_.common = demands_.list.size();
+    for (const Candidate &candidate : request_.candidates) {
+        add_alternative(*candidate.deployment, estimate_, demands_);
+    }
+}
+
+Admission Limits::admit() {
+    collect();
+    state_ = State::admitting;
+    lease_ = limit_store().open(demands_, *this);
+    Verdict verdict = lease_->take();
+    return verdict.admission == Admission::waiting ? Admission::waiting : take(verdict);
+}
+
+Admission Limits::move_to(size_t index) {
+    if (state_ == State::held && index == candidate_) {
+        return Admission::granted;  // the one it was admitted with, or the same once more
+    }
+    if (demands_.alternatives.size() < request_.candidates.size()) {
+        // Others were found since.
+        for (size_t i = demands_.alternatives.size(); i < request_.candidates.size(); i++) {
+            add_alternative(*request_.candidates[i].deployment, estimate_, demands_);
+        }
+    }
+    state_ = State::moving;
+    Verdict verdict = lease_->move(index);
+    return verdict.admission == Admission::waiting ? Admission::waiting : take(verdict);
+}
+
+Admission Limits::take(const Verdict &verdict) {
+    verdict_ = verdict;
+    if (verdict.admission != Admission::granted) {
+        state_ = State::left;
+        if (verdict.refused_by != nullptr) {
+            request_.ledger.limit_status = status_name(*verdict.refused_by);
+        }
+        return verdict.admission;
+    }
+    state_ = State::held;
+    candidate_ = verdict.alternative;
+    if (!demands_.list.empty()) {
+        request_.ledger.limit_status = "passed";
+    }
+    warn();
+    return verdict.admission;
+}
+
+// Soft budgets are spoken of, and that is all.
+void Limits::warn() {
+    for (const Demand &demand : demands_.list) {
+        if (!demand.is_over_soft() || is_over_soft_) {
+            continue;
+        }
+        is_over_soft_ = true;
+        request_.ledger.limit_status = "soft budget";
+        std::string_view scope = scope_name(demand);
+        ngx_log_error(NGX_LOG_WARN, request_.r->connection->log, 0,
+                      "llm: soft budget of %*s \"%*s\" is used up", scope.size(), scope.data(),
+                      demand.shown.size(), demand.shown.data());
+    }
+}
+
+void Limits::leave() {
+    if (state_ == State::held && lease_ != nullptr) {
+        (void)lease_->move(demands_.alternatives.size());
+        state_ = State::left;
+    }
+}
+
+void Limits::on_verdict(const Verdict &verdict) {
+    State was = state_;
+    ngx_connection_t *c = request_.r->connection;
+    ngx_http_set_log_request(c->log, request_.r);
+    Admission admission = take(verdict);
+    if (admission != Admission::granted) {
+        reply();
+    } else if (was == State::moving) {
+        start_attempt(request_);
+    } else {
+        run_stages(request_);
+    }
+    ngx_http_run_posted_requests(c);
+}
+
+void Limits::reply() {
+    Ledger &ledger = request_.ledger;
+    if (verdict_.admission == Admission::failed || verdict_.refused_by == nullptr) {
+        ledger.retry_after = "1";
+        reply_error(request_, ErrorClass::overloaded, "the limits cannot be checked now",
+                    "limits_unavailable");
+        return;
+    }
+    const Demand &demand = *verdict_.refused_by;
+    int64_t wait = verdict_.wait_ms == 0 ? kSoonMs : verdict_.wait_ms;
+    ngx_http_request_t *r = request_.r;
+    if (wait > 0) {
+        ledger.retry_after = std::to_string((wait + 999) / 1000);
+    } else {
+        ledger.retry_after.clear();
+        add_header(r, "x-should-retry", "false");  // SDKs know it
+    }
+    std::string_view word = status_name(demand).substr(kRefused.size());
+    count(Metric::limit_refusals, {scope_name(demand), word}, 1);
+    bool is_budget = demand.quantity == Quantity::cost;
+    std::string_view scope = scope_name(demand);
+    ngx_log_error(NGX_LOG_INFO, r->connection->log, 0, "llm: refused, limit of %*s: %s",
+                  scope.size(), scope.data(), describe(demand).c_str());
+    ApiError error;
+    error.error_class = ErrorClass::rate_limit;
+    error.message = json::escape(message_of(demand, wait), request_.arena);
+    error.own = is_budget ? "budget_exceeded" : "";
+    reply_error(request_, error);
+}
+
+bool Limits::may_go_on(uint64_t content_bytes) {
+    if (request_.loc.on_limit != kCutOnLimit || lease_ == nullptr) {
+        return true;
+    }
+    Used used;
+    used.input_tokens = int64_t(request_.ledger.request_bytes) / kBytesPerToken;
+    used.output_tokens = int64_t(content_bytes) / kBytesPerToken;
+    Price price = price_of(request_, request_.candidate());
+    used.cost = price.is_known() ? cost_at(price, used.input_tokens, used.output_tokens) : 0;
+    if (lease_->grow(used)) {
+        return true;
+    }
+    request_.ledger.limit_status = "cut";
+    return false;
+}
+
+void Limits::end() {
+    if (lease_ == nullptr || state_ == State::over) {
+        return;
+    }
+    state_ = State::over;
+    Used used;
+    const Ledger &ledger = request_.ledger;
+    if (request_.answer.is_committed() && !request_.is_count()) {
+        book_cost(request_);
+        used = {ledger.usage.input, ledger.usage.output, ledger.cost};
+        if (request_.is_raw && ledger.status < 300) {
+            used.input_tokens = estimate_.input_tokens;
+        }
+    }
+    lease_->release(used);
+}
+
+void Limits::add_headers() {
+    add_rate_headers(Quantity::requests, "requests");
+    add_rate_headers(Quantity::tokens, "tokens");
+    if (is_over_soft_) {
+        add_header(request_.r, "x-llm-soft-budget", "exceeded");
+    }
+}
+
+void Limits::add_rate_headers(Quantity quantity, std::string_view what) {
+    const Demand *least = nullptr;
+    for (size_t i = 0; i < demands_.common; i++) {
+        const Demand &demand = demands_.list[i];
+        if (demand.quantity == quantity &&
+            (least == nullptr || demand.remaining() < least->remaining())) {
+            least = &demand;
+        }
+    }
+    if (least == nullptr) {
+        return;
+    }
+    int64_t reset = std::max<int64_t>(least->reset_ms, 0);
+    if (verdict_.admission == Admission::granted && quantity == Quantity::requests) {
+        reset = int64_t(least->period.seconds) * 1000;  // this one is the last to leave
+    }
+    std::string limit = std::to_string(least->limit), left = std::to_string(least->remaining());
+    ngx_http_request_t *r = request_.r;
+    auto add = [&](std::string_view prefix, std::string_view suffix, std::string_view value) {
+        ngx_str_t name = copy_str(r->pool, std::string(prefix).append(what).append(suffix));
+        add_header(r, view(name), value);
+    };
+    add("x-ratelimit-limit-", "", limit);
+    add("x-ratelimit-remaining-", "", left);
+    add("x-ratelimit-reset-", "", duration(reset));
+    if (request_.client->id == DialectId::anthropic) {
+        add("anthropic-ratelimit-", "-limit", limit);
+        add("anthropic-ratelimit-", "-remaining", left);
+        add("anthropic-ratelimit-", "-reset", timestamp(reset));
+    }
+}
+
+}  // namespace llm

@@ -1,0 +1,57 @@
+// The limits of one request: what it asks the store for, and what becomes of it. The stages ask in
+// this order: admit, move_to for every attempt, leave when one failed; settle ends it.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "ngx_llm_module/policy/demands.hpp"
+#include "ngx_llm_module/policy/store.hpp"
+
+namespace llm {
+
+class LlmRequest;
+
+class Limits final : public Waiter {
+  public:
+    explicit Limits(LlmRequest &request) : request_(request) {}
+
+    // All limits, with the request's candidates as alternatives. `waiting`: the stages go on later.
+    Admission admit();
+    // The first candidate from `index` on that has room becomes the request's. `waiting`:
+    // start_attempt() comes later.
+    Admission move_to(size_t index);
+    // The present candidate failed.
+    void leave();
+    size_t candidate() const { return candidate_; }
+    // The request was refused: answers it. It is gone afterwards.
+    void reply();
+    // Between two events of a stream. False: a limit has run out, and the location says cut.
+    bool may_go_on(uint64_t content_bytes);
+    // What was used is counted, the rest given back.
+    void end();
+
+    // x-ratelimit-* of the limit that has least left.
+    void add_headers();
+
+    void on_verdict(const Verdict &verdict) override;
+
+  private:
+    enum class State : uint8_t { none, admitting, moving, held, left, over };
+
+    void collect();
+    Admission take(const Verdict &verdict);
+    void warn();
+    void add_rate_headers(Quantity quantity, std::string_view what);
+
+    LlmRequest &request_;
+    Demands demands_;
+    std::unique_ptr<Lease> lease_;
+    Verdict verdict_;
+    Estimate estimate_;
+    size_t candidate_ = 0;
+    State state_ = State::none;
+    bool is_over_soft_ = false;
+};
+
+}  // namespace llm
