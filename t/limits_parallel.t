@@ -75,6 +75,14 @@ LLM::Limits->each_store(sub {
             }
             ok(!$seen{429}, "$name: none of twenty is refused") or diag(explain(\%seen));
         }
+        my $malformed = 0;
+        for (1 .. 20) {
+            $malformed++ if $t->post('/v1/chat/completions?key=g', '{"model":')->{status} == 400;
+        }
+        is($malformed, 20, 'what cannot be read takes no place');
+    };
+
+    subtest 'case 37: so does a client that leaves' => sub {
         $p->script(sse($pair->events(text => 'one two'), wait_for_release => 5));
         for my $round (1 .. 10) {
             my ($on) = LLM::Limits::open_all(5, sub { $ask->($pair, 'f') });
@@ -82,11 +90,6 @@ LLM::Limits->each_store(sub {
             $_ % 2 ? $on->[$_]->reset : $on->[$_]->close for 0 .. 4;
             ok(LLM::Pair::wait_idle($t, 1), 'and free when the clients have left');
         }
-        my $malformed = 0;
-        for (1 .. 20) {
-            $malformed++ if $t->post('/v1/chat/completions?key=g', '{"model":')->{status} == 400;
-        }
-        is($malformed, 20, 'what cannot be read takes no place');
     };
     $p->release(always => 1);
     $t->done;

@@ -41,7 +41,7 @@ int64_t cost_at(const Price &price, int64_t input, int64_t output) {
 
 // The dearest candidate decides; budgets do not ask for what costs nothing.
 void estimate_cost(const LlmRequest &request, Estimate &estimate) {
-    bool is_free = !request.candidates.empty() && !request.is_raw;
+    bool is_free = !request.candidates.empty() && !(request.is_raw && request.model.empty());
     for (const Candidate &candidate : request.candidates) {
         Price price = price_of(request, candidate);
         if (!price.is_known()) {
@@ -300,7 +300,7 @@ void Limits::end() {
     if (request_.answer.is_committed() && !request_.is_count()) {
         book_cost(request_);
         used = {ledger.usage.input, ledger.usage.output, ledger.cost};
-        if (request_.is_raw && ledger.status < 300) {
+        if (request_.is_raw && ledger.status < 300 && !ledger.usage.known) {
             used.input_tokens = estimate_.input_tokens;
         }
     }

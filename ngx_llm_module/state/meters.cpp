@@ -10,6 +10,7 @@
 #include <algorithm>
 
 #include "ngx_llm_module/state/inflight.hpp"
+#include "ngx_llm_module/state/lock_check.hpp"
 
 namespace llm {
 namespace {
@@ -201,6 +202,7 @@ void recount(Meters &table) {
 }
 
 void rebuild(Meters &table) {
+    need_lock(table.pool);
     rebuild_links(table);
     recount(table);
 }
@@ -228,6 +230,7 @@ void clear_dead_rows(Meters &table) {
 
 bool init_meters(void *part, ngx_slab_pool_t *pool, size_t zone_size) {
     Meters &table = *static_cast<Meters *>(part);
+    table.pool = pool;
     table.meter_count = uint32_t(zone_size / 4 / sizeof(Meter));
     table.lease_count = uint32_t(zone_size / 6 / sizeof(LeaseCell));
     table.bucket_count = 1;
@@ -292,6 +295,7 @@ MeterId meter_id(const Meters &meters, std::string_view name) {
 }
 
 uint32_t find_meter(Meters &table, const MeterKey &key, const Clocks &clocks) {
+    need_lock(table.pool);
     for (uint32_t i = bucket_of(table, key.id); i != kNoCell; i = table.meters[i].next) {
         if (table.meters[i].id == key.id) {
             touch(table, i);
@@ -345,6 +349,7 @@ void meter_add(Meter &meter, const MeterKey &key, const Clocks &clocks, int64_t 
 }
 
 uint32_t new_lease(Meters &table) {
+    need_lock(table.pool);
     if (own_row == kNoCell) {
         return kNoCell;
     }
@@ -368,6 +373,7 @@ uint32_t new_lease(Meters &table) {
 }
 
 void commit_lease(Meters &table, uint32_t index) {
+    need_lock(table.pool);
     order_stores();
     table.leases[index].owner = own_row + 1;
     table.in_flight++;
@@ -375,6 +381,7 @@ void commit_lease(Meters &table, uint32_t index) {
 }
 
 bool hold(Meters &table, uint32_t index, uint32_t meter, int64_t amount) {
+    need_lock(table.pool);
     LeaseCell &lease = table.leases[index];
     if (lease.count == kMaxHoldings) {
         return false;
@@ -388,6 +395,7 @@ bool hold(Meters &table, uint32_t index, uint32_t meter, int64_t amount) {
 }
 
 void drop_holdings(Meters &table, uint32_t index, uint32_t first) {
+    need_lock(table.pool);
     LeaseCell &lease = table.leases[index];
     while (lease.count > first) {
         const Holding &holding = lease.holdings[lease.count - 1];
@@ -400,6 +408,7 @@ void drop_holdings(Meters &table, uint32_t index, uint32_t first) {
 }
 
 void move_slot(Meters &table, uint32_t index, uint32_t slot) {
+    need_lock(table.pool);
     LeaseCell &lease = table.leases[index];
     if (lease.slot < kMaxSlots) {
         table.in_flight_of[lease.slot]--;
@@ -411,6 +420,7 @@ void move_slot(Meters &table, uint32_t index, uint32_t slot) {
 }
 
 void free_lease(Meters &table, uint32_t index) {
+    need_lock(table.pool);
     LeaseCell &lease = table.leases[index];
     drop_holdings(table, index, 0);
     move_slot(table, index, kNoSlot);
@@ -423,11 +433,13 @@ void free_lease(Meters &table, uint32_t index) {
 }
 
 bool is_own_lease(const Meters &table, uint32_t index, uint32_t serial) {
+    need_lock(table.pool);
     return index != kNoCell && own_row != kNoCell && table.leases[index].owner == own_row + 1 &&
            table.leases[index].serial == serial;
 }
 
 bool take_back(Meters &table, const Clocks &clocks, bool is_urgent) {
+    need_lock(table.pool);
     if (!is_urgent && uint64_t(clocks.ms) - table.checked < uint64_t(kLookEvery)) {
         return false;
     }

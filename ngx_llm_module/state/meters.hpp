@@ -65,6 +65,7 @@ struct LeaseCell {
 static_assert(sizeof(LeaseCell) <= 384);
 
 struct Meters {
+    ngx_slab_pool_t *pool;  // its mutex guards all of this
     uint64_t seed[2];
     uint32_t busy;  // a process is changing something
 

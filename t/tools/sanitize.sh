@@ -73,7 +73,7 @@ configure() {
         if [ -e "$objs/$file" ]; then cp -p "$objs/$file" "$objs/$file.old"; fi
     done
     (cd "$source" &&
-        LLM_CXXFLAGS="-fsanitize=undefined -fno-sanitize-recover=undefined -D_GLIBCXX_ASSERTIONS" \
+        LLM_CXXFLAGS="-fsanitize=undefined -fno-sanitize-recover=undefined -D_GLIBCXX_ASSERTIONS -DLLM_CHECK_LOCKS" \
         ./configure --with-compat --with-debug --with-threads --with-http_ssl_module \
             --with-http_v2_module --with-http_realip_module --with-http_stub_status_module \
             --with-http_sub_module --with-http_auth_request_module \
