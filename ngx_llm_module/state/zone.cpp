@@ -3,9 +3,9 @@
 #include "ngx_llm_module/state/zone.hpp"
 
 #include <algorithm>
-#include <array>
 
 #include "ngx_llm_module/base/guard.hpp"
+#include "ngx_llm_module/state/health.hpp"
 #include "ngx_llm_module/state/metrics.hpp"
 
 namespace llm {
@@ -21,6 +21,7 @@ struct PartRow {
 };
 
 constexpr auto kParts = std::to_array<PartRow>({
+    {ZonePart::health, sizeof(HealthPart), nullptr},
     {ZonePart::metrics, sizeof(MetricsPart), nullptr},
 });
 
