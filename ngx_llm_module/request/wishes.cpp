@@ -188,7 +188,9 @@ uint64_t conversation_of(json::Value root) {
             // The system prompt, and what the user began with.
             bool is_user = message["role"].equals("user");
             if (count++ < 2 || is_user) {
-                hash = hash_text(message.raw().bytes.substr(0, kEnough), hash);
+                for (std::string_view part : {"content", "parts"}) {
+                    hash = hash_text(message[part].raw().bytes.substr(0, kEnough), hash);
+                }
             }
             if (is_user || count >= 2) {
                 break;
