@@ -50,6 +50,13 @@ my %sample = (
     llm_team => ['t { rpm 5; }', '', 't', '"a b" { }'],
     llm_auth => ['optional', 'on', '', 'off off'],
     llm_unknown_price => ['refuse', 'maybe', '', 'count count'],
+    llm_num_retries => ['2', '-1', 'two', '1.5', '', '1 2'],
+    llm_max_fallbacks => ['0', '-1', 'some', '', '1 2'],
+    llm_allowed_fails => ['3', '-1', 'few', '', '1 2'],
+    llm_cooldown_time => ['30s', @bad_time],
+    llm_default_fallbacks => ['p/x', 'nosuch', 'p/x nosuch', ''],
+    llm_all_cooled => ['try', 'wait', '', 'try try'],
+    llm_recover => ['restart', 'on', '', 'off off'],
     map({ ("llm_${_}timeout" => ['5s', @bad_time]) } '', qw(connect_ first_token_ idle_)),
 );
 
@@ -71,7 +78,8 @@ my %place = (
 my %also = (
     map({ ("llm_${_}timeout" => ['llm_provider', 'llm_model']) }
         '', 'connect_', 'first_token_', 'idle_'),
-    llm_drop_params => ['llm_model'],
+    map({ ($_ => ['llm_model']) } qw(llm_drop_params llm_num_retries llm_allowed_fails
+        llm_cooldown_time llm_recover)),
 );
 
 # Runs nginx -t with the directive in a place; returns its status, output, and the line's number.

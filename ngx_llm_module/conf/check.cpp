@@ -9,6 +9,7 @@
 #include "ngx_llm_module/conf/complain.hpp"
 #include "ngx_llm_module/conf/identities.hpp"
 #include "ngx_llm_module/conf/prices.hpp"
+#include "ngx_llm_module/conf/routing_words.hpp"
 
 namespace llm {
 namespace {
@@ -155,7 +156,7 @@ bool complete_config(ngx_conf_t *cf, Config &config) {
         }
     }
     give_ids(config);
-    if (!check_ids(cf, config) || !index_models(cf, config)) {
+    if (!check_ids(cf, config) || !index_models(cf, config) || !check_fallbacks(cf, config)) {
         return false;
     }
     if (!check_identities(cf, config) || !read_prices(cf, config)) {

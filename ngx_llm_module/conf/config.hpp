@@ -15,6 +15,7 @@
 #include "ngx_llm_module/base/ngx_cxx.hpp"
 #include "ngx_llm_module/base/resolve.hpp"
 #include "ngx_llm_module/conf/records.hpp"
+#include "ngx_llm_module/conf/routing.hpp"
 #include "ngx_llm_module/conf/time_zone.hpp"
 #include "translators/dialect/dialect.hpp"
 #include "translators/pricing/price_table.hpp"
@@ -174,6 +175,9 @@ struct Deployment {
     ConfPlace place;
     ngx_uint_t order = 1;
     ngx_uint_t weight = 1;
+    bool is_weight_given = false;
+    std::vector<std::string> tags;
+    ngx_msec_t cooldown_time = NGX_CONF_UNSET_MSEC;  // unset: as the model says
     Timeouts timeouts;
     uint32_t slot = 0;                 // row of the shared in-flight table
     LimitSet limits;                   // rpm=, tpm=, max_parallel_requests=
@@ -192,6 +196,7 @@ struct Model {
     std::vector<Placed> aliases;
     Timeouts timeouts;
     ngx_flag_t drop_params = NGX_CONF_UNSET;
+    Routing routing;
 
     bool is_wildcard() const { return !name.empty() && name.back() == '*'; }
     std::string_view prefix() const { return std::string_view(name).substr(0, name.size() - 1); }
@@ -229,6 +234,7 @@ struct Config {
     std::vector<std::unique_ptr<Model>> direct;  // PROVIDER/MODEL, one per provider
     std::unordered_map<std::string_view, const Model *> by_name;  // names and aliases
     std::vector<const Model *> wildcards;                         // longest prefix first
+    std::vector<Placed> default_fallbacks;
     uint32_t endpoint_count = 0;
 
     std::vector<Placed> price_files;  // in the order of the file
@@ -306,6 +312,12 @@ typedef struct {
     ngx_uint_t on_limit;
     ngx_int_t reserve_tokens;
     ngx_flag_t limit_free_models;
+    ngx_uint_t num_retries;
+    ngx_uint_t max_fallbacks;
+    ngx_uint_t allowed_fails;
+    ngx_msec_t cooldown_time;
+    ngx_uint_t recover;
+    ngx_flag_t try_cooled;
     size_t max_body;
 } ngx_http_llm_loc_conf_t;
 

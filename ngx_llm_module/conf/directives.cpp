@@ -6,6 +6,7 @@
 #include "ngx_llm_module/base/guard.hpp"
 #include "ngx_llm_module/conf/blocks.hpp"
 #include "ngx_llm_module/conf/redis_conf.hpp"
+#include "ngx_llm_module/conf/routing_words.hpp"
 #include "ngx_llm_module/observe/metrics_handler.hpp"
 #include "ngx_llm_module/request/handler.hpp"
 #include "ngx_llm_module/state/zone.hpp"
@@ -143,6 +144,39 @@ char *set_on_limit(ngx_conf_t *cf, ngx_command_t *, void *conf) {
 
 char *set_time_zone(ngx_conf_t *cf, ngx_command_t *, void *) {
     return read_time_zone(cf, main_config(cf));
+}
+
+char *set_recover(ngx_conf_t *cf, ngx_command_t *, void *conf) {
+    auto *loc = static_cast<ngx_http_llm_loc_conf_t *>(conf);
+    auto *args = static_cast<ngx_str_t *>(cf->args->elts);
+    if (loc->recover != NGX_CONF_UNSET_UINT) {
+        return const_cast<char *>("is duplicate");
+    }
+    return read_recover_word(cf, args[1], loc->recover) ? conf_ok() : conf_error();
+}
+
+char *set_all_cooled(ngx_conf_t *cf, ngx_command_t *, void *conf) {
+    auto *loc = static_cast<ngx_http_llm_loc_conf_t *>(conf);
+    auto *args = static_cast<ngx_str_t *>(cf->args->elts);
+    if (loc->try_cooled != NGX_CONF_UNSET) {
+        return const_cast<char *>("is duplicate");
+    }
+    if (view(args[1]) != "refuse" && view(args[1]) != "try") {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "llm: invalid value \"%V\", expected refuse or try", &args[1]);
+        return conf_error();
+    }
+    loc->try_cooled = view(args[1]) == "try";
+    return conf_ok();
+}
+
+char *set_default_fallbacks(ngx_conf_t *cf, ngx_command_t *, void *) {
+    auto *args = static_cast<ngx_str_t *>(cf->args->elts);
+    std::vector<Placed> &names = main_config(cf).default_fallbacks;
+    if (!names.empty()) {
+        return const_cast<char *>("is duplicate");
+    }
+    return read_names(cf, args + 1, cf->args->nelts - 1, names) ? conf_ok() : conf_error();
 }
 
 char *set_health(ngx_conf_t *cf, ngx_command_t *, void *) {

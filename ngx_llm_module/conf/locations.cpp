@@ -50,6 +50,12 @@ void *create_location(ngx_conf_t *cf) {
     conf->drop_params = NGX_CONF_UNSET;
     conf->unknown_price = NGX_CONF_UNSET_UINT;
     conf->auth = NGX_CONF_UNSET_UINT;
+    conf->num_retries = NGX_CONF_UNSET_UINT;
+    conf->max_fallbacks = NGX_CONF_UNSET_UINT;
+    conf->allowed_fails = NGX_CONF_UNSET_UINT;
+    conf->cooldown_time = NGX_CONF_UNSET_MSEC;
+    conf->recover = NGX_CONF_UNSET_UINT;
+    conf->try_cooled = NGX_CONF_UNSET;
     conf->max_body = NGX_CONF_UNSET_SIZE;
     conf->on_limit = NGX_CONF_UNSET_UINT;
     conf->reserve_tokens = NGX_CONF_UNSET;
@@ -69,6 +75,12 @@ char *merge_location(ngx_conf_t *cf, void *parent, void *child) {
     ngx_conf_merge_value(conf->drop_params, prev->drop_params, 0);
     ngx_conf_merge_uint_value(conf->unknown_price, prev->unknown_price, kCountUnknownPrice);
     ngx_conf_merge_uint_value(conf->auth, prev->auth, kAuthByKeys);
+    ngx_conf_merge_uint_value(conf->num_retries, prev->num_retries, 0);
+    ngx_conf_merge_uint_value(conf->max_fallbacks, prev->max_fallbacks, 5);
+    ngx_conf_merge_uint_value(conf->allowed_fails, prev->allowed_fails, kFailsByRate);
+    ngx_conf_merge_msec_value(conf->cooldown_time, prev->cooldown_time, 5000);
+    ngx_conf_merge_uint_value(conf->recover, prev->recover, kRecoverOff);
+    ngx_conf_merge_value(conf->try_cooled, prev->try_cooled, 0);
     ngx_conf_merge_size_value(conf->max_body, prev->max_body, 32 * 1024 * 1024);
     ngx_conf_merge_uint_value(conf->on_limit, prev->on_limit, kFinishOnLimit);
     ngx_conf_merge_value(conf->reserve_tokens, prev->reserve_tokens, 1000);

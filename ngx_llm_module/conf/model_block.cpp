@@ -2,6 +2,7 @@
 #include "ngx_llm_module/conf/block_reader.hpp"
 #include "ngx_llm_module/conf/blocks.hpp"
 #include "ngx_llm_module/conf/prices.hpp"
+#include "ngx_llm_module/conf/routing_words.hpp"
 
 namespace llm {
 namespace {
@@ -55,7 +56,14 @@ bool read_deployment_option(ngx_conf_t *cf, ngx_str_t option, Deployment &deploy
     }
     ngx_str_t value = str(text.substr(equals + 1));
     if (name == "weight") {
+        deployment.is_weight_given = true;
         return read_number(cf, value, 0, deployment.weight);
+    }
+    if (name == "tags") {
+        return read_tags(cf, value, deployment.tags);
+    }
+    if (name == "cooldown_time") {
+        return read_time(cf, value, deployment.cooldown_time);
     }
     if (name == "order") {
         return read_number(cf, value, 0, deployment.order);
@@ -140,6 +148,19 @@ constexpr Line<Model> kModelLines[] = {
     {"alias", 1, 64, read_alias},
     {"drop_params", 1, 1, read_drop_params},
     {"llm_drop_params", 1, 1, read_drop_params},
+    {"strategy", 1, 2, read_strategy},
+    {"affinity", 1, 1, read_affinity},
+    {"fallbacks", 1, 64, read_fallbacks<&Routing::fallbacks>},
+    {"context_window_fallbacks", 1, 64, read_fallbacks<&Routing::context_fallbacks>},
+    {"content_policy_fallbacks", 1, 64, read_fallbacks<&Routing::content_fallbacks>},
+    {"num_retries", 1, 1, read_count<&Routing::num_retries>},
+    {"llm_num_retries", 1, 1, read_count<&Routing::num_retries>},
+    {"allowed_fails", 1, 1, read_count<&Routing::allowed_fails>},
+    {"llm_allowed_fails", 1, 1, read_count<&Routing::allowed_fails>},
+    {"cooldown_time", 1, 1, read_cooldown_time},
+    {"llm_cooldown_time", 1, 1, read_cooldown_time},
+    {"recover", 1, 1, read_recover},
+    {"llm_recover", 1, 1, read_recover},
     LLM_TIMEOUT_LINES(Model),
 };
 

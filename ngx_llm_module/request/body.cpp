@@ -175,6 +175,12 @@ const char *RequestBody::decompress() {
     return is_whole || is_too_large_ ? nullptr : "the compressed body is damaged";
 }
 
+void RequestBody::blank(size_t begin, size_t end) {
+    if (begin < end && end <= size_) {
+        memset(data_ + begin, ' ', end - begin);
+    }
+}
+
 void RequestBody::release() {
     if (!keep_spare(data_, capacity_)) {
         free(data_);

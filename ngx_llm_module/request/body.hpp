@@ -22,6 +22,8 @@ class RequestBody {
     bool append(std::string_view bytes);
     // Takes a gzip or deflate coding off; nothing, or what is wrong.
     const char *decompress();
+    // Writes blanks over a part that is not to be sent.
+    void blank(size_t begin, size_t end);
     // Gives the memory back, once no attempt can need it any more.
     void release();
 

@@ -178,14 +178,14 @@ Admission Limits::move_to(size_t index) {
     if (state_ == State::held && index == candidate_) {
         return Admission::granted;  // the one it was admitted with, or the same once more
     }
-    if (demands_.alternatives.size() < request_.candidates.size()) {
-        // Others were found since.
-        for (size_t i = demands_.alternatives.size(); i < request_.candidates.size(); i++) {
-            add_alternative(*request_.candidates[i].deployment, estimate_, demands_);
-        }
-    }
+    leave();
+    // The candidates may be others by now: those of a fallback.
+    demands_.list.resize(demands_.common);
+    demands_.alternatives.clear();
+    add_alternative(*request_.candidates[index].deployment, estimate_, demands_);
+    wanted_ = index;
     state_ = State::moving;
-    Verdict verdict = lease_->move(index);
+    Verdict verdict = lease_->move(0);
     return verdict.admission == Admission::waiting ? Admission::waiting : take(verdict);
 }
 
@@ -198,8 +198,8 @@ Admission Limits::take(const Verdict &verdict) {
         }
         return verdict.admission;
     }
+    candidate_ = state_ == State::moving ? wanted_ : verdict.alternative;
     state_ = State::held;
-    candidate_ = verdict.alternative;
     if (!demands_.list.empty()) {
         request_.ledger.limit_status = "passed";
     }
@@ -222,6 +222,11 @@ void Limits::warn() {
     }
 }
 
+bool Limits::is_deployment_full() const {
+    return verdict_.admission == Admission::refused && verdict_.refused_by != nullptr &&
+           verdict_.refused_by->scope == Scope::deployment;
+}
+
 void Limits::leave() {
     if (state_ == State::held && lease_ != nullptr) {
         (void)lease_->move(demands_.alternatives.size());
@@ -234,12 +239,10 @@ void Limits::on_verdict(const Verdict &verdict) {
     ngx_connection_t *c = request_.r->connection;
     ngx_http_set_log_request(c->log, request_.r);
     Admission admission = take(verdict);
-    if (admission != Admission::granted) {
-        reply();
-    } else if (was == State::moving) {
-        start_attempt(request_);
+    if (was == State::moving) {
+        resume_attempt(request_, admission);
     } else {
-        run_stages(request_);
+        resume_admission(request_, admission);
     }
     ngx_http_run_posted_requests(c);
 }

@@ -16,11 +16,13 @@ class Limits final : public Waiter {
   public:
     explicit Limits(LlmRequest &request) : request_(request) {}
 
-    // All limits, with the request's candidates as alternatives. `waiting`: the stages go on later.
+    // All limits, with the request's candidates as alternatives. `waiting`: resume_admission()
+    // comes later.
     Admission admit();
-    // The first candidate from `index` on that has room becomes the request's. `waiting`:
-    // start_attempt() comes later.
+    // The candidate whose turn it is. `waiting`: resume_attempt() comes later.
     Admission move_to(size_t index);
+    // No candidate had room; the caller's own limits did not refuse.
+    bool is_deployment_full() const;
     // The present candidate failed.
     void leave();
     size_t candidate() const { return candidate_; }
@@ -50,6 +52,7 @@ class Limits final : public Waiter {
     Verdict verdict_;
     Estimate estimate_;
     size_t candidate_ = 0;
+    size_t wanted_ = 0;  // while moving
     State state_ = State::none;
     bool is_over_soft_ = false;
 };

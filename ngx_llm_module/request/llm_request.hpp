@@ -15,7 +15,7 @@
 #include "ngx_llm_module/request/endpoints.hpp"
 #include "ngx_llm_module/request/ledger.hpp"
 #include "ngx_llm_module/request/limits.hpp"
-#include "ngx_llm_module/route/candidates.hpp"
+#include "ngx_llm_module/route/plan.hpp"
 #include "ngx_llm_module/stream/answer.hpp"
 #include "ngx_llm_module/stream/downstream.hpp"
 #include "ngx_llm_module/upstream/attempt.hpp"
@@ -53,7 +53,8 @@ class LlmRequest {
 
     // --- routed and attempted ---
     std::vector<Candidate> candidates;
-    size_t next_candidate = 0;
+    size_t next_candidate = 0;  // the one behind the current
+    Plan plan;
     std::unique_ptr<Attempt> attempt;
     ngx_msec_t deadline = 0;  // of the whole call, on the clock of ngx_current_msec
     ngx_event_t call_timer;
@@ -89,13 +90,26 @@ LlmRequest *find_llm_request(ngx_http_request_t *r);
 
 // --- stages.cpp ---
 void run_stages(LlmRequest &request);
+// The store of the limits has answered.
+void resume_admission(LlmRequest &request, Admission admission);
+
+// --- next_attempt.cpp ---
 void start_attempt(LlmRequest &request);
+// The store of the limits has answered: the candidate has room, or not.
+void resume_attempt(LlmRequest &request, Admission admission);
+// Goes on to a fallback; nothing was asked yet.
+enum class Moved : uint8_t { no, yes, replied };
+Moved move_to_fallback(LlmRequest &request);
 // Credentials are there, or cannot be had: the request is built and sent.
 void continue_attempt(LlmRequest &request);
 // The same candidate again, not counted: its idle connection was dead.
 void retry_on_new_connection(LlmRequest &request);
-// The current attempt has no answer: the next candidate, or the error to the client.
-void try_next(LlmRequest &request, const ApiError &error);
+// The current attempt has no answer: another one, or the error to the client.
+void try_next(LlmRequest &request, const ApiError &error, Failure failure);
+// The current deployment sent its first content, or all of its answer.
+void note_served(LlmRequest &request, bool is_complete);
+// It failed after content had been sent.
+void note_broken(LlmRequest &request, Failure failure);
 
 // Milliseconds since nginx saw the request's first bytes.
 ngx_msec_t request_age(const ngx_http_request_t *r);

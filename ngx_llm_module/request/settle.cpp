@@ -51,6 +51,9 @@ void settle(LlmRequest &request) {
     if (request.call_timer.timer_set) {
         ngx_del_timer(&request.call_timer);
     }
+    if (request.plan.pause.timer_set) {
+        ngx_del_timer(&request.plan.pause);
+    }
     request.downstream.stop();
     if (request.answer.is_committed()) {
         request.answer.record();

@@ -5,9 +5,9 @@
 #include "ngx_llm_module/request/headers.hpp"
 #include "ngx_llm_module/request/llm_request.hpp"
 #include "ngx_llm_module/request/local_answers.hpp"
-#include "ngx_llm_module/request/pricing.hpp"
+#include "ngx_llm_module/request/next_attempt.hpp"
 #include "ngx_llm_module/request/reply.hpp"
-#include "ngx_llm_module/upstream/credentials.hpp"
+#include "ngx_llm_module/request/wishes.hpp"
 #include "ngx_llm_module/upstream/worker.hpp"
 
 namespace llm {
@@ -80,6 +80,17 @@ Next understand(LlmRequest &request) {
         reply_error(request, ErrorClass::invalid_request, root.error().what, "invalid_json");
         return Next::done;
     }
+    if (request.only_provider == nullptr) {
+        bool is_changed = false;
+        if (Status read = read_wishes(request, *root, is_changed); !read) {
+            reply_error(request, ErrorClass::invalid_request, read.error().what, {},
+                        read.error().param);
+            return Next::done;
+        }
+        if (is_changed) {
+            root = worker().parse_body(request, true);
+        }
+    }
     Result<Envelope> envelope = request.client->read_envelope(*root);
     if (!envelope) {
         reply_error(request, ErrorClass::invalid_request, envelope.error().what, {},
@@ -113,37 +124,38 @@ Next check_rights(LlmRequest &request) {
     return authorize(request) ? Next::stage : Next::done;
 }
 
+// A model whose deployments are all full is like one that failed: its fallbacks are next.
+Next take_admission(LlmRequest &request, Admission admission) {
+    while (admission != Admission::granted) {
+        if (admission == Admission::waiting) {
+            return Next::wait;
+        }
+        Moved moved = request.limits.is_deployment_full() ? move_to_fallback(request) : Moved::no;
+        if (moved == Moved::no) {
+            request.limits.reply();
+        }
+        if (moved != Moved::yes) {
+            return Next::done;
+        }
+        admission = request.limits.admit();
+    }
+    // Those before it had no room.
+    for (size_t i = 0; i < request.limits.candidate(); i++) {
+        request.plan.tried[i].is_out = true;
+    }
+    return Next::stage;
+}
+
 // All limits in one step, those of the deployments included. The store may take its time.
 Next admit(LlmRequest &request) {
     watch_client(request);
-    switch (request.limits.admit()) {
-        case Admission::granted:
-            return Next::stage;
-        case Admission::waiting:
-            return Next::wait;
-        case Admission::refused:
-        case Admission::failed:
-            break;
-    }
-    request.limits.reply();
-    return Next::done;
+    return take_admission(request, request.limits.admit());
 }
 
 Next route(LlmRequest &request) {
-    if (request.only_provider != nullptr) {
-        request.candidates.push_back(
-            direct_candidate(request.config, *request.only_provider, request.target_model));
-        return drop_unpriced(request) ? Next::stage : Next::done;
-    }
-    std::string_view suffix;
-    const Model *model = find_model(request.config, request.target_model, suffix);
-    if (model == nullptr) {
-        reply_error(request, ErrorClass::not_found, "the model does not exist", "model_not_found",
-                    "model");
-        return Next::done;
-    }
-    request.candidates = rank(*model, suffix);
-    return drop_unpriced(request) ? Next::stage : Next::done;
+    bool is_planned =
+        request.only_provider != nullptr ? plan_direct(request) : plan_request(request);
+    return is_planned ? Next::stage : Next::done;
 }
 
 void on_deadline(ngx_event_t *ev) {
@@ -165,16 +177,13 @@ Next attempt(LlmRequest &request) {
     request.call_timer.log = r->connection->log;
     request.next_candidate = request.limits.candidate() + 1;
     ngx_msec_t total = request.timeouts().total;
+    if (ngx_msec_t wish = request.plan.wishes.timeout; wish != 0 && wish < total) {
+        total = wish;
+    }
     request.deadline = ngx_current_msec + total;
     ngx_add_timer(&request.call_timer, total);
     start_attempt(request);
     return Next::done;
-}
-
-// A provider that cannot count says so in many ways; an estimate is better than that.
-bool is_no_counter(ErrorClass error_class) {
-    return error_class == ErrorClass::not_found || error_class == ErrorClass::unsupported ||
-           error_class == ErrorClass::invalid_request;
 }
 
 struct Stage {
@@ -186,20 +195,6 @@ constexpr Stage kStages[] = {
     {"receive", receive}, {"understand", understand}, {"authorize", check_rights},
     {"route", route},     {"admit", admit},           {"attempt", attempt},
 };
-
-// An error that the request brought with it: it would fail everywhere.
-ErrorClass class_of(Errc code) {
-    switch (code) {
-        case Errc::unsupported:
-            return ErrorClass::unsupported;
-        case Errc::too_large:
-            return ErrorClass::too_large;
-        case Errc::internal:
-            return ErrorClass::upstream;  // no credentials for the provider: not the caller's fault
-        default:
-            return ErrorClass::invalid_request;
-    }
-}
 
 }  // namespace
 
@@ -214,83 +209,10 @@ void run_stages(LlmRequest &request) {
     }
 }
 
-void start_attempt(LlmRequest &request) {
-    switch (request.limits.move_to(request.next_candidate - 1)) {
-        case Admission::granted:
-            request.next_candidate = request.limits.candidate() + 1;
-            break;
-        case Admission::waiting:
-            return;
-        case Admission::refused:
-        case Admission::failed:
-            request.limits.reply();
-            return;
+void resume_admission(LlmRequest &request, Admission admission) {
+    if (take_admission(request, admission) == Next::stage) {
+        run_stages(request);
     }
-    request.answer.reset();
-    request.ledger.attempts++;
-    request.ledger.attempt_began = ngx_current_msec;
-    const Candidate &candidate = request.candidate();
-    request.notes = Notes();
-    if (CredentialSource *source = worker().credentials(*candidate.deployment->provider)) {
-        auto wait = std::make_unique<CredentialWait>(request, *source);
-        if (wait->is_needed()) {
-            request.attempt = std::move(wait);
-            return;
-        }
-    }
-    continue_attempt(request);
-}
-
-void continue_attempt(LlmRequest &request) {
-    const Candidate &candidate = request.candidate();
-    OutgoingRequest outgoing;
-    if (Status built = build_request(request, candidate, outgoing); !built) {
-        const Error &error = built.error();
-        Arena arena;
-        ApiError shown;
-        shown.error_class = class_of(error.code);
-        shown.message = json::escape(error.what, arena);
-        shown.param = json::escape(error.param, arena);
-        // Another deployment may be able to say it.
-        try_next(request, shown);
-        return;
-    }
-    request.attempt = make_attempt(request, candidate, std::move(outgoing), request.answer);
-    request.attempt->start();
-}
-
-void retry_on_new_connection(LlmRequest &request) {
-    request.ledger.attempts--;
-    request.wants_new_connection = true;
-    start_attempt(request);
-}
-
-void try_next(LlmRequest &request, const ApiError &error) {
-    request.attempt.reset();
-    request.limits.leave();
-    CredentialSource *source = worker().credentials(*request.candidate().deployment->provider);
-    if (source != nullptr && error.error_class == ErrorClass::authentication) {
-        source->reject();
-    }
-    Ledger &ledger = request.ledger;
-    ledger.upstream_time += ngx_current_msec - ledger.attempt_began;
-    const ErrorSpelling &known = spelling(error.error_class);
-    bool may_help = known.elsewhere || error.error_class == ErrorClass::unsupported;
-    bool has_time = ngx_msec_int_t(request.deadline - ngx_current_msec) > 0;
-    ngx_log_error(NGX_LOG_WARN, request.r->connection->log, 0,
-                  "llm: deployment %s failed, %*s (status %ui)",
-                  request.candidate().deployment->id.c_str(), known.name.size(), known.name.data(),
-                  ledger.status);
-    if (may_help && has_time && request.next_candidate < request.candidates.size()) {
-        request.next_candidate++;
-        start_attempt(request);
-        return;
-    }
-    if (request.is_count() && is_no_counter(error.error_class)) {
-        answer_estimated_count(request);
-        return;
-    }
-    reply_error(request, error);
 }
 
 }  // namespace llm

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "ngx_llm_module/conf/config.hpp"
+#include "ngx_llm_module/conf/model_names.hpp"
 
 namespace llm {
 
@@ -14,15 +14,31 @@ struct Candidate {
     std::string upstream_model;  // wildcards substituted
 };
 
-// Attempts of one request, at most.
+// Attempts of one request at one model, at most.
 constexpr size_t kMaxCandidates = 16;
 
-// The model of that name: exact name or alias, the longest pattern that fits, PROVIDER/MODEL.
-// `suffix` is what the pattern's * stood for. Nothing when there is none.
-const Model *find_model(const Config &config, std::string_view name, std::string_view &suffix);
+// What the choice looks at beside the configuration.
+struct RankHints {
+    const std::vector<std::string> *tags = nullptr;  // of the request
+    std::string_view body;                           // empty: its size does not matter
+    uint64_t conversation = 0;                       // 0: no affinity
+    uint32_t origin_slot = UINT32_MAX;               // of the response that is continued
+    bool try_cooled = false;                         // llm_all_cooled try
+};
 
-// The model's deployments: lowest order first, each order's in random sequence drawn by weight.
-std::vector<Candidate> rank(const Model &model, std::string_view suffix);
+enum class Emptiness : uint8_t { none, no_tags, too_long, cooling };
+
+struct Ranking {
+    std::vector<Candidate> list;
+    Emptiness why = Emptiness::none;  // of an empty list
+    ngx_msec_t shortest_wait = 0;     // of those that cool
+    bool has_others = false;          // the model has more than one deployment for this request
+};
+
+// The model's deployments that can take the request now: lowest order first, within an order as the
+// model's strategy says.
+Ranking rank(const Config &config, const Model &model, std::string_view suffix,
+             const RankHints &hints);
 
 // The candidate of a location that is one provider.
 Candidate direct_candidate(const Config &config, const Provider &provider, std::string_view model);

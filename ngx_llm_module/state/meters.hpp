@@ -18,7 +18,6 @@
 namespace llm {
 
 constexpr uint32_t kNoCell = UINT32_MAX;
-constexpr uint32_t kNoSlot = UINT32_MAX;
 constexpr uint32_t kMaxHoldings = 22;
 
 struct MeterId {

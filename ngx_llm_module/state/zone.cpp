@@ -3,9 +3,9 @@
 #include "ngx_llm_module/state/zone.hpp"
 
 #include <algorithm>
-#include <array>
 
 #include "ngx_llm_module/base/guard.hpp"
+#include "ngx_llm_module/state/health.hpp"
 #include "ngx_llm_module/state/meters.hpp"
 #include "ngx_llm_module/state/metrics.hpp"
 #include "ngx_llm_module/state/spend.hpp"
@@ -25,6 +25,7 @@ struct PartRow {
 
 constexpr auto kParts = std::to_array<PartRow>({
     {ZonePart::meters, sizeof(Meters), init_meters},
+    {ZonePart::health, sizeof(HealthPart), nullptr},
     {ZonePart::metrics, sizeof(MetricsPart), nullptr},
     {ZonePart::spend, sizeof(SpendPart), nullptr},
 });

@@ -13,6 +13,7 @@ namespace llm {
 
 constexpr uint32_t kRows = 128;       // processes at a time: workers, and old ones that drain
 constexpr uint32_t kMaxSlots = 1024;  // deployments
+constexpr uint32_t kNoSlot = UINT32_MAX;
 constexpr size_t kSlotName = 96;
 
 struct SharedSlotName {

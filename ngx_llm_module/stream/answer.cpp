@@ -190,6 +190,7 @@ bool Answer::deliver() {
     if (is_last) {
         request_.attempt->finish();
         record();
+        note_served(request_, true);
     } else if (!request_.limits.may_go_on(relay_->content_bytes())) {
         fail(ErrorClass::rate_limit, "a limit has run out");
         return false;
@@ -200,6 +201,7 @@ bool Answer::deliver() {
 bool Answer::commit() {
     is_committed_ = true;
     request_.ledger.first_content = ngx_current_msec;
+    note_served(request_, false);
     if (!request_.downstream.begin_stream()) {
         return false;
     }
@@ -257,7 +259,7 @@ void Answer::on_broken(Broken why) {
         (void)deliver();
         return;
     }
-    fail(class_of(why), describe(why));
+    fail(why);
 }
 
 void Answer::on_stale() {
@@ -266,7 +268,11 @@ void Answer::on_stale() {
 }
 
 void Answer::on_deadline() {
-    fail(class_of(Broken::call_timeout), describe(Broken::call_timeout));
+    fail(Broken::call_timeout);
+}
+
+void Answer::fail(Broken why) {
+    fail(plain_error(class_of(why), describe(why)), failure_of(why));
 }
 
 void Answer::fail(ErrorClass error_class, std::string_view what, uint16_t status) {
@@ -277,12 +283,14 @@ void Answer::fail(ErrorClass error_class, std::string_view what, uint16_t status
 
 // Before the commit point: another attempt, or the error as a reply. After it: an error event is
 // the last thing that the client sees.
-void Answer::fail(const ApiError &error) {
+void Answer::fail(const ApiError &error, std::optional<Failure> known) {
     request_.ledger.error = spelling(error.error_class).name;
+    Failure failure = known.value_or(failure_of(error.error_class));
     if (!is_committed_) {
-        try_next(request_, error);
+        try_next(request_, error, failure);
         return;
     }
+    note_broken(request_, failure);
     record();
     request_.ledger.outcome =
         error.error_class == ErrorClass::timeout ? Outcome::timeout : Outcome::cut;
@@ -413,6 +421,8 @@ void Answer::reply(ByteBuffer body) {
         estimate_usage(request_, content_length(body.view()), false);
     }
     request_.attempt->finish();
+    note_served(request_, false);
+    note_served(request_, true);
     request_.downstream.send_whole(NGX_HTTP_OK, "application/json", std::move(body));
 }
 

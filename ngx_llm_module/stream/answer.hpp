@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "ngx_llm_module/stream/relay.hpp"
@@ -46,7 +47,8 @@ class Answer final : public AnswerSink {
     bool take(std::string_view bytes);  // decompressed body bytes
     bool deliver();                     // the relay may have something; false: we are gone
     bool commit();
-    void fail(const ApiError &error);
+    void fail(const ApiError &error, std::optional<Failure> failure = {});
+    void fail(Broken why);
     void fail(ErrorClass error_class, std::string_view what, uint16_t status = 0);
     void end_error();
     void end_whole();

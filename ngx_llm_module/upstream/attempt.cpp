@@ -57,6 +57,30 @@ ErrorClass class_of(Broken why) {
     return ErrorClass::upstream;
 }
 
+Failure failure_of(Broken why) {
+    switch (why) {
+        case Broken::no_address:
+        case Broken::connect:
+        case Broken::tls:
+            return Failure::unreachable;
+        case Broken::connect_timeout:
+            return Failure::connect_timeout;
+        case Broken::first_token_timeout:
+        case Broken::idle_timeout:
+            return Failure::silent;
+        case Broken::call_timeout:
+            return Failure::deadline;
+        case Broken::malformed:
+            return Failure::malformed;
+        case Broken::cut:
+            return Failure::truncated;
+        case Broken::reset:
+        case Broken::closed:
+            break;
+    }
+    return Failure::reset;
+}
+
 std::string_view describe(Broken why) {
     switch (why) {
         case Broken::no_address:

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "ngx_llm_module/route/candidates.hpp"
+#include "ngx_llm_module/route/next_step.hpp"
 #include "translators/core/errors.hpp"
 #include "translators/wire/http1.hpp"
 
@@ -31,6 +32,8 @@ enum class Broken : uint8_t {
 
 // The class that a caller sees, and static text for the log and the error body.
 ErrorClass class_of(Broken why);
+// What it means for further attempts.
+Failure failure_of(Broken why);
 std::string_view describe(Broken why);
 
 // What an attempt tells. Every function may end the attempt: when it returns false (or for the

@@ -7,6 +7,7 @@
 
 #include "ngx_llm_module/request/headers.hpp"
 #include "ngx_llm_module/request/llm_request.hpp"
+#include "ngx_llm_module/state/health.hpp"
 #include "ngx_llm_module/upstream/credentials.hpp"
 #include "ngx_llm_module/upstream/worker.hpp"
 #include "translators/dialect/anthropic_beta.hpp"
@@ -45,13 +46,33 @@ struct Call {
     std::string_view beta_flags;  // of the messages API
 };
 
+// In turn, but not one that the provider refused lately, and never one that it refused for this
+// request.
 std::string_view choose_key(const Call &call) {
     const std::vector<Value> &keys = call.provider.api_keys;
+    Plan &plan = call.request.plan;
+    plan.key_count = unsigned(keys.size());
     if (keys.empty()) {
         return {};
     }
-    size_t turn = keys.size() == 1 ? 0 : size_t(worker().next_id() % keys.size());
-    return keys[turn].get(call.request.r);
+    plan.key = 0;
+    if (keys.size() > 1) {
+        uint32_t refused = plan.tried[call.request.next_candidate - 1].failed_keys;
+        uint32_t parked =
+            parked_keys(call.request.config, call.request.candidate().deployment->slot);
+        auto turn = size_t(worker().next_id() % keys.size());
+        plan.key = unsigned(turn);
+        for (uint32_t avoid : {refused, refused | parked}) {
+            for (size_t i = 0; i < keys.size(); i++) {
+                size_t key = (turn + i) % keys.size();
+                if (key >= 32 || (avoid >> key & 1) == 0) {
+                    plan.key = unsigned(key);
+                    break;
+                }
+            }
+        }
+    }
+    return keys[plan.key].get(call.request.r);
 }
 
 // Where the version and the flags of an API are members of the body.
@@ -374,21 +395,28 @@ std::string chat_target(const Call &call, std::string_view model) {
     return path;
 }
 
-const Endpoint &choose_endpoint(const Speech &speech) {
+// In turn; after one that could not be reached, the next.
+const Endpoint &choose_endpoint(Plan &plan, const Tried &tried, const Speech &speech) {
     size_t count = speech.endpoints.size();
-    return speech.endpoints[count == 1 ? 0 : size_t(worker().next_id() % count)];
+    plan.url_count = unsigned(count);
+    if (count == 1) {
+        return speech.endpoints[0];
+    }
+    plan.url = tried.failed_urls > 0 ? plan.url + 1 : unsigned(worker().next_id() % count);
+    return speech.endpoints[plan.url % count];
 }
 
 }  // namespace
 
 Status build_request(LlmRequest &request, const Candidate &candidate, OutgoingRequest &out) {
     const Provider &provider = *candidate.deployment->provider;
+    const Tried &tried = request.plan.tried[request.next_candidate - 1];
     if (provider.is_mock()) {
         return parse_for_translation(request);
     }
     if (request.is_raw) {
         const Speech &speech = provider.speeches.front();
-        const Endpoint &endpoint = choose_endpoint(speech);
+        const Endpoint &endpoint = choose_endpoint(request.plan, tried, speech);
         out.endpoint = &endpoint;
         if (!request.body.view().empty()) {
             out.body.push_back(request.body.view());
@@ -400,7 +428,7 @@ Status build_request(LlmRequest &request, const Candidate &candidate, OutgoingRe
             out);
     }
     const Speech &speech = provider.speech_for(*request.client);
-    const Endpoint &endpoint = choose_endpoint(speech);
+    const Endpoint &endpoint = choose_endpoint(request.plan, tried, speech);
     out.endpoint = &endpoint;
     if (request.is_count() && speech.count_path.empty()) {
         return unsupported("the provider does not count tokens", "model");

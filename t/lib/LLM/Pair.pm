@@ -34,7 +34,8 @@
 #
 # conf($p, %o): $p serves every dialect, each with a base_url of its own. Options: forms (names of
 # providers; chat and messages), models (more llm_model blocks), location, server, http (more
-# directives of that level), provider (more lines of all providers). next_log reads its access
+# directives of that level), provider (more lines of all providers), cooldown (llm_cooldown_time; 0:
+# every request of a test finds every deployment). next_log reads its access
 # log, in_flight its number of requests.
 
 package LLM::Pair;
@@ -59,6 +60,7 @@ sub conf {
     my ($models, $location, $server, $http, $provider) =
         map { $o{$_} // '' } qw(models location server http provider);
     my $url = ref $p ? $p->url : $p;
+    my $cooldown = $o{cooldown} // 0;
     my $log = join ',', map { my $v = "\$llm_$_"; qq("$_":) . ($is_number{$_} ? $v : qq("$v")) }
         @log_fields;
 
@@ -72,6 +74,7 @@ sub conf {
     return <<"END";
 $providers
     $models
+    llm_cooldown_time $cooldown;
     log_format pair escape=json '{"status":\$status,$log}';
     $http
     server {

@@ -1,0 +1,246 @@
+// Health of deployments in the shared zone, see health.hpp. Counters may lose an event where two
+// workers begin a new minute at once; deadlines never do.
+#include "ngx_llm_module/state/health.hpp"
+
+#include <algorithm>
+#include <bit>
+
+namespace llm {
+namespace {
+
+CooledHook cooled_hook = nullptr;
+
+uint64_t now_ms() {
+    return uint64_t(ngx_current_msec);
+}
+
+// Later, never earlier.
+void advance(std::atomic<uint64_t> &deadline, uint64_t to) {
+    uint64_t old = deadline.load();
+    while (old < to && !deadline.compare_exchange_weak(old, to)) {
+    }
+}
+
+void begin_minute(SlotHealth &health) {
+    auto minute = uint32_t(now_ms() / 60000) + 1;
+    uint32_t old = health.minute.load();
+    if (old != minute && health.minute.compare_exchange_strong(old, minute)) {
+        health.successes.store(0);
+        health.failures.store(0);
+        health.tokens.store(0);
+    }
+}
+
+// Steps of about 1.4 from 10 ms on.
+size_t latency_step(ngx_msec_t time) {
+    uint64_t squared = uint64_t(time) * uint64_t(time) / 100;
+    return std::min<size_t>(squared == 0 ? 0 : size_t(std::bit_width(squared)), kLatencySteps - 1);
+}
+
+ngx_msec_t end_of_step(size_t step) {
+    double square = 100.0 * double(uint64_t(1) << step);
+    ngx_msec_t root = 10;
+    while (double(root) * double(root) < square) {
+        root += 1 + root / 64;
+    }
+    return root;
+}
+
+void set_cooled(SlotHealth &health, ngx_msec_t time) {
+    uint64_t until = now_ms() + time;
+    health.period.store(uint32_t(std::min<ngx_msec_t>(time, UINT32_MAX)));
+    health.trial_until.store(0);
+    advance(health.cooled_until, until);
+}
+
+}  // namespace
+
+SlotHealth *health_of(const Config &config, uint32_t slot) {
+    auto *part = zone_part<HealthPart>(config, ZonePart::health);
+    // The last slot is shared by all that have none of their own.
+    return part != nullptr && slot < kMaxSlots - 1 ? &part->slots[slot] : nullptr;
+}
+
+Availability availability(const Config &config, uint32_t slot, ngx_msec_t *wait) {
+    SlotHealth *health = health_of(config, slot);
+    uint64_t until = health != nullptr ? health->cooled_until.load(std::memory_order_relaxed) : 0;
+    if (until == 0) {
+        return Availability::open;
+    }
+    uint64_t now = now_ms();
+    if (until <= now) {
+        until = health->trial_until.load();
+        if (until <= now) {
+            return Availability::on_trial;
+        }
+    }
+    if (wait != nullptr) {
+        *wait = ngx_msec_t(until - now);
+    }
+    return Availability::cooling;
+}
+
+bool begin_trial(const Config &config, uint32_t slot) {
+    SlotHealth *health = health_of(config, slot);
+    if (health == nullptr || health->cooled_until.load() == 0) {
+        return true;
+    }
+    uint64_t now = now_ms();
+    uint64_t old = health->trial_until.load();
+    return health->cooled_until.load() <= now && old <= now &&
+           health->trial_until.compare_exchange_strong(old, now + health->period.load());
+}
+
+void open_again(const Config &config, uint32_t slot) {
+    SlotHealth *health = health_of(config, slot);
+    uint64_t until = health != nullptr ? health->cooled_until.load() : 0;
+    // A success of a request that began before the failure does not end the cool-down.
+    if (until != 0 && until <= now_ms() && health->cooled_until.compare_exchange_strong(until, 0)) {
+        health->trial_until.store(0);
+    }
+}
+
+void note_success(const Config &config, uint32_t slot) {
+    if (SlotHealth *health = health_of(config, slot)) {
+        begin_minute(*health);
+        health->successes.fetch_add(1, std::memory_order_relaxed);
+    }
+}
+
+FailureCounts note_slot_failure(const Config &config, uint32_t slot) {
+    SlotHealth *health = health_of(config, slot);
+    if (health == nullptr) {
+        return {};
+    }
+    begin_minute(*health);
+    FailureCounts counts;
+    counts.failures = health->failures.fetch_add(1) + 1;
+    counts.successes = health->successes.load();
+    return counts;
+}
+
+void cool(const Config &config, uint32_t slot, ngx_msec_t time) {
+    SlotHealth *health = health_of(config, slot);
+    if (health == nullptr || time == 0) {
+        return;
+    }
+    set_cooled(*health, time);
+    if (cooled_hook != nullptr) {
+        cooled_hook(config, slot, time);
+    }
+}
+
+void cool_from_elsewhere(const Config &config, uint32_t slot, ngx_msec_t time) {
+    if (SlotHealth *health = health_of(config, slot)) {
+        set_cooled(*health, time);
+    }
+}
+
+void on_cooled(CooledHook hook) {
+    cooled_hook = hook;
+}
+
+uint32_t parked_keys(const Config &config, uint32_t slot) {
+    SlotHealth *health = health_of(config, slot);
+    return health != nullptr && health->parked_until.load(std::memory_order_relaxed) > now_ms()
+               ? health->parked_keys.load()
+               : 0;
+}
+
+void park_key(const Config &config, uint32_t slot, unsigned key, ngx_msec_t time) {
+    SlotHealth *health = health_of(config, slot);
+    if (health == nullptr || key >= 32) {
+        return;
+    }
+    if (health->parked_until.load() <= now_ms()) {
+        health->parked_keys.store(0);
+    }
+    health->parked_keys.fetch_or(uint32_t(1) << key);
+    advance(health->parked_until, now_ms() + time);
+}
+
+void note_latency(const Config &config, uint32_t slot, ngx_msec_t time) {
+    SlotHealth *health = health_of(config, slot);
+    if (health == nullptr) {
+        return;
+    }
+    uint32_t value = uint32_t(std::clamp<ngx_msec_t>(time, 1, 3600000));
+    uint32_t old = health->latency.load(std::memory_order_relaxed);
+    health->latency.store(old == 0 ? value : uint32_t((uint64_t(old) * 7 + value) / 8),
+                          std::memory_order_relaxed);
+    if (health->latencies[latency_step(time)].fetch_add(1, std::memory_order_relaxed) >= 1000) {
+        for (auto &count : health->latencies) {
+            count.store(uint16_t(count.load(std::memory_order_relaxed) / 2),
+                        std::memory_order_relaxed);
+        }
+    }
+}
+
+uint32_t usual_latency(const Config &config, uint32_t slot) {
+    SlotHealth *health = health_of(config, slot);
+    return health != nullptr ? health->latency.load(std::memory_order_relaxed) : 0;
+}
+
+ngx_msec_t slow_latency(const Config &config, uint32_t slot) {
+    constexpr uint32_t kEnough = 20;
+    SlotHealth *health = health_of(config, slot);
+    uint32_t sum = 0;
+    for (size_t i = 0; health != nullptr && i < kLatencySteps; i++) {
+        sum += health->latencies[i].load(std::memory_order_relaxed);
+    }
+    if (sum < kEnough) {
+        return 0;
+    }
+    uint32_t below = 0;
+    size_t step = 0;
+    for (; step + 1 < kLatencySteps; step++) {
+        below += health->latencies[step].load(std::memory_order_relaxed);
+        if (below * 100 >= sum * 95) {
+            break;
+        }
+    }
+    return end_of_step(step);
+}
+
+void note_tokens(const Config &config, uint32_t slot, int64_t tokens) {
+    if (SlotHealth *health = health_of(config, slot); health != nullptr && tokens > 0) {
+        begin_minute(*health);
+        health->tokens.fetch_add(uint32_t(std::min<int64_t>(tokens, 1 << 24)),
+                                 std::memory_order_relaxed);
+    }
+}
+
+uint32_t tokens_of_minute(const Config &config, uint32_t slot) {
+    SlotHealth *health = health_of(config, slot);
+    if (health == nullptr) {
+        return 0;
+    }
+    begin_minute(*health);
+    return health->tokens.load(std::memory_order_relaxed);
+}
+
+uint32_t next_turn(const Config &config, uint32_t slot) {
+    SlotHealth *health = health_of(config, slot);
+    return health != nullptr ? health->turns.fetch_add(1, std::memory_order_relaxed) : 0;
+}
+
+void remember_origin(const Config &config, uint64_t id, uint32_t slot) {
+    if (auto *part = zone_part<HealthPart>(config, ZonePart::health)) {
+        Origin &origin = part->origins[id % kOrigins];
+        origin.id.store(0);
+        origin.slot.store(slot);
+        origin.id.store(id);
+    }
+}
+
+uint32_t find_origin(const Config &config, uint64_t id) {
+    auto *part = zone_part<HealthPart>(config, ZonePart::health);
+    if (part == nullptr) {
+        return kNoSlot;
+    }
+    Origin &origin = part->origins[id % kOrigins];
+    uint32_t slot = origin.id.load() == id ? origin.slot.load() : kNoSlot;
+    return origin.id.load() == id ? slot : kNoSlot;
+}
+
+}  // namespace llm

@@ -1,0 +1,91 @@
+// How well each deployment does, shared by all workers: failures of the current minute, until when
+// it is left alone, how long its first content takes. Plain atomics: nothing here is locked, and a
+// worker that is killed leaves nothing half done. Times are milliseconds of ngx_current_msec, which
+// is one clock for all processes of a machine.
+//
+// A deployment is open, cooling (until cooled_until), or on trial: the time is over, nobody knows
+// yet. On trial one request for each period is let through; its success opens the deployment.
+#pragma once
+
+#include "ngx_llm_module/state/zone.hpp"
+
+namespace llm {
+
+constexpr size_t kLatencySteps = 24;
+
+struct SlotHealth {
+    std::atomic<uint64_t> cooled_until;  // 0: open
+    std::atomic<uint64_t> trial_until;   // somebody is trying it; 0: nobody
+    std::atomic<uint64_t> parked_until;  // of the keys in parked_keys
+    std::atomic<uint32_t> parked_keys;   // of the provider, a bit for each
+    std::atomic<uint32_t> period;        // the length of the current cool-down
+    std::atomic<uint32_t> minute;        // of the three that follow
+    std::atomic<uint32_t> successes;
+    std::atomic<uint32_t> failures;
+    std::atomic<uint32_t> tokens;
+    std::atomic<uint32_t> latency;  // to the first content, smoothed; 0: not known
+    std::atomic<uint32_t> turns;    // of round-robin, at the model's first deployment
+    std::atomic<uint16_t> latencies[kLatencySteps];
+};
+
+// Which deployment made which stored response, as far as it is remembered.
+constexpr uint32_t kOrigins = 4096;
+
+struct Origin {
+    std::atomic<uint64_t> id;  // hash; 0: free
+    std::atomic<uint32_t> slot;
+};
+
+struct HealthPart {
+    SlotHealth slots[kMaxSlots];
+    Origin origins[kOrigins];
+};
+
+// Of a deployment. Nothing where there is no zone, or no slot of its own.
+SlotHealth *health_of(const Config &config, uint32_t slot);
+
+enum class Availability : uint8_t { open, on_trial, cooling };
+
+// `wait`: milliseconds until that can change, where it is cooling.
+Availability availability(const Config &config, uint32_t slot, ngx_msec_t *wait = nullptr);
+
+// Before a request is sent to a deployment that is on trial: false when another one is there.
+bool begin_trial(const Config &config, uint32_t slot);
+
+// Content came: whatever cool-down was over has done its work.
+void open_again(const Config &config, uint32_t slot);
+void note_success(const Config &config, uint32_t slot);
+
+struct FailureCounts {
+    uint32_t successes = 0;
+    uint32_t failures = 0;  // with this one
+};
+FailureCounts note_slot_failure(const Config &config, uint32_t slot);
+
+// Leaves the deployment alone for so long. Never shortens.
+void cool(const Config &config, uint32_t slot, ngx_msec_t time);
+// The same, told by another machine: the hook is not called.
+void cool_from_elsewhere(const Config &config, uint32_t slot, ngx_msec_t time);
+
+// Is called in the worker that cooled a deployment; for telling other machines.
+using CooledHook = void (*)(const Config &config, uint32_t slot, ngx_msec_t time);
+void on_cooled(CooledHook hook);
+
+// The provider's keys that it refused lately for this deployment.
+uint32_t parked_keys(const Config &config, uint32_t slot);
+void park_key(const Config &config, uint32_t slot, unsigned key, ngx_msec_t time);
+
+void note_latency(const Config &config, uint32_t slot, ngx_msec_t time);
+uint32_t usual_latency(const Config &config, uint32_t slot);  // 0: not known
+// So long at most did 95 of 100 take; 0: not enough is known.
+ngx_msec_t slow_latency(const Config &config, uint32_t slot);
+
+void note_tokens(const Config &config, uint32_t slot, int64_t tokens);
+uint32_t tokens_of_minute(const Config &config, uint32_t slot);
+uint32_t next_turn(const Config &config, uint32_t slot);
+
+// `id` is a hash of the response's id.
+void remember_origin(const Config &config, uint64_t id, uint32_t slot);
+uint32_t find_origin(const Config &config, uint64_t id);  // kNoSlot: not known
+
+}  // namespace llm
