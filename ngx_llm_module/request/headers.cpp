@@ -72,7 +72,8 @@ void add_answer_headers(LlmRequest &request) {
     add_number(r, "x-llm-fallbacks", request.ledger.fallbacks);
     add_number(r, "x-llm-overhead-ms", overhead_ms(request));
     // A length is known of whole answers: all that they cost is known, too.
-    if (r->headers_out.content_length_n >= 0 && !request.is_raw && !request.is_count()) {
+    if (r->headers_out.content_length_n >= 0 && !request.is_raw && !request.is_count() &&
+        !request.is_kept()) {
         book_cost(request);
         add_header(r, "x-llm-cost", dollars(request.ledger.cost));
     }

@@ -37,7 +37,8 @@ Price price_of(const LlmRequest &request, const Candidate &candidate) {
 
 void book_cost(LlmRequest &request) {
     Ledger &ledger = request.ledger;
-    if (ledger.is_booked || request.next_candidate == 0 || request.is_count()) {
+    if (ledger.is_booked || request.next_candidate == 0 || request.is_count() ||
+        request.is_kept()) {
         return;
     }
     ledger.is_booked = true;
@@ -62,7 +63,8 @@ void book_cost(LlmRequest &request) {
 }
 
 bool drop_unpriced(LlmRequest &request) {
-    if (request.loc.unknown_price != kRefuseUnknownPrice || request.is_raw || request.is_count()) {
+    if (request.loc.unknown_price != kRefuseUnknownPrice || request.is_raw || request.is_count() ||
+        request.is_kept()) {
         return true;
     }
     std::erase_if(request.candidates, [&](const Candidate &candidate) {
