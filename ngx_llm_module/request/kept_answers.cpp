@@ -19,10 +19,18 @@ std::string_view owner_of(const LlmRequest &request) {
     return identity.is_master ? "master" : "";
 }
 
-// Something that no caller knows and all machines of one configuration share: the provider's key.
+// Something that no caller knows and all machines of one configuration share: the provider's key,
+// or the master key where the provider wants none.
+std::string_view secret_of(const LlmRequest &request, const Provider &provider) {
+    if (!provider.api_keys.empty() && !provider.api_keys[0].fixed.empty()) {
+        return provider.api_keys[0].fixed;
+    }
+    const std::vector<std::string> &masters = request.config.master_hashes;
+    return masters.empty() ? std::string_view() : std::string_view(masters[0]);
+}
+
 KeptSeal seal_for(const LlmRequest &request, const Deployment &deployment) {
-    const std::vector<Value> &keys = deployment.provider->api_keys;
-    return {keys.empty() ? std::string_view() : keys[0].fixed, owner_of(request), deployment.id};
+    return {secret_of(request, *deployment.provider), owner_of(request), deployment.id};
 }
 
 struct Origin {
@@ -81,7 +89,7 @@ bool find_kept(LlmRequest &request) {
     }
     request.kept_id = id->id;
     request.keeper = origin.deployment->provider;
-    request.model = origin.model->name;
+    request.model = origin.model->name;  // what the caller must have the right to
     request.candidates.push_back({origin.model, origin.deployment, origin.deployment->model});
     return true;
 }
