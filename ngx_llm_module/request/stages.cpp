@@ -294,6 +294,11 @@ void try_next(LlmRequest &request, const ApiError &error) {
     Ledger &ledger = request.ledger;
     ledger.upstream_time += ngx_current_msec - ledger.attempt_began;
     const ErrorSpelling &known = spelling(error.error_class);
+    if (is_about_reasoning(error) && !request.is_without_reasoning && ledger.status == 400) {
+        request.is_without_reasoning = true;  // once: what was thought before is left out
+        start_attempt(request);
+        return;
+    }
     bool may_help = known.elsewhere || error.error_class == ErrorClass::unsupported;
     bool has_time = ngx_msec_int_t(request.deadline - ngx_current_msec) > 0;
     ngx_log_error(NGX_LOG_WARN, request.r->connection->log, 0,

@@ -300,6 +300,13 @@ Status translate(LlmRequest &request, const Target &target, const Dialect &spoke
                  const Provider &provider, OutgoingRequest &out) {
     LLM_TRY(parse_for_translation(request));
     LLM_TRY(check_state(*request.ir, spoken.id));
+    if (target.without_reasoning) {
+        for (ir::Turn &turn : request.ir->turns) {
+            std::erase_if(turn.parts, [](const ir::Part &part) {
+                return std::holds_alternative<ir::Reasoning>(part.is);
+            });
+        }
+    }
     ByteBuffer rendered;
     rendered.reserve(request.body.view().size() + 512);
     json::Writer writer(rendered);
