@@ -45,7 +45,7 @@ void book_cost(LlmRequest &request) {
     if (!request.answer.is_committed()) {
         return;  // nothing was delivered
     }
-    if (request.is_raw && !ledger.usage.known) {
+    if ((request.is_raw || request.is_other()) && !ledger.usage.known) {
         return;  // a file, a list: nothing that has a price
     }
     const Candidate &candidate = request.candidate();

@@ -68,20 +68,25 @@ void Answer::start_relay() {
     mode_ = Mode::stream;
 }
 
+// What comes goes on as it is.
+bool Answer::start_raw(const wire::HttpHead &head) {
+    mode_ = Mode::raw;
+    is_committed_ = true;
+    unread_usage_ =
+        std::make_unique<UnreadUsage>(request_.raw_path.ends_with("/invoke-with-response-stream"));
+    if (!commit_raw(request_, head)) {
+        return false;
+    }
+    request_.attempt->on_first_content();
+    return true;
+}
+
 bool Answer::on_head(const wire::HttpHead &head) {
     status_ = head.status();
     request_.ledger.status = status_;
     note_provider_headers(request_, head);
     if (request_.is_raw) {
-        mode_ = Mode::raw;
-        is_committed_ = true;
-        unread_usage_ = std::make_unique<UnreadUsage>(
-            request_.raw_path.ends_with("/invoke-with-response-stream"));
-        if (!commit_raw(request_, head)) {
-            return false;
-        }
-        request_.attempt->on_first_content();
-        return true;
+        return start_raw(head);
     }
     std::string_view coding = head.find("content-encoding");
     if (wire::same_name(coding, "gzip") || wire::same_name(coding, "deflate")) {
@@ -95,9 +100,7 @@ bool Answer::on_head(const wire::HttpHead &head) {
         return true;
     }
     if (request_.is_other() && !is_type(head.find("content-type"), "application/json")) {
-        mode_ = Mode::raw;  // sound, text, a stream that is not read
-        is_committed_ = true;
-        return commit_raw(request_, head);
+        return start_raw(head);  // sound, text, a stream
     }
     if (request_.is_stream() && !request_.is_other() &&
         is_type(head.find("content-type"), stream_type())) {

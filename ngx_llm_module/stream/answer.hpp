@@ -58,6 +58,7 @@ class Answer final : public AnswerSink, private AnswerNames {
     void fail_unread(json::Value root, std::string_view body);
     void reply(ByteBuffer body);
     void replay_as_stream(const ir::Response &response);
+    bool start_raw(const wire::HttpHead &head);
     void start_relay();
     std::string_view stream_type() const;
 
