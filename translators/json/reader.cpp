@@ -584,7 +584,30 @@ Members::Iterator &Members::Iterator::operator++() {
     return *this;
 }
 
+// The objects of usual requests: few members, no name with an escape in it.
+bool Value::has_few_names() const {
+    constexpr uint32_t kFew = 16;
+    if (!is_object() || node_->count > kFew || node_->names == kAllNames) {
+        return false;
+    }
+    std::string_view names[kFew];
+    size_t count = 0;
+    for (Member member : members()) {
+        std::string_view name = member.key.bytes;
+        for (size_t i = 0; i < count; ++i) {
+            if (names[i].size() == name.size() && names[i] == name) {
+                return false;
+            }
+        }
+        names[count++] = name;
+    }
+    return true;
+}
+
 std::string_view duplicate_key(Value object) {
+    if (object.has_few_names()) {
+        return {};
+    }
     // Sorted, not compared pair by pair: a hostile object may have a million members.
     struct Name {
         std::string_view plain;
