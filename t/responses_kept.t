@@ -139,5 +139,17 @@ subtest 'streams' => sub {
     like($r->{body}, qr/"resp_gw1_/, 'by the client\'s name');
 };
 
+subtest 'a stream that breaks' => sub {
+    my @events = $pair->events(text => join ' ', 1 .. 40);
+    for my $n (5, 9) {
+        $two->on('/v1/responses' => sse(@events[0 .. $n - 1], drop()));
+        my @got = $t->stream('/v1/responses', { model => 'mini', input => 'hi', stream => \1 })
+            ->all_events;
+        is(scalar @got, $n + 1, "$n events and the end");
+        is($got[-1]{json}{type}, 'error', 'which is an error');
+        is($got[-1]{json}{sequence_number}, $n, 'numbered like those before it');
+    }
+};
+
 ok(LLM::Pair::wait_idle($t), 'nothing is in flight');
 $t->done;

@@ -164,7 +164,7 @@ class PassRelay final : public Relay, private wire::SseHandler {
             }
             array_.finish(out_);
         } else if (!has_sent_error_) {
-            dialect_.render_error_frame(error, out_);
+            append_error_frame(error);
         }
     }
 
@@ -181,6 +181,14 @@ class PassRelay final : public Relay, private wire::SseHandler {
     uint64_t content_bytes() const override { return delivered_.bytes(); }
 
   private:
+    void append_error_frame(const ApiError &error) {
+        if (dialect_.render_error_behind != nullptr) {
+            dialect_.render_error_behind(error, events_, out_);
+        } else {
+            dialect_.render_error_frame(error, out_);
+        }
+    }
+
     Status on_sse(const wire::SseEvent &event) override {
         if (is_complete() || failure() != nullptr) {
             return {};
@@ -189,6 +197,7 @@ class PassRelay final : public Relay, private wire::SseHandler {
             return {};
         }
         Observation seen = observer_->on_frame(event);
+        events_ += event.has_data ? 1 : 0;
         if (seen.is_error) {
             if (has_content_) {
                 append(event, seen);
@@ -280,6 +289,7 @@ class PassRelay final : public Relay, private wire::SseHandler {
     wire::SseSplitter splitter_;
     wire::JsonArrayFraming array_;
     const bool is_array_;
+    int64_t events_ = 0;
     bool is_at_end_ = false;
     bool has_sent_error_ = false;
 };

@@ -264,6 +264,9 @@ struct Dialect {
         return is_reasoning_wanted == nullptr || is_reasoning_wanted(request);
     }
 
+    // Where events are numbered: the same frame behind so many others. Null elsewhere.
+    void (*render_error_behind)(const ApiError &error, int64_t events, ByteBuffer &out) = nullptr;
+
     bool is_client() const { return make_encoder != nullptr; }
     bool is_provider() const { return make_decoder != nullptr; }
 };
