@@ -147,10 +147,12 @@ sanitize: deps-build-test-sanitize ## the tests of the module in an nginx with s
 	@t/tools/sanitize.sh run prove -j$(PROVE_JOBS) -It/lib $(TESTS)
 
 FUZZ_SECONDS ?= 20
-fuzz: deps-build-test ## fuzz every decoder for FUZZ_SECONDS (20) each
+FUZZ_RUNS ?=
+fuzz: deps-build-test ## fuzz every decoder for FUZZ_SECONDS (20) each, or the same FUZZ_RUNS inputs each time
 	@mkdir -p $(BUILD)
 	@flock $(BUILD)/fuzz.lock $(MAKE) --no-print-directory -j$(JOBS) -f t/fuzz/Makefile all
-	@$(MAKE) --no-print-directory -k -j$(JOBS) -f t/fuzz/Makefile run SECONDS_EACH=$(FUZZ_SECONDS)
+	@$(MAKE) --no-print-directory -k -j$(JOBS) -f t/fuzz/Makefile run SECONDS_EACH=$(FUZZ_SECONDS) \
+	    RUNS=$(FUZZ_RUNS)
 
 BENCH ?=
 bench: deps-build module ## cost beside stock nginx, in ratios (BENCH="--quick": options of t/bench/run.pl)

@@ -148,6 +148,19 @@ bool find_addresses(ngx_conf_t *cf, const Provider &provider, std::vector<Addres
     return missing.empty() || complain_of_variable(cf, provider, provider.place, missing);
 }
 
+// A base URL that ends in the version with which the path begins ("https://host/v2", "/v2/chat"):
+// both ways of writing it are good.
+void strip_version(std::string_view chat_path, Endpoint &endpoint) {
+    size_t last = endpoint.path.rfind('/');
+    if (last != std::string::npos) {
+        std::string segment = endpoint.path.substr(last) + "/";
+        if (segment.size() > 3 && segment[1] == 'v' && segment[2] >= '0' && segment[2] <= '9' &&
+            chat_path.starts_with(segment)) {
+            endpoint.path.resize(last);
+        }
+    }
+}
+
 bool make_speeches(ngx_conf_t *cf, Config &config, Provider &provider) {
     std::vector<Address> addresses;
     if (!find_addresses(cf, provider, addresses)) {
@@ -174,6 +187,11 @@ bool make_speeches(ngx_conf_t *cf, Config &config, Provider &provider) {
         }
     }
     size_t shared = provider.endpoints.size();
+    if (addresses.size() == 1) {
+        for (Endpoint &endpoint : provider.endpoints) {
+            strip_version(addresses[0].chat_path, endpoint);
+        }
+    }
     for (size_t i = 1; i < addresses.size(); i++) {
         if (!addresses[i].base_url.empty() &&
             !add_endpoint(cf, config, provider, addresses[i].base_url, provider.place)) {

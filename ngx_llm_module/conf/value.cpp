@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "translators/wire/http1.hpp"
+
 namespace llm {
 namespace {
 
@@ -36,11 +38,9 @@ bool keep_variable(ngx_conf_t *cf, std::string_view name) {
 
 // A secret becomes part of a header line.
 bool check_secret(ngx_conf_t *cf, const std::string &secret) {
-    for (unsigned char c : secret) {
-        if (c < 0x20 || c == 0x7f) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "llm: the secret has a control character");
-            return false;
-        }
+    if (wire::has_control(secret)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "llm: the secret has a control character");
+        return false;
     }
     if (secret.empty()) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "llm: the secret is empty");

@@ -66,12 +66,7 @@ bool may_use_raw(LlmRequest &request) {
 }
 
 bool is_name(std::string_view text) {
-    for (unsigned char c : text) {
-        if (c < 0x20 || c == 0x7f) {
-            return false;
-        }
-    }
-    return !text.empty() && text.size() <= kMaxCustomer;
+    return !text.empty() && !wire::has_control(text) && text.size() <= kMaxCustomer;
 }
 
 // The first of the places where clients say it.

@@ -90,11 +90,16 @@ bool find_target(LlmRequest &request) {
     return true;
 }
 
-// Below llm_pass PROVIDER a provider that knows the client's way of counting does it itself.
-bool is_forwarded_count(const LlmRequest &request) {
+// Below llm_pass PROVIDER a provider that knows the client's way of counting does it itself, and
+// so it is with what is not translated.
+bool is_forwarded(const LlmRequest &request) {
     const Provider *provider = request.only_provider;
-    return request.endpoint.operation == Operation::count_tokens && provider != nullptr &&
-           !provider->is_mock() && provider->speech_for(*request.client).dialect == request.client;
+    if (provider == nullptr || provider->is_mock()) {
+        return false;
+    }
+    return request.endpoint.operation == Operation::other ||
+           (request.endpoint.operation == Operation::count_tokens &&
+            provider->speech_for(*request.client).dialect == request.client);
 }
 
 // What is forwarded unread keeps the client's way of writing it ("%2F" is not "/"), unless nginx
@@ -152,6 +157,12 @@ ngx_int_t refuse(LlmRequest &request, ErrorClass error_class, ngx_uint_t status,
     return NGX_DONE;
 }
 
+ngx_int_t refuse_method(LlmRequest &request) {
+    std::string_view first = request.endpoint.allow.substr(0, request.endpoint.allow.find(','));
+    return refuse(request, ErrorClass::invalid_request, NGX_HTTP_NOT_ALLOWED,
+                  first == "POST" ? "method not allowed, use POST" : "method not allowed, use GET");
+}
+
 }  // namespace
 
 ngx_int_t handle_request(ngx_http_request_t *r) {
@@ -172,14 +183,13 @@ ngx_int_t handle_request(ngx_http_request_t *r) {
         return refuse(request, ErrorClass::not_found, NGX_HTTP_NOT_FOUND, "unknown provider");
     }
 
-    if (is_forwarded_count(request)) {
+    if (is_forwarded(request)) {
         forward_unread(request, path);
         return read_body(request);
     }
     if (request.endpoint.takes_body()) {
         if (r->method != NGX_HTTP_POST) {
-            return refuse(request, ErrorClass::invalid_request, NGX_HTTP_NOT_ALLOWED,
-                          "method not allowed, use POST");
+            return refuse_method(request);
         }
         return read_body(request);
     }
@@ -191,9 +201,11 @@ ngx_int_t handle_request(ngx_http_request_t *r) {
         return refuse(request, ErrorClass::not_found, NGX_HTTP_NOT_FOUND, "unknown path",
                       "unknown_url");
     }
-    if (!is_read_only(r)) {
-        return refuse(request, ErrorClass::invalid_request, NGX_HTTP_NOT_ALLOWED,
-                      "method not allowed, use GET");
+    if (!request.endpoint.allows(view(r->method_name))) {
+        return refuse_method(request);
+    }
+    if (request.endpoint.operation == Operation::kept) {
+        return read_body(request);
     }
     ngx_int_t rc = ngx_http_discard_request_body(r);
     if (rc != NGX_OK) {

@@ -40,10 +40,8 @@ void add_number(ngx_http_request_t *r, std::string_view name, uint64_t number) {
 }  // namespace
 
 bool add_header(ngx_http_request_t *r, std::string_view name, std::string_view value) {
-    for (unsigned char c : value) {
-        if (c < 0x20 || c == 0x7f) {
-            return true;  // would be another header line: left out
-        }
+    if (wire::has_control(value)) {
+        return true;  // would be another header line: left out
     }
     ngx_table_elt_t *header = push_header(&r->headers_out.headers);
     if (header == nullptr) {
@@ -72,7 +70,8 @@ void add_answer_headers(LlmRequest &request) {
     add_number(r, "x-llm-fallbacks", request.ledger.fallbacks);
     add_number(r, "x-llm-overhead-ms", overhead_ms(request));
     // A length is known of whole answers: all that they cost is known, too.
-    if (r->headers_out.content_length_n >= 0 && !request.is_raw && !request.is_count()) {
+    if (r->headers_out.content_length_n >= 0 && !request.is_raw && !request.is_count() &&
+        !request.is_kept()) {
         book_cost(request);
         add_header(r, "x-llm-cost", dollars(request.ledger.cost));
     }
@@ -97,7 +96,10 @@ void note_provider_headers(LlmRequest &request, const wire::HttpHead &head) {
     kept.clear();
     for (const wire::HttpHeader &header : head.headers()) {
         if (is_one_of(header.name, kRequestIdHeaders) && kept.size() < 8) {
-            std::string name = "llm-provider-";
+            kept.reserve(4);
+            std::string name;
+            name.reserve(40);
+            name.append("llm-provider-");
             for (char c : header.name) {
                 name.push_back(char(ngx_tolower(c)));
             }

@@ -5,6 +5,16 @@
 
 namespace llm {
 
+namespace {
+
+void write_hex(uint64_t number, int digits, char *to) {
+    for (int i = digits; i-- > 0; number >>= 4) {
+        to[i] = "0123456789abcdef"[number & 15];
+    }
+}
+
+}  // namespace
+
 LlmRequest::LlmRequest(ngx_http_request_t *request)
     : r(request),
       config(llm::config(request)),
@@ -14,11 +24,10 @@ LlmRequest::LlmRequest(ngx_http_request_t *request)
       downstream(*this) {
     ngx_memzero(&call_timer, sizeof(call_timer));
     ledger.began = ngx_current_msec - request_age(request);
-    char text[32];
-    u_char *end = ngx_sprintf(reinterpret_cast<u_char *>(text), "req_%016xL%08xD",
-                              worker().next_id(), uint32_t(worker().next_id()));
     note_live(*this);
-    id.assign(text, size_t(reinterpret_cast<char *>(end) - text));
+    id = "req_000000000000000000000000";
+    write_hex(worker().next_id(), 16, id.data() + 4);
+    write_hex(worker().next_id(), 8, id.data() + 20);
 }
 
 LlmRequest::~LlmRequest() {

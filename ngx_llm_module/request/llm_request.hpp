@@ -41,6 +41,9 @@ class LlmRequest {
     ClientEndpoint endpoint;
     const Dialect *client = nullptr;          // the dialect that the caller speaks
     const Provider *only_provider = nullptr;  // llm_pass PROVIDER
+    const Provider *keeper = nullptr;         // of the answer that is asked for or gone on from
+    std::string_view model_field;             // of a form, where it stands in the body
+    std::string kept_id;                      // its own name for that
     bool is_raw = false;                      // forwarded unread, below llm_pass PROVIDER
     std::string_view raw_path;                // what follows the location's prefix
     bool is_raw_path_escaped = false;         // as the client wrote it
@@ -74,11 +77,14 @@ class LlmRequest {
 
     size_t next_stage = 0;
     bool wants_new_connection = false;  // an idle one was dead
+    bool is_without_reasoning = false;  // the provider could not read that of earlier turns
 
     const Candidate &candidate() const { return candidates[next_candidate - 1]; }
     Timeouts timeouts() const;  // of the current candidate
     bool drop_params() const;
     bool is_stream() const { return envelope.stream; }
+    bool is_kept() const { return !is_raw && endpoint.operation == Operation::kept; }
+    bool is_other() const { return !is_raw && endpoint.operation == Operation::other; }
     bool is_count() const { return endpoint.operation == Operation::count_tokens; }
     // How the current candidate's provider is spoken to.
     const Speech &speech() const { return candidate().deployment->provider->speech_for(*client); }

@@ -190,6 +190,8 @@ void answer_locally(LlmRequest &request) {
         case Operation::root:
         case Operation::chat:
         case Operation::count_tokens:
+        case Operation::kept:
+        case Operation::other:
         case Operation::unknown:
             w.object().key("status").plain("ok").end();
             break;

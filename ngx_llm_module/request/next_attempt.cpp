@@ -6,6 +6,7 @@
 
 #include "ngx_llm_module/base/guard.hpp"
 #include "ngx_llm_module/policy/model_access.hpp"
+#include "ngx_llm_module/request/kept_answers.hpp"
 #include "ngx_llm_module/request/local_answers.hpp"
 #include "ngx_llm_module/request/pricing.hpp"
 #include "ngx_llm_module/request/reply.hpp"
@@ -74,22 +75,14 @@ std::vector<PlannedModel>::iterator find_pending(LlmRequest &request, FallbackKi
     });
 }
 
-uint32_t origin_of(const LlmRequest &request, json::Value root) {
-    json::Value previous = root["previous_response_id"];
-    return previous.is_string() ? find_origin(request.config, hash_text(previous.text().bytes))
-                                : kNoSlot;
-}
-
 RankHints hints_for(LlmRequest &request, const Model &model, bool try_cooled) {
     RankHints hints;
     hints.tags = &request.plan.wishes.tags;
     hints.body = request.is_count() ? std::string_view() : request.body.view();
     hints.try_cooled = try_cooled;
-    bool is_stored = request.client->id == DialectId::responses;
-    if (model.deployments.size() > 1 && (model.routing.has_affinity || is_stored)) {
+    if (model.deployments.size() > 1 && model.routing.has_affinity) {
         if (Result<json::Value> root = worker().parse_body(request)) {
-            hints.conversation = model.routing.has_affinity ? conversation_of(*root) : 0;
-            hints.origin_slot = is_stored ? origin_of(request, *root) : kNoSlot;
+            hints.conversation = conversation_of(*root);
         }
     }
     return hints;
@@ -402,6 +395,18 @@ void reply_failure(LlmRequest &request, const ApiError &error) {
     reply_error(request, error);
 }
 
+// What goes on from a kept answer goes nowhere else.
+bool stay_at_origin(LlmRequest &request) {
+    if (!keep_to_origin(request)) {
+        return false;
+    }
+    if (request.keeper != nullptr) {
+        request.plan.pending.clear();
+        request.plan.tried.assign(request.candidates.size(), Tried());
+    }
+    return true;
+}
+
 }  // namespace
 
 bool plan_request(LlmRequest &request) {
@@ -412,7 +417,7 @@ bool plan_request(LlmRequest &request) {
     if (model != nullptr) {
         why = take_model(request, *model, suffix, request.target_model, false);
         if (why == Emptiness::none) {
-            return keep_priced(request);
+            return keep_priced(request) && stay_at_origin(request);
         }
     } else {
         static const Model kUnknown;
@@ -422,7 +427,7 @@ bool plan_request(LlmRequest &request) {
                       take_fallback(request, why == Emptiness::too_long ? FallbackKind::context
                                                                         : FallbackKind::general);
     if (is_gone_on) {
-        return keep_priced(request);
+        return keep_priced(request) && stay_at_origin(request);
     }
     if (model == nullptr) {
         reply_error(request, ErrorClass::not_found, "the model does not exist", "model_not_found",
@@ -433,7 +438,7 @@ bool plan_request(LlmRequest &request) {
         plan.visited.clear();
         plan.pending.clear();
         if (take_model(request, *model, suffix, request.target_model, true) == Emptiness::none) {
-            return keep_priced(request);
+            return keep_priced(request) && stay_at_origin(request);
         }
     }
     reply_empty(request, why);
@@ -445,6 +450,11 @@ bool plan_direct(LlmRequest &request) {
     list.push_back(direct_candidate(request.config, *request.only_provider, request.target_model));
     use_candidates(request, std::move(list));
     return keep_priced(request);
+}
+
+bool plan_kept(LlmRequest &request) {
+    use_candidates(request, std::move(request.candidates));
+    return true;
 }
 
 void start_attempt(LlmRequest &request) {
@@ -544,6 +554,12 @@ void try_next(LlmRequest &request, const ApiError &error, Failure failure) {
     CredentialSource *source = worker().credentials(*candidate.deployment->provider);
     if (source != nullptr && failure == Failure::authentication) {
         source->reject();
+    }
+    if (is_about_reasoning(error) && !request.is_without_reasoning && ledger.status == 400 &&
+        has_time(request)) {
+        request.is_without_reasoning = true;  // once: what was thought before is left out
+        begin_attempt(request);
+        return;
     }
     ngx_log_error(NGX_LOG_WARN, request.r->connection->log, 0,
                   "llm: deployment %s failed, %*s (status %ui)", candidate.deployment->id.c_str(),

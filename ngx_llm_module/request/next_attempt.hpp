@@ -12,4 +12,7 @@ bool plan_request(LlmRequest &request);
 // The same for a location that is one provider.
 bool plan_direct(LlmRequest &request);
 
+// The same for an answer that a deployment keeps: it alone can tell of it.
+bool plan_kept(LlmRequest &request);
+
 }  // namespace llm

@@ -37,14 +37,15 @@ Price price_of(const LlmRequest &request, const Candidate &candidate) {
 
 void book_cost(LlmRequest &request) {
     Ledger &ledger = request.ledger;
-    if (ledger.is_booked || request.next_candidate == 0 || request.is_count()) {
+    if (ledger.is_booked || request.next_candidate == 0 || request.is_count() ||
+        request.is_kept()) {
         return;
     }
     ledger.is_booked = true;
     if (!request.answer.is_committed()) {
         return;  // nothing was delivered
     }
-    if (request.is_raw && !ledger.usage.known) {
+    if ((request.is_raw || request.is_other()) && !ledger.usage.known) {
         return;  // a file, a list: nothing that has a price
     }
     const Candidate &candidate = request.candidate();
@@ -62,7 +63,8 @@ void book_cost(LlmRequest &request) {
 }
 
 bool drop_unpriced(LlmRequest &request) {
-    if (request.loc.unknown_price != kRefuseUnknownPrice || request.is_raw || request.is_count()) {
+    if (request.loc.unknown_price != kRefuseUnknownPrice || request.is_raw || request.is_count() ||
+        request.is_kept()) {
         return true;
     }
     std::erase_if(request.candidates, [&](const Candidate &candidate) {

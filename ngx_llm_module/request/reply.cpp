@@ -107,7 +107,7 @@ void reply_error(LlmRequest &request, const ApiError &error) {
         add_header(r, "retry-after", ledger.retry_after);
     }
     if (status == NGX_HTTP_NOT_ALLOWED) {
-        add_header(r, "allow", request.endpoint.is_post ? "POST" : "GET, HEAD");
+        add_header(r, "allow", request.endpoint.allow);
     }
     request.downstream.send_whole(status, "application/json", std::move(out));
 }

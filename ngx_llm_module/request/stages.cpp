@@ -3,9 +3,11 @@
 #include "ngx_llm_module/base/guard.hpp"
 #include "ngx_llm_module/request/authorize.hpp"
 #include "ngx_llm_module/request/headers.hpp"
+#include "ngx_llm_module/request/kept_answers.hpp"
 #include "ngx_llm_module/request/llm_request.hpp"
 #include "ngx_llm_module/request/local_answers.hpp"
 #include "ngx_llm_module/request/next_attempt.hpp"
+#include "ngx_llm_module/request/other_endpoint.hpp"
 #include "ngx_llm_module/request/reply.hpp"
 #include "ngx_llm_module/request/wishes.hpp"
 #include "ngx_llm_module/upstream/worker.hpp"
@@ -66,6 +68,20 @@ Next receive(LlmRequest &request) {
     return Next::stage;
 }
 
+Next check_model(LlmRequest &request) {
+    if (request.model.size() > kMaxModelName) {
+        request.model.clear();
+        reply_error(request, ErrorClass::not_found, "the model does not exist", "model_not_found",
+                    "model");
+        return Next::done;
+    }
+    if (request.model.empty()) {
+        reply_error(request, ErrorClass::invalid_request, "must not be empty", {}, "model");
+        return Next::done;
+    }
+    return Next::stage;
+}
+
 // What is asked for: nothing is translated yet.
 Next understand(LlmRequest &request) {
     if (request.is_raw) {
@@ -74,6 +90,13 @@ Next understand(LlmRequest &request) {
                                                          : Result<json::Value>(json::Value());
         request.model = unread_model(request.raw_path, body, root ? *root : json::Value());
         return Next::stage;
+    }
+    if (request.is_kept()) {
+        request.envelope.stream = request.endpoint.is_stream;
+        return find_kept(request) ? Next::stage : Next::done;
+    }
+    if (request.is_other()) {
+        return understand_other(request) ? check_model(request) : Next::done;
     }
     Result<json::Value> root = worker().parse_body(request, true);
     if (!root) {
@@ -107,17 +130,7 @@ Next understand(LlmRequest &request) {
     if (request.is_count()) {
         request.envelope.stream = false;
     }
-    if (request.model.size() > kMaxModelName) {
-        request.model.clear();
-        reply_error(request, ErrorClass::not_found, "the model does not exist", "model_not_found",
-                    "model");
-        return Next::done;
-    }
-    if (request.model.empty()) {
-        reply_error(request, ErrorClass::invalid_request, "must not be empty", {}, "model");
-        return Next::done;
-    }
-    return Next::stage;
+    return check_model(request);
 }
 
 Next check_rights(LlmRequest &request) {
@@ -153,8 +166,9 @@ Next admit(LlmRequest &request) {
 }
 
 Next route(LlmRequest &request) {
-    bool is_planned =
-        request.only_provider != nullptr ? plan_direct(request) : plan_request(request);
+    bool is_planned = request.is_kept()                  ? plan_kept(request)
+                      : request.only_provider != nullptr ? plan_direct(request)
+                                                         : plan_request(request);
     return is_planned ? Next::stage : Next::done;
 }
 

@@ -121,12 +121,6 @@ Ranking rank(const Config &config, const Model &model, std::string_view suffix,
     ranking.has_others = list.size() > 1;
     if (ranking.has_others) {
         order_tiers(config, model, list, hints.conversation);
-        auto origin = std::find_if(list.begin(), list.end(), [&](const Candidate &c) {
-            return c.deployment->slot == hints.origin_slot;
-        });
-        if (origin != list.end()) {
-            std::rotate(list.begin(), origin, origin + 1);
-        }
     }
     drop_cooling(config, ranking, hints.try_cooled);
     if (list.empty()) {

@@ -22,7 +22,6 @@ struct RankHints {
     const std::vector<std::string> *tags = nullptr;  // of the request
     std::string_view body;                           // empty: its size does not matter
     uint64_t conversation = 0;                       // 0: no affinity
-    uint32_t origin_slot = UINT32_MAX;               // of the response that is continued
     bool try_cooled = false;                         // llm_all_cooled try
 };
 

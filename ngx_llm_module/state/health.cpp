@@ -224,23 +224,4 @@ uint32_t next_turn(const Config &config, uint32_t slot) {
     return health != nullptr ? health->turns.fetch_add(1, std::memory_order_relaxed) : 0;
 }
 
-void remember_origin(const Config &config, uint64_t id, uint32_t slot) {
-    if (auto *part = zone_part<HealthPart>(config, ZonePart::health)) {
-        Origin &origin = part->origins[id % kOrigins];
-        origin.id.store(0);
-        origin.slot.store(slot);
-        origin.id.store(id);
-    }
-}
-
-uint32_t find_origin(const Config &config, uint64_t id) {
-    auto *part = zone_part<HealthPart>(config, ZonePart::health);
-    if (part == nullptr) {
-        return kNoSlot;
-    }
-    Origin &origin = part->origins[id % kOrigins];
-    uint32_t slot = origin.id.load() == id ? origin.slot.load() : kNoSlot;
-    return origin.id.load() == id ? slot : kNoSlot;
-}
-
 }  // namespace llm

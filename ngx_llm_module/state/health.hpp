@@ -28,17 +28,8 @@ struct SlotHealth {
     std::atomic<uint16_t> latencies[kLatencySteps];
 };
 
-// Which deployment made which stored response, as far as it is remembered.
-constexpr uint32_t kOrigins = 4096;
-
-struct Origin {
-    std::atomic<uint64_t> id;  // hash; 0: free
-    std::atomic<uint32_t> slot;
-};
-
 struct HealthPart {
     SlotHealth slots[kMaxSlots];
-    Origin origins[kOrigins];
 };
 
 // Of a deployment. Nothing where there is no zone, or no slot of its own.
@@ -83,9 +74,5 @@ ngx_msec_t slow_latency(const Config &config, uint32_t slot);
 void note_tokens(const Config &config, uint32_t slot, int64_t tokens);
 uint32_t tokens_of_minute(const Config &config, uint32_t slot);
 uint32_t next_turn(const Config &config, uint32_t slot);
-
-// `id` is a hash of the response's id.
-void remember_origin(const Config &config, uint64_t id, uint32_t slot);
-uint32_t find_origin(const Config &config, uint64_t id);  // kNoSlot: not known
 
 }  // namespace llm

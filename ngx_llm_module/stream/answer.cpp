@@ -3,6 +3,7 @@
 #include "ngx_llm_module/stream/answer.hpp"
 
 #include "ngx_llm_module/request/headers.hpp"
+#include "ngx_llm_module/request/kept_answers.hpp"
 #include "ngx_llm_module/request/llm_request.hpp"
 #include "ngx_llm_module/request/pricing.hpp"
 #include "ngx_llm_module/request/reply.hpp"
@@ -50,16 +51,34 @@ std::string_view Answer::stream_type() const {
                                               : speech.dialect->stream_type;
 }
 
+void Answer::append_renamed(std::string_view text, std::string_view id, std::string_view previous,
+                            ByteBuffer &out) {
+    llm::append_renamed(request_, text, id, previous, out);
+}
+
 void Answer::start_relay() {
     ClientView view = client_view(request_);
     bool is_mock = request_.candidate().deployment->provider->is_mock();
     const Dialect &from = request_.provider_dialect();
     if (&from == request_.client && !is_mock) {
-        relay_ = make_pass_relay(from, view);
+        relay_ = make_pass_relay(from, view, renames_answer(request_) ? this : nullptr);
     } else {
         relay_ = make_translating_relay(is_mock ? nullptr : &from, *request_.client, view);
     }
     mode_ = Mode::stream;
+}
+
+// What comes goes on as it is.
+bool Answer::start_raw(const wire::HttpHead &head) {
+    mode_ = Mode::raw;
+    is_committed_ = true;
+    unread_usage_ =
+        std::make_unique<UnreadUsage>(request_.raw_path.ends_with("/invoke-with-response-stream"));
+    if (!commit_raw(request_, head)) {
+        return false;
+    }
+    request_.attempt->on_first_content();
+    return true;
 }
 
 bool Answer::on_head(const wire::HttpHead &head) {
@@ -67,15 +86,7 @@ bool Answer::on_head(const wire::HttpHead &head) {
     request_.ledger.status = status_;
     note_provider_headers(request_, head);
     if (request_.is_raw) {
-        mode_ = Mode::raw;
-        is_committed_ = true;
-        unread_usage_ = std::make_unique<UnreadUsage>(
-            request_.raw_path.ends_with("/invoke-with-response-stream"));
-        if (!commit_raw(request_, head)) {
-            return false;
-        }
-        request_.attempt->on_first_content();
-        return true;
+        return start_raw(head);
     }
     std::string_view coding = head.find("content-encoding");
     if (wire::same_name(coding, "gzip") || wire::same_name(coding, "deflate")) {
@@ -88,7 +99,11 @@ bool Answer::on_head(const wire::HttpHead &head) {
         mode_ = Mode::error;
         return true;
     }
-    if (request_.is_stream() && is_type(head.find("content-type"), stream_type())) {
+    if (request_.is_other() && !is_type(head.find("content-type"), "application/json")) {
+        return start_raw(head);  // sound, text, a stream
+    }
+    if (request_.is_stream() && !request_.is_other() &&
+        is_type(head.find("content-type"), stream_type())) {
         if (request_.speech().carrier == Carrier::bedrock) {
             invoke_ = std::make_unique<anthropic::InvokeStream>();
         }
@@ -331,6 +346,10 @@ void Answer::end_whole() {
         end_count(*root, size);
         return;
     }
+    if (request_.is_kept() || request_.is_other()) {
+        request_.is_kept() ? end_kept(*root, size) : end_other(*root, size);
+        return;
+    }
     for (json::Value holder : {*root, (*root)["usage"]}) {  // of OpenAI, of Anthropic
         if (json::Value tier = holder["service_tier"]; tier.is_string()) {
             request_.ledger.service_tier = service_tier(tier.text().bytes);
@@ -349,6 +368,10 @@ void Answer::end_whole() {
         request_.ledger.usage = usage;
         request_.ledger.upstream_model = model.bytes;
         request_.ledger.finish_reason = finish.bytes;
+        if (renames_answer(request_)) {
+            end_kept(*root, size);
+            return;
+        }
         whole_.resize(size);
         reply(ByteBuffer(std::move(whole_)));
         return;
@@ -374,6 +397,27 @@ void Answer::fail_unread(json::Value root, std::string_view body) {
         return;
     }
     fail(ErrorClass::upstream_protocol, "the provider's answer is not understood");
+}
+
+// An answer that the provider keeps, or what became of one: its names are the client's from here.
+void Answer::end_kept(json::Value root, size_t size) {
+    ByteBuffer out;
+    out.reserve(size + 128);
+    llm::append_renamed(request_, {whole_.data(), size}, root["id"].text().bytes,
+                        root["previous_response_id"].text().bytes, out);
+    reply(std::move(out));
+}
+
+// An answer of an endpoint that is not translated.
+void Answer::end_other(json::Value root, size_t size) {
+    if (root["error"].size() > 0 && !root["error"].is_array()) {
+        fail_unread(root, {whole_.data(), size});
+        return;
+    }
+    (void)read_other_usage(root, request_.ledger.usage);
+    request_.ledger.upstream_model = root["model"].text().bytes;
+    whole_.resize(size);
+    reply(ByteBuffer(std::move(whole_)));
 }
 
 // The provider's own count of a request's tokens.
@@ -417,8 +461,10 @@ void Answer::reply(ByteBuffer body) {
     request_.ledger.first_content = ngx_current_msec;
     request_.ledger.outcome = Outcome::ok;
     is_committed_ = true;
-    if (!request_.ledger.usage.known && !request_.is_count()) {
-        estimate_usage(request_, content_length(body.view()), false);
+    bool can_estimate = !request_.is_count() && !request_.is_kept() &&
+                        (!request_.is_other() || request_.endpoint.other->takes_text);
+    if (!request_.ledger.usage.known && can_estimate) {
+        estimate_usage(request_, request_.is_other() ? 0 : content_length(body.view()), false);
     }
     request_.attempt->finish();
     note_served(request_, false);

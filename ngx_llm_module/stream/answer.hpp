@@ -15,7 +15,7 @@
 
 namespace llm {
 
-class Answer final : public AnswerSink {
+class Answer final : public AnswerSink, private AnswerNames {
   public:
     explicit Answer(LlmRequest &request) : request_(request) {}
 
@@ -44,6 +44,10 @@ class Answer final : public AnswerSink {
   private:
     enum class Mode : uint8_t { head, error, whole, stream, raw };
 
+    void append_renamed(std::string_view text, std::string_view id, std::string_view previous,
+                        ByteBuffer &out) override;
+    void end_kept(json::Value root, size_t size);
+    void end_other(json::Value root, size_t size);
     bool take(std::string_view bytes);  // decompressed body bytes
     bool deliver();                     // the relay may have something; false: we are gone
     bool commit();
@@ -56,6 +60,7 @@ class Answer final : public AnswerSink {
     void fail_unread(json::Value root, std::string_view body);
     void reply(ByteBuffer body);
     void replay_as_stream(const ir::Response &response);
+    bool start_raw(const wire::HttpHead &head);
     void start_relay();
     std::string_view stream_type() const;
 

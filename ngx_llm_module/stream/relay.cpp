@@ -124,8 +124,9 @@ class TranslatingRelay final : public Relay, private ir::EventSink {
 
 class PassRelay final : public Relay, private wire::SseHandler {
   public:
-    PassRelay(const Dialect &dialect, std::unique_ptr<Observer> observer, bool is_array)
-        : dialect_(dialect), observer_(std::move(observer)), is_array_(is_array) {}
+    PassRelay(const Dialect &dialect, std::unique_ptr<Observer> observer, AnswerNames *names,
+              bool is_array)
+        : dialect_(dialect), observer_(std::move(observer)), names_(names), is_array_(is_array) {}
 
     void feed(std::string_view bytes) override {
         if (is_complete() || failure() != nullptr) {
@@ -163,7 +164,7 @@ class PassRelay final : public Relay, private wire::SseHandler {
             }
             array_.finish(out_);
         } else if (!has_sent_error_) {
-            dialect_.render_error_frame(error, out_);
+            append_error_frame(error);
         }
     }
 
@@ -180,6 +181,14 @@ class PassRelay final : public Relay, private wire::SseHandler {
     uint64_t content_bytes() const override { return delivered_.bytes(); }
 
   private:
+    void append_error_frame(const ApiError &error) {
+        if (dialect_.render_error_behind != nullptr) {
+            dialect_.render_error_behind(error, events_, out_);
+        } else {
+            dialect_.render_error_frame(error, out_);
+        }
+    }
+
     Status on_sse(const wire::SseEvent &event) override {
         if (is_complete() || failure() != nullptr) {
             return {};
@@ -188,9 +197,10 @@ class PassRelay final : public Relay, private wire::SseHandler {
             return {};
         }
         Observation seen = observer_->on_frame(event);
+        events_ += event.has_data ? 1 : 0;
         if (seen.is_error) {
             if (has_content_) {
-                append(event);
+                append(event, seen);
                 has_sent_error_ = true;
             }
             fail(observer_->error());
@@ -204,7 +214,7 @@ class PassRelay final : public Relay, private wire::SseHandler {
             delivered_.add(event.data);
         }
         if (!seen.hide) {
-            append(event);
+            append(event, seen);
         }
         if (seen.is_end) {
             complete();
@@ -213,7 +223,11 @@ class PassRelay final : public Relay, private wire::SseHandler {
     }
 
     // The event's own bytes; what it holds, where the client reads an array.
-    void append(const wire::SseEvent &event) {
+    void append(const wire::SseEvent &event, const Observation &seen) {
+        if (names_ != nullptr && (!seen.id.empty() || !seen.previous_id.empty())) {
+            append_renamed(event, seen);
+            return;
+        }
         if (is_array_) {
             if (event.has_data) {
                 array_.element(event.data, out_);
@@ -222,6 +236,35 @@ class PassRelay final : public Relay, private wire::SseHandler {
         }
         out_.append(event.raw);
         if (is_at_end_ && !event.raw.ends_with("\r\r")) {
+            out_.append("\n\n");
+        }
+    }
+
+    // Data in several lines was put together elsewhere: such an event is written anew.
+    void append_renamed(const wire::SseEvent &event, const Observation &seen) {
+        std::string_view inner = seen.id.empty() ? seen.previous_id : seen.id;
+        bool is_in_raw = std::less_equal<>()(event.raw.data(), inner.data()) &&
+                         std::less<>()(inner.data(), event.raw.data() + event.raw.size());
+        if (is_in_raw) {
+            names_->append_renamed(event.raw, seen.id, seen.previous_id, out_);
+        } else {
+            if (!event.name.empty()) {
+                out_.append("event: ");
+                out_.append(event.name);
+                out_.append("\n");
+            }
+            ByteBuffer renamed;
+            names_->append_renamed(event.data, seen.id, seen.previous_id, renamed);
+            for (std::string_view data = renamed.view(); !data.empty();) {
+                std::string_view line = data.substr(0, data.find('\n'));
+                data.remove_prefix(line.size() == data.size() ? line.size() : line.size() + 1);
+                out_.append("data: ");
+                out_.append(line);
+                out_.append("\n");
+            }
+            out_.append("\n");
+        }
+        if (is_at_end_ && is_in_raw) {
             out_.append("\n\n");
         }
     }
@@ -241,10 +284,12 @@ class PassRelay final : public Relay, private wire::SseHandler {
 
     const Dialect &dialect_;
     std::unique_ptr<Observer> observer_;
+    AnswerNames *const names_;
     DeliveredText delivered_;
     wire::SseSplitter splitter_;
     wire::JsonArrayFraming array_;
     const bool is_array_;
+    int64_t events_ = 0;
     bool is_at_end_ = false;
     bool has_sent_error_ = false;
 };
@@ -257,9 +302,11 @@ std::unique_ptr<Relay> make_translating_relay(const Dialect *provider, const Dia
         provider != nullptr ? provider->make_decoder() : nullptr, client.make_encoder(view));
 }
 
-std::unique_ptr<Relay> make_pass_relay(const Dialect &dialect, const ClientView &view) {
-    return std::make_unique<PassRelay>(
-        dialect, dialect.make_observer({.hide_usage = !view.usage_wanted}), view.json_array);
+std::unique_ptr<Relay> make_pass_relay(const Dialect &dialect, const ClientView &view,
+                                       AnswerNames *names) {
+    ObserverOptions options{.hide_usage = !view.usage_wanted, .ids = names != nullptr};
+    return std::make_unique<PassRelay>(dialect, dialect.make_observer(options), names,
+                                       view.json_array);
 }
 
 }  // namespace llm

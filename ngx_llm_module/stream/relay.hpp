@@ -55,9 +55,19 @@ class Relay {
     bool has_failed_ = false;
 };
 
+// Writes the client's names of an answer in the place of the provider's (views into `text`).
+struct AnswerNames {
+    virtual void append_renamed(std::string_view text, std::string_view id,
+                                std::string_view previous, ByteBuffer &out) = 0;
+
+  protected:
+    ~AnswerNames() = default;
+};
+
 // `provider` is null for answers that come as events.
 std::unique_ptr<Relay> make_translating_relay(const Dialect *provider, const Dialect &client,
                                               const ClientView &view);
-std::unique_ptr<Relay> make_pass_relay(const Dialect &dialect, const ClientView &view);
+std::unique_ptr<Relay> make_pass_relay(const Dialect &dialect, const ClientView &view,
+                                       AnswerNames *names = nullptr);
 
 }  // namespace llm

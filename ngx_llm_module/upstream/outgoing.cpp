@@ -13,6 +13,7 @@
 #include "translators/dialect/anthropic_beta.hpp"
 #include "translators/dialect/anthropic_invoke.hpp"
 #include "translators/dialect/client_state.hpp"
+#include "translators/provider/path.hpp"
 #include "translators/provider/request_head.hpp"
 #include "translators/provider/sigv4.hpp"
 
@@ -157,7 +158,7 @@ Status build_head(const Call &call, std::string_view method, std::string_view pa
         configured.push_back({header.name, header.value.get(request.r)});
     }
     std::vector<HeaderLine> content;
-    if (request.is_raw) {
+    if (request.is_raw || request.is_other()) {
         std::string_view accept = client_header(request.r, "accept");
         content.push_back({"content-type", client_header(request.r, "content-type")});
         content.push_back({"content-encoding", client_header(request.r, "content-encoding")});
@@ -239,7 +240,27 @@ Target make_target(const LlmRequest &request, const Candidate &candidate, const 
             : deployment.traits[size_t(&speech - deployment.provider->speeches.data())];
     target.carrier = speech.carrier;
     target.drop_params = request.drop_params();
+    target.previous_id = request.kept_id;
+    target.without_reasoning = request.is_without_reasoning;
     return target;
+}
+
+// The client's bytes around the edits. The texts of all edits in one string, so that the pieces
+// stay where they are.
+void put_together(std::string_view body, const std::vector<Edit> &edits, OutgoingRequest &out) {
+    for (const Edit &edit : edits) {
+        out.made.insert(out.made.end(), edit.text.begin(), edit.text.end());
+    }
+    size_t at = 0;
+    size_t made = 0;
+    out.body.reserve(2 * edits.size() + 1);
+    for (const Edit &edit : edits) {
+        out.body.push_back(body.substr(at, edit.begin - at));
+        out.body.emplace_back(out.made.data() + made, edit.text.size());
+        made += edit.text.size();
+        at = edit.end;
+    }
+    out.body.push_back(body.substr(at));
 }
 
 // Client and provider speak the same: slices of the client's bytes around the edits.
@@ -257,20 +278,24 @@ Status splice(LlmRequest &request, const Target &target, const Provider &provide
         uint32_t behind_brace = root->offset() + 1;
         edits.insert(edits.begin(), Edit{behind_brace, behind_brace, std::move(params)});
     }
-    // The texts of all edits in one string, so that the pieces stay where they are.
-    for (const Edit &edit : edits) {
-        out.made.insert(out.made.end(), edit.text.begin(), edit.text.end());
+    put_together(body, edits, out);
+    return {};
+}
+
+Status splice_other_body(LlmRequest &request, std::string_view model, OutgoingRequest &out) {
+    std::string_view body = request.body.view();
+    std::vector<Edit> edits;
+    if (std::string_view field = request.model_field; !field.empty()) {
+        auto begin = uint32_t(field.data() - body.data());
+        edits.push_back({begin, begin + uint32_t(field.size()), std::string(model)});
+    } else {
+        Result<json::Value> root = worker().parse_body(request);
+        if (!root) {
+            return root.error();
+        }
+        LLM_TRY(splice_other(*request.endpoint.other, *root, model, edits));
     }
-    size_t at = 0;
-    size_t made = 0;
-    out.body.reserve(2 * edits.size() + 1);
-    for (const Edit &edit : edits) {
-        out.body.push_back(body.substr(at, edit.begin - at));
-        out.body.emplace_back(out.made.data() + made, edit.text.size());
-        made += edit.text.size();
-        at = edit.end;
-    }
-    out.body.push_back(body.substr(at));
+    put_together(body, edits, out);
     return {};
 }
 
@@ -296,6 +321,13 @@ Status translate(LlmRequest &request, const Target &target, const Dialect &spoke
                  const Provider &provider, OutgoingRequest &out) {
     LLM_TRY(parse_for_translation(request));
     LLM_TRY(check_state(*request.ir, spoken.id));
+    if (target.without_reasoning) {
+        for (ir::Turn &turn : request.ir->turns) {
+            std::erase_if(turn.parts, [](const ir::Part &part) {
+                return std::holds_alternative<ir::Reasoning>(part.is);
+            });
+        }
+    }
     ByteBuffer rendered;
     rendered.reserve(request.body.view().size() + 512);
     json::Writer writer(rendered);
@@ -406,12 +438,55 @@ const Endpoint &choose_endpoint(Plan &plan, const Tried &tried, const Speech &sp
     return speech.endpoints[plan.url % count];
 }
 
+// To the first of the provider's ways of speaking that has the endpoint.
+Status build_other(LlmRequest &request, const Candidate &candidate, OutgoingRequest &out) {
+    const Provider &provider = *candidate.deployment->provider;
+    for (const Speech &speech : provider.speeches) {
+        std::string path =
+            other_path(*request.endpoint.other, speech.dialect->id, speech.chat_path);
+        if (path.empty()) {
+            continue;
+        }
+        const Endpoint &endpoint = choose_endpoint(speech);
+        out.endpoint = &endpoint;
+        LLM_TRY(splice_other_body(request, candidate.upstream_model, out));
+        Call call{request, provider, speech, endpoint, true, {}};
+        return build_head(call, "POST", fill_model(path, candidate.upstream_model),
+                          size_of(out.body), out);
+    }
+    return unsupported("the provider has no endpoint for such requests", "model");
+}
+
+// Reading, cancelling or deleting an answer by its keeper's name.
+Status build_kept(LlmRequest &request, const Candidate &candidate, const Speech &speech,
+                  const Endpoint &endpoint, OutgoingRequest &out) {
+    if (speech.dialect != request.client) {
+        return unsupported("the provider keeps no answers", "response_id");
+    }
+    std::string path = fill_model(speech.chat_path, candidate.upstream_model);
+    std::string query = path.find('?') == std::string::npos ? "" : path.substr(path.find('?'));
+    path.resize(path.size() - query.size());
+    path.append("/");
+    encode_path_segment(request.kept_id, path);
+    path.append(request.endpoint.kept_rest).append(query);
+    append_query(request, path);
+    if (!request.body.view().empty()) {
+        out.body.push_back(request.body.view());
+    }
+    out.is_head = request.r->method == NGX_HTTP_HEAD;
+    Call call{request, *candidate.deployment->provider, speech, endpoint, true, {}};
+    return build_head(call, view(request.r->method_name), path, size_of(out.body), out);
+}
+
 }  // namespace
 
 Status build_request(LlmRequest &request, const Candidate &candidate, OutgoingRequest &out) {
     const Provider &provider = *candidate.deployment->provider;
     const Tried &tried = request.plan.tried[request.next_candidate - 1];
     if (provider.is_mock()) {
+        if (request.is_other() || request.is_kept()) {
+            return unsupported("the mock has no such endpoint", "model");
+        }
         return parse_for_translation(request);
     }
     if (request.is_raw) {
@@ -427,9 +502,19 @@ Status build_request(LlmRequest &request, const Candidate &candidate, OutgoingRe
             view(request.r->method_name), raw_target(request, endpoint), request.body.view().size(),
             out);
     }
+    if (request.is_other()) {
+        return build_other(request, candidate, out);
+    }
     const Speech &speech = provider.speech_for(*request.client);
     const Endpoint &endpoint = choose_endpoint(request.plan, tried, speech);
     out.endpoint = &endpoint;
+    if (request.keeper != nullptr && &provider != request.keeper) {
+        return unsupported("only the provider that keeps it could look it up",
+                           "previous_response_id");
+    }
+    if (request.is_kept()) {
+        return build_kept(request, candidate, speech, endpoint, out);
+    }
     if (request.is_count() && speech.count_path.empty()) {
         return unsupported("the provider does not count tokens", "model");
     }

@@ -339,9 +339,9 @@ class ResponsesStream {
             (is_message && (!value["content"].is_array() || value["content"].size() != 0))) {
             problems_.push_back("an item is added that is not fresh: " + shown(value.raw().bytes));
         }
-        // A service may name two thoughts alike; they go back as they came.
+        // A service may name two of its own alike; they go back as they came.
         for (size_t i = 0; i + 1 < items_.size(); i++) {
-            if (items_[i].id == item.id && !value["type"].equals("reasoning")) {
+            if (items_[i].id == item.id && (is_message || is_call)) {
                 problems_.push_back("two items of one id");
             }
         }

@@ -47,8 +47,9 @@ my @MAY_ALSO = (
     ['ngx_llm_module/conf/directives\.cpp',
         'ngx_llm_module/(?:request/handler|observe/metrics_handler|state/zone)\.hpp'],
     # An answer that fails before its first content is replied to like any refusal; what a cut one
-    # cost is an estimate.
-    ['ngx_llm_module/stream/answer\.cpp', 'ngx_llm_module/request/(?:reply|pricing)\.hpp'],
+    # cost is an estimate; one that a provider keeps has a name of the client's own.
+    ['ngx_llm_module/stream/answer\.cpp',
+        'ngx_llm_module/request/(?:reply|pricing|kept_answers)\.hpp'],
 );
 
 my @RULES = (

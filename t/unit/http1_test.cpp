@@ -124,5 +124,22 @@ TEST(Http1, HeadersAreFoundByAnyCase) {
     EXPECT_EQ(head.find("x-request"), "");
 }
 
+TEST(HttpHead, ControlCharacters) {
+    for (size_t size = 0; size < 20; size++) {
+        for (size_t at = 0; at < size; at++) {
+            for (int c = 0; c < 256; c++) {
+                std::string value(size, ' ');
+                value[at] = static_cast<char>(c);
+                ASSERT_EQ(has_control(value), c < 0x20 || c == 0x7f)
+                    << size << " " << at << " " << c;
+                std::string high(size, '\xff');
+                high[at] = static_cast<char>(c);
+                ASSERT_EQ(has_control(high), c < 0x20 || c == 0x7f)
+                    << size << " " << at << " " << c;
+            }
+        }
+    }
+}
+
 }  // namespace
 }  // namespace llm::wire

@@ -47,6 +47,11 @@ constexpr TextRow kTexts[] = {
 #include "translators/core/error_map.def"
 };
 
+constexpr std::string_view kReasoning[] = {
+#define LLM_ERROR_REASONING(text) text,
+#include "translators/core/error_map.def"
+};
+
 constexpr TextRow kNames[] = {
 #define LLM_ERROR_NAME(text, name) {text, ErrorClass::name},
 #include "translators/core/error_map.def"
@@ -462,6 +467,15 @@ std::string_view redact(std::string_view message, Arena &arena) {
         return message;
     }
     return arena.copy(cut(masked, kMaxMessage));
+}
+
+bool is_about_reasoning(const ApiError &error) {
+    for (std::string_view text : kReasoning) {
+        if (contains_ignoring_case(error.message.bytes, text)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 }  // namespace llm

@@ -53,6 +53,10 @@ ErrorClass refine_class(ErrorClass by_status, std::string_view message, std::str
 // `root` is the parsed body, absent when it is not JSON; `body` its bytes.
 ApiError read_error(uint16_t status, json::Value root, std::string_view body, Arena &arena);
 
+// Does the error speak of reasoning of earlier turns that the provider could not read: a signature,
+// encrypted content, a thinking block that is missing or too much?
+bool is_about_reasoning(const ApiError &error);
+
 // Mask what looks like a credential (sk-..., Bearer ..., key=...), cut at 4 KiB.
 std::string_view redact(std::string_view message, Arena &arena);
 

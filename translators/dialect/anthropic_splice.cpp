@@ -54,7 +54,7 @@ class Copier {
     std::string list(Value blocks) const {
         std::string kept = "[";
         for (Value block : blocks.items()) {
-            if (!is_foreign_thinking(block)) {
+            if (!must_drop(block)) {
                 kept.append(kept.size() > 1 ? "," : "");
                 copy(block, kept);
             }
@@ -81,10 +81,16 @@ class Copier {
     }
 
   private:
+    bool must_drop(Value block) const {
+        bool is_thinking =
+            block.find("type").equals("thinking") || block.find("type").equals("redacted_thinking");
+        return (target_.without_reasoning && is_thinking) || is_foreign_thinking(block);
+    }
+
     bool is_bedrock() const { return target_.carrier == Carrier::bedrock; }
 
     bool must_change(Value block) const {
-        if (is_foreign_thinking(block)) {
+        if (must_drop(block)) {
             return true;
         }
         if (!is_bedrock()) {
@@ -207,6 +213,10 @@ Status splice_request(Value root, const Envelope &, const Target &target,
         replace(model, std::string(name.view()), edits);
     }
     splice_lists(root, target, edits);
+    // Thinking that is on wants the thoughts of a turn with calls back.
+    if (Value thinking = root.find("thinking"); target.without_reasoning && thinking.is_object()) {
+        replace(thinking, R"({"type":"disabled"})", edits);
+    }
     std::sort(edits.begin(), edits.end(),
               [](const Edit &a, const Edit &b) { return a.begin < b.begin; });
     return {};

@@ -192,21 +192,9 @@ void ToolRenderer::write_server_tool(const ir::Tool &tool, CacheMarks &marks,
 
 void ToolRenderer::write_schema(RawJson schema, bool rewrite, json::Writer &writer) {
     Result<json::Value> parsed = reader_.parse_unpadded(schema.bytes);
-    if (!parsed || !parsed->is_object() || parsed->size() == 0) {
-        writer.raw({kEmptySchema});
-        return;
-    }
-    if (!parsed->find("type").is_unset()) {
+    if (is_object_schema(parsed ? *parsed : json::Value(), writer)) {
         writer.raw(rewrite ? rewrite_schema(*parsed, {}, arena_) : schema);
-        return;
     }
-    writer.object().key("type").plain("object");
-    for (auto [key, value] : parsed->members()) {
-        if (!json::equals(key, "type")) {
-            writer.key(key).raw(value.raw());
-        }
-    }
-    writer.end();
 }
 
 void ToolRenderer::write_choice(json::Writer &writer) {

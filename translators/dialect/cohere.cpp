@@ -6,7 +6,7 @@ namespace llm {
 const Dialect kCohere = {
     .id = DialectId::cohere,
     .name = "cohere",
-    .chat_path = "/chat",
+    .chat_path = "/v2/chat",
     .render_request = cohere::render_request,
     .parse_response = cohere::parse_response,
     .make_decoder = cohere::make_decoder,

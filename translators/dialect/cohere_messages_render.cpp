@@ -6,11 +6,10 @@
 // text but documents: those of the user at the top of the request, those of a result inside of
 // it. Reasoning goes back as it came: the plan of a turn with calls is its tool_plan, all other is
 // a thinking part; what another maker signed stays out.
+#include "translators/dialect/chat_messages.hpp"
 #include "translators/dialect/cohere_render.hpp"
-#include "translators/dialect/function_tools.hpp"
 #include "translators/dialect/media.hpp"
 #include "translators/dialect/render_hints.hpp"
-#include "translators/dialect/render_parts.hpp"
 
 namespace llm::cohere {
 
@@ -23,34 +22,24 @@ struct Content {
     bool has_images = false;
 };
 
-class MessagesWriter {
+class MessagesWriter final : public ChatMessages {
   public:
     MessagesWriter(const RenderJob &job, std::vector<const ir::Part *> &documents)
-        : job_(job), request_(job.request), writer_(job.writer), documents_(documents) {}
-
-    Status write();
+        : ChatMessages(job), documents_(documents) {}
 
   private:
-    void write_system(const std::vector<const ir::Text *> &texts);
-    Status write_user(const ir::Turn &turn);
-    void write_assistant(const ir::Turn &turn);
-    void write_call(const ir::ToolCall &call);
-    Status write_results(size_t assistant);
-    Status write_result(const AnsweredCall &answered, std::vector<const ir::Part *> &images);
-    void write_result_text(const AnsweredCall &answered, const Content &content);
+    Status write_user(const ir::Turn &turn) override;
+    void write_assistant(const ir::Turn &turn) override;
+    Status write_result(const AnsweredCall &answered) override;
+    void end_results() override;
 
+    void write_call(const ir::ToolCall &call);
+    void write_result_text(const AnsweredCall &answered, const Content &content);
     Status sort(const std::vector<ir::Part> &parts, Content &content);
     Status sort_document(const ir::Part &part, const ir::Document &document, Content &content);
     Status sort_image(const ir::Part &part, const ir::Image &image, Content &content);
-    bool is_cited(const ir::Document &document);
     bool may_return(const ir::Reasoning &reasoning) const;
-    void write_text(const ir::Part &part);
     void write_image(const ir::Image &image);
-    void note_cache(RawJson mark) {
-        if (!mark.empty()) {
-            job_.note("cache_control");
-        }
-    }
     void paragraph(bool &is_first) {
         if (!is_first) {
             writer_.piece(kParagraph);
@@ -58,66 +47,9 @@ class MessagesWriter {
         is_first = false;
     }
 
-    const RenderJob &job_;
-    const ir::Request &request_;
-    json::Writer &writer_;
     std::vector<const ir::Part *> &documents_;
-    json::Reader reader_;
-    PartText text_;
+    std::vector<const ir::Part *> images_;  // of the results of one turn
 };
-
-Status MessagesWriter::write() {
-    writer_.array();
-    std::vector<const ir::Text *> texts;
-    for (const ir::Text &text : request_.system) {
-        texts.push_back(&text);
-    }
-    write_system(texts);
-    const std::vector<ir::Turn> &turns = request_.turns;
-    if (!turns.empty() && turns[0].role != ir::Role::assistant) {
-        LLM_TRY(write_results(turns.size()));
-    }
-    for (size_t i = 0; i < turns.size(); ++i) {
-        switch (turns[i].role) {
-            case ir::Role::system:
-                texts.clear();
-                for (const ir::Part &part : turns[i].parts) {
-                    if (const auto *text = std::get_if<ir::Text>(&part.is)) {
-                        texts.push_back(text);
-                    }
-                }
-                write_system(texts);
-                break;
-            case ir::Role::user:
-                LLM_TRY(write_user(turns[i]));
-                break;
-            case ir::Role::assistant:
-                write_assistant(turns[i]);
-                LLM_TRY(write_results(i));
-                break;
-        }
-    }
-    writer_.end();
-    return {};
-}
-
-void MessagesWriter::write_system(const std::vector<const ir::Text *> &texts) {
-    bool is_first = true;
-    for (const ir::Text *text : texts) {
-        note_cache(text->cache);
-        if (text->text.empty()) {
-            continue;
-        }
-        if (is_first) {
-            writer_.object().key("role").plain("system").key("content").open_text();
-        }
-        paragraph(is_first);
-        writer_.piece(text->text);
-    }
-    if (!is_first) {
-        writer_.close_text().end();
-    }
-}
 
 // --- content --------------------------------------------------------------------------------
 
@@ -141,9 +73,7 @@ Status MessagesWriter::sort(const std::vector<ir::Part> &parts, Content &content
             if (PartText::has_text(part)) {
                 content.documents.push_back(&part);  // a search result
             } else {
-                std::string_view name = json::unescape(opaque->type, job_.arena);
-                LLM_TRY(job_.leave_out("the target has no such content",
-                                       name.empty() ? "content" : name));
+                LLM_TRY(leave_out(*opaque));
             }
         }
     }
@@ -153,10 +83,7 @@ Status MessagesWriter::sort(const std::vector<ir::Part> &parts, Content &content
 Status MessagesWriter::sort_document(const ir::Part &part, const ir::Document &document,
                                      Content &content) {
     note_cache(document.cache);
-    ir::Source source = resolve_source(document.source, job_.arena);
-    bool is_text = PartText::has_text(part) ||
-                   (source.kind == ir::SourceKind::base64 && is_text_mime(source.mime));
-    if (!is_text) {
+    if (!is_text_document(part, document)) {
         return job_.leave_out("the target reads no files", file_name(request_.dialect));
     }
     (is_cited(document) ? content.documents : content.all).push_back(&part);
@@ -185,25 +112,6 @@ Status MessagesWriter::sort_image(const ir::Part &part, const ir::Image &image, 
     return {};
 }
 
-bool MessagesWriter::is_cited(const ir::Document &document) {
-    Result<json::Value> citations = reader_.parse_unpadded(document.citations.bytes);
-    return citations && (*citations)["enabled"].is_true();
-}
-
-// The text of one part, into an open string.
-void MessagesWriter::write_text(const ir::Part &part) {
-    const auto *document = std::get_if<ir::Document>(&part.is);
-    if (document == nullptr || PartText::has_text(part)) {
-        text_.write(part, writer_);
-        return;
-    }
-    ir::Document decoded = *document;
-    decoded.source.kind = ir::SourceKind::text;
-    decoded.source.data =
-        decode_base64_text(resolve_source(document->source, job_.arena).data, job_.arena);
-    text_.write({decoded}, writer_);
-}
-
 void MessagesWriter::write_image(const ir::Image &image) {
     ir::Source source = resolve_source(image.source, job_.arena);
     JsonText url = source.data;
@@ -225,11 +133,7 @@ Status MessagesWriter::write_user(const ir::Turn &turn) {
     Content content;
     LLM_TRY(sort(turn.parts, content));
     documents_.insert(documents_.end(), content.documents.begin(), content.documents.end());
-    bool has_other = turn.parts.empty();
-    for (const ir::Part &part : turn.parts) {
-        has_other = has_other || !std::holds_alternative<ir::ToolResult>(part.is);
-    }
-    if (!has_other) {
+    if (!has_message(turn)) {
         return {};
     }
     writer_.object().key("role").plain("user").key("content");
@@ -269,22 +173,11 @@ bool MessagesWriter::may_return(const ir::Reasoning &reasoning) const {
 }
 
 void MessagesWriter::write_assistant(const ir::Turn &turn) {
-    bool has_text = false;
-    bool has_calls = false;
+    auto [has_text, has_calls, has_any] = look_at(turn);
     bool has_thoughts = false;
     for (const ir::Part &part : turn.parts) {
-        has_calls = has_calls || std::holds_alternative<ir::ToolCall>(part.is);
-        if (const auto *reasoning = std::get_if<ir::Reasoning>(&part.is)) {
-            has_thoughts = has_thoughts || may_return(*reasoning);
-        } else if (const auto *opaque = std::get_if<ir::Opaque>(&part.is)) {
-            // Blocks of tools that another provider ran: their outcome is in the text around.
-            job_.note(json::unescape(opaque->type, job_.arena));
-        } else {
-            has_text = has_text || PartText::has_text(part);
-        }
-        if (const auto *text = std::get_if<ir::Text>(&part.is)) {
-            note_cache(text->cache);
-        }
+        const auto *reasoning = std::get_if<ir::Reasoning>(&part.is);
+        has_thoughts = has_thoughts || (reasoning != nullptr && may_return(*reasoning));
     }
     if (!has_text && !has_calls) {
         return;
@@ -308,13 +201,8 @@ void MessagesWriter::write_assistant(const ir::Turn &turn) {
         writer_.key("content");
     }
     if (has_text) {
-        // Nothing between the blocks: they may be one sentence, cut where a citation ends.
         writer_.open_text();
-        for (const ir::Part &part : turn.parts) {
-            if (!std::holds_alternative<ir::Opaque>(part.is) && PartText::has_text(part)) {
-                write_text(part);
-            }
-        }
+        write_spoken(turn);
         writer_.close_text();
     }
     if (has_thinking_part) {
@@ -346,38 +234,25 @@ void MessagesWriter::write_call(const ir::ToolCall &call) {
 
 // --- results --------------------------------------------------------------------------------
 
-// The results of one assistant turn's calls; see match_results for `assistant`.
-Status MessagesWriter::write_results(size_t assistant) {
-    Step step = match_results(request_.turns, assistant, job_.arena);
-    for (const ir::ToolResult *result : step.results) {
-        note_cache(result->cache);
-    }
-    if (!step.strays.empty()) {
-        job_.note("tool_result");
-    }
-    std::vector<const ir::Part *> images;
-    for (const AnsweredCall &answered : step.calls) {
-        LLM_TRY(write_result(answered, images));
-    }
-    if (!images.empty()) {
+void MessagesWriter::end_results() {
+    if (!images_.empty()) {
         writer_.object().key("role").plain("user").key("content").array();
-        for (const ir::Part *part : images) {
+        for (const ir::Part *part : images_) {
             write_image(*std::get_if<ir::Image>(&part->is));
         }
         writer_.end().end();
     }
-    return {};
+    images_.clear();
 }
 
-Status MessagesWriter::write_result(const AnsweredCall &answered,
-                                    std::vector<const ir::Part *> &images) {
+Status MessagesWriter::write_result(const AnsweredCall &answered) {
     Content content;
     if (answered.result != nullptr) {
         LLM_TRY(sort(answered.result->parts, content));
     }
     for (const ir::Part *part : content.all) {
         if (std::holds_alternative<ir::Image>(part->is)) {
-            images.push_back(part);
+            images_.push_back(part);
         }
     }
     writer_.object().key("role").plain("tool");
@@ -407,12 +282,8 @@ void MessagesWriter::write_result_text(const AnsweredCall &answered, const Conte
         writer_.plain("Error: [no result]");
         return;
     }
-    const ir::Text *first =
-        content.all.empty() ? nullptr : std::get_if<ir::Text>(&content.all[0]->is);
     writer_.open_text();
-    if (answered.result->is_error && (first == nullptr || !says_error(first->text))) {
-        writer_.piece(JsonText{"Error: "});
-    }
+    write_error_mark(*answered.result, content.all.empty() ? nullptr : content.all[0]);
     bool is_first = true;
     for (const ir::Part *part : content.all) {
         paragraph(is_first);

@@ -34,6 +34,10 @@ struct Envelope {
     bool is_structured = false;  // response_format / output_config.format in play
     bool has_tools = false;
     int64_t max_tokens = 0;  // 0: not said
+    // Responses: the earlier answer that this one goes on from, and whether the provider is to keep
+    // the new one.
+    JsonText previous;
+    bool keeps_answer = false;
 };
 
 // Where a service keeps to the body of a dialect but for its edges.
@@ -86,6 +90,10 @@ struct Target {
     // Flags of anthropic-beta for a body that has them (Carrier::bedrock), comma separated, already
     // filtered: see anthropic_beta.hpp.
     std::string_view beta_flags;
+    // Responses: the earlier answer by its keeper's own name, in the place of what the client sent.
+    std::string_view previous_id;
+    // The provider could not read reasoning of earlier turns: none of it is sent again.
+    bool without_reasoning = false;
 };
 
 // Parameters left out of a translated request, for x-llm-dropped-params. Hints (user, metadata,
@@ -177,6 +185,10 @@ struct Observation {
     bool is_error = false;    // an error frame; `error` says which
     bool has_usage = false;   // `usage` was updated
     bool hide = false;        // the client did not ask for this frame (our usage chunk)
+    // ObserverOptions::ids: the names of an answer that the provider keeps and of the one before
+    // it, where they stand in the frame's data; escaped, without quotes. Empty: not in this frame.
+    std::string_view id;
+    std::string_view previous_id;
 };
 
 // Reads a pass-through stream frame by frame, cheaply: only what the ledger and the commit point
@@ -197,6 +209,7 @@ class Observer {
 
 struct ObserverOptions {
     bool hide_usage = false;  // drop the usage chunk that we asked for ourselves
+    bool ids = false;         // tell where the names of kept answers stand
 };
 
 // One dialect: a table of functions. A dialect that only clients speak has no decoder, one that
@@ -250,6 +263,9 @@ struct Dialect {
     bool shows_reasoning(const ir::Request &request) const {
         return is_reasoning_wanted == nullptr || is_reasoning_wanted(request);
     }
+
+    // Where events are numbered: the same frame behind so many others. Null elsewhere.
+    void (*render_error_behind)(const ApiError &error, int64_t events, ByteBuffer &out) = nullptr;
 
     bool is_client() const { return make_encoder != nullptr; }
     bool is_provider() const { return make_decoder != nullptr; }

@@ -101,24 +101,34 @@ void FunctionTools::write() {
     writer.end();
 }
 
-// An object schema, always.
 void FunctionTools::write_schema(RawJson schema) {
     Result<json::Value> parsed = reader_.parse_unpadded(schema.bytes);
-    if (!parsed || !parsed->is_object() || parsed->size() == 0) {
-        job_.writer.raw({kEmptySchema});
-        return;
-    }
-    if (!parsed->find("type").is_unset()) {
+    if (is_object_schema(parsed ? *parsed : json::Value(), job_.writer)) {
         job_.writer.raw(schema);
-        return;
     }
-    job_.writer.object().key("type").plain("object");
-    for (auto [key, value] : parsed->members()) {
+}
+
+bool is_object_schema(json::Value schema, json::Writer &writer) {
+    if (!schema.is_object() || schema.size() == 0) {
+        writer.raw({kEmptySchema});
+        return false;
+    }
+    json::Value type = schema.find("type");
+    bool has_object = type.is_unset();
+    for (json::Value one : type.items()) {
+        has_object = has_object || one.equals("object");
+    }
+    if (!has_object) {
+        return true;  // another type alone is for the provider to refuse
+    }
+    writer.object().key("type").plain("object");
+    for (auto [key, value] : schema.members()) {
         if (!json::equals(key, "type")) {
-            job_.writer.key(key).raw(value.raw());
+            writer.key(key).raw(value.raw());
         }
     }
-    job_.writer.end();
+    writer.end();
+    return false;
 }
 
 std::string_view function_arguments(const ir::ToolCall &call, Arena &arena) {

@@ -26,7 +26,8 @@ Status splice_request(json::Value root, const Envelope &, const Target &target,
     for (json::Value content : contents.items()) {
         for (json::Value part : content.find("parts").items()) {
             json::Value signature = member(part, "thoughtSignature");
-            if (!signature.is_string() || !is_foreign_signature(signature.text(), arena)) {
+            if (!signature.is_string() ||
+                !(target.without_reasoning || is_foreign_signature(signature.text(), arena))) {
                 continue;
             }
             uint32_t begin = signature.offset();

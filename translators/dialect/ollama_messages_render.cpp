@@ -4,11 +4,10 @@
 // it as bare base64. Results follow the turn that made the calls, one tool message for each call
 // in the order of the calls, under the name of the tool: older servers know no ids, newer ones
 // get them as well.
-#include "translators/dialect/function_tools.hpp"
+#include "translators/dialect/chat_messages.hpp"
 #include "translators/dialect/media.hpp"
 #include "translators/dialect/ollama_render.hpp"
 #include "translators/dialect/render_hints.hpp"
-#include "translators/dialect/render_parts.hpp"
 #include "translators/dialect/tool_arguments.hpp"
 
 namespace llm::ollama {
@@ -21,94 +20,22 @@ struct Content {
     std::vector<JsonText> images;  // base64
 };
 
-class MessagesWriter {
+class MessagesWriter final : public ChatMessages {
   public:
-    explicit MessagesWriter(const RenderJob &job)
-        : job_(job), request_(job.request), writer_(job.writer) {}
-
-    Status write();
+    explicit MessagesWriter(const RenderJob &job) : ChatMessages(job) {}
 
   private:
-    void write_system(const std::vector<const ir::Text *> &texts);
-    Status write_user(const ir::Turn &turn);
-    void write_assistant(const ir::Turn &turn);
-    void write_call(const ir::ToolCall &call);
-    Status write_results(size_t assistant);
-    Status write_result(const AnsweredCall &answered);
+    Status write_user(const ir::Turn &turn) override;
+    void write_assistant(const ir::Turn &turn) override;
+    Status write_result(const AnsweredCall &answered) override;
 
+    void write_call(const ir::ToolCall &call);
     Status sort(const std::vector<ir::Part> &parts, Content &content);
     Status sort_document(const ir::Part &part, const ir::Document &document, Content &content);
     Status sort_image(const ir::Image &image, Content &content);
     void write_texts(const Content &content);
-    void write_text(const ir::Part &part);
     void write_images(const Content &content);
-    void note_cache(RawJson mark) {
-        if (!mark.empty()) {
-            job_.note("cache_control");
-        }
-    }
-
-    const RenderJob &job_;
-    const ir::Request &request_;
-    json::Writer &writer_;
-    json::Reader reader_;
-    PartText text_;
 };
-
-Status MessagesWriter::write() {
-    writer_.array();
-    std::vector<const ir::Text *> texts;
-    for (const ir::Text &text : request_.system) {
-        texts.push_back(&text);
-    }
-    write_system(texts);
-    const std::vector<ir::Turn> &turns = request_.turns;
-    if (!turns.empty() && turns[0].role != ir::Role::assistant) {
-        LLM_TRY(write_results(turns.size()));
-    }
-    for (size_t i = 0; i < turns.size(); ++i) {
-        switch (turns[i].role) {
-            case ir::Role::system:
-                texts.clear();
-                for (const ir::Part &part : turns[i].parts) {
-                    if (const auto *text = std::get_if<ir::Text>(&part.is)) {
-                        texts.push_back(text);
-                    }
-                }
-                write_system(texts);
-                break;
-            case ir::Role::user:
-                LLM_TRY(write_user(turns[i]));
-                break;
-            case ir::Role::assistant:
-                write_assistant(turns[i]);
-                LLM_TRY(write_results(i));
-                break;
-        }
-    }
-    writer_.end();
-    return {};
-}
-
-void MessagesWriter::write_system(const std::vector<const ir::Text *> &texts) {
-    bool is_first = true;
-    for (const ir::Text *text : texts) {
-        note_cache(text->cache);
-        if (text->text.empty()) {
-            continue;
-        }
-        if (is_first) {
-            writer_.object().key("role").plain("system").key("content").open_text();
-        } else {
-            writer_.piece(kParagraph);
-        }
-        is_first = false;
-        writer_.piece(text->text);
-    }
-    if (!is_first) {
-        writer_.close_text().end();
-    }
-}
 
 // --- content --------------------------------------------------------------------------------
 
@@ -124,9 +51,7 @@ Status MessagesWriter::sort(const std::vector<ir::Part> &parts, Content &content
         } else if (PartText::has_text(part)) {
             content.texts.push_back(&part);
         } else if (const auto *opaque = std::get_if<ir::Opaque>(&part.is)) {
-            std::string_view name = json::unescape(opaque->type, job_.arena);
-            LLM_TRY(
-                job_.leave_out("the target has no such content", name.empty() ? "content" : name));
+            LLM_TRY(leave_out(*opaque));
         }
         if (const auto *text = std::get_if<ir::Text>(&part.is)) {
             note_cache(text->cache);
@@ -138,14 +63,10 @@ Status MessagesWriter::sort(const std::vector<ir::Part> &parts, Content &content
 Status MessagesWriter::sort_document(const ir::Part &part, const ir::Document &document,
                                      Content &content) {
     note_cache(document.cache);
-    ir::Source source = resolve_source(document.source, job_.arena);
-    bool is_text = PartText::has_text(part) ||
-                   (source.kind == ir::SourceKind::base64 && is_text_mime(source.mime));
-    if (!is_text) {
+    if (!is_text_document(part, document)) {
         return job_.leave_out("the target reads no files", file_name(request_.dialect));
     }
-    Result<json::Value> citations = reader_.parse_unpadded(document.citations.bytes);
-    if (citations && (*citations)["enabled"].is_true()) {
+    if (is_cited(document)) {
         job_.note("citations");
     }
     content.texts.push_back(&part);
@@ -184,20 +105,6 @@ void MessagesWriter::write_texts(const Content &content) {
     }
 }
 
-// The text of one part, into an open string.
-void MessagesWriter::write_text(const ir::Part &part) {
-    const auto *document = std::get_if<ir::Document>(&part.is);
-    if (document == nullptr || PartText::has_text(part)) {
-        text_.write(part, writer_);
-        return;
-    }
-    ir::Document decoded = *document;
-    decoded.source.kind = ir::SourceKind::text;
-    decoded.source.data =
-        decode_base64_text(resolve_source(document->source, job_.arena).data, job_.arena);
-    text_.write({decoded}, writer_);
-}
-
 void MessagesWriter::write_images(const Content &content) {
     if (content.images.empty()) {
         return;
@@ -214,11 +121,7 @@ void MessagesWriter::write_images(const Content &content) {
 Status MessagesWriter::write_user(const ir::Turn &turn) {
     Content content;
     LLM_TRY(sort(turn.parts, content));
-    bool has_other = turn.parts.empty();
-    for (const ir::Part &part : turn.parts) {
-        has_other = has_other || !std::holds_alternative<ir::ToolResult>(part.is);
-    }
-    if (!has_other) {
+    if (!has_message(turn)) {
         return {};
     }
     writer_.object().key("role").plain("user").key("content");
@@ -236,33 +139,12 @@ Status MessagesWriter::write_user(const ir::Turn &turn) {
 
 // Thoughts go back as text, whoever had them: a signature is nothing to this server.
 void MessagesWriter::write_assistant(const ir::Turn &turn) {
-    bool has_text = false;
-    bool has_calls = false;
-    bool has_thoughts = false;
-    for (const ir::Part &part : turn.parts) {
-        has_calls = has_calls || std::holds_alternative<ir::ToolCall>(part.is);
-        if (const auto *reasoning = std::get_if<ir::Reasoning>(&part.is)) {
-            has_thoughts = has_thoughts || !reasoning->text.empty();
-        } else if (const auto *opaque = std::get_if<ir::Opaque>(&part.is)) {
-            // Blocks of tools that another provider ran: their outcome is in the text around.
-            job_.note(json::unescape(opaque->type, job_.arena));
-        } else {
-            has_text = has_text || PartText::has_text(part);
-        }
-        if (const auto *text = std::get_if<ir::Text>(&part.is)) {
-            note_cache(text->cache);
-        }
-    }
+    auto [has_text, has_calls, has_thoughts] = look_at(turn);
     if (!has_text && !has_calls) {
         return;
     }
     writer_.object().key("role").plain("assistant").key("content").open_text();
-    for (const ir::Part &part : turn.parts) {
-        // Nothing between the blocks: they may be one sentence, cut where a citation ends.
-        if (!std::holds_alternative<ir::Opaque>(part.is) && PartText::has_text(part)) {
-            write_text(part);
-        }
-    }
+    write_spoken(turn);
     writer_.close_text();
     if (has_thoughts) {
         writer_.key("thinking").open_text();
@@ -298,21 +180,6 @@ void MessagesWriter::write_call(const ir::ToolCall &call) {
 
 // --- results --------------------------------------------------------------------------------
 
-// The results of one assistant turn's calls; see match_results for `assistant`.
-Status MessagesWriter::write_results(size_t assistant) {
-    Step step = match_results(request_.turns, assistant, job_.arena);
-    for (const ir::ToolResult *result : step.results) {
-        note_cache(result->cache);
-    }
-    if (!step.strays.empty()) {
-        job_.note("tool_result");
-    }
-    for (const AnsweredCall &answered : step.calls) {
-        LLM_TRY(write_result(answered));
-    }
-    return {};
-}
-
 Status MessagesWriter::write_result(const AnsweredCall &answered) {
     Content content;
     if (answered.result != nullptr) {
@@ -322,11 +189,7 @@ Status MessagesWriter::write_result(const AnsweredCall &answered) {
     if (answered.result == nullptr) {
         writer_.piece(JsonText{"Error: [no result]"});
     } else {
-        const ir::Text *first =
-            content.texts.empty() ? nullptr : std::get_if<ir::Text>(&content.texts[0]->is);
-        if (answered.result->is_error && (first == nullptr || !says_error(first->text))) {
-            writer_.piece(JsonText{"Error: "});
-        }
+        write_error_mark(*answered.result, content.texts.empty() ? nullptr : content.texts[0]);
         write_texts(content);
     }
     writer_.close_text();

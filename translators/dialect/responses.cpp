@@ -24,6 +24,7 @@ const Dialect kResponses = {
     .render_count = responses::render_count,
     .parse_count = responses::parse_count,
     .render_counted = responses::render_counted,
+    .render_error_behind = responses::append_error_event,
 };
 
 }  // namespace llm

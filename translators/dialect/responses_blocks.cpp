@@ -277,7 +277,7 @@ void ResponsesDecoder::cite(PartState &part, Value annotation) {
     StreamEvent event;
     event.kind = EventKind::cite;
     event.block = part.block;
-    event.raw = annotation.raw();
+    event.raw = annotation["type"].is_string() ? annotation.raw() : RawJson();
     event.origin = DialectId::responses;
     event.citation = read_annotation(annotation, citation) ? &citation : nullptr;
     emit(event);

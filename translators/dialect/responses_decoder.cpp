@@ -253,7 +253,9 @@ void ResponsesDecoder::on_hosted_done(Value value) {
     } else {
         event.block_kind = BlockKind::opaque;
         event.name = value["type"].text();
-        event.raw = value.raw();
+        if (!value["id"].text().empty()) {  // clients of this dialect know items by their ids
+            event.raw = value.raw();
+        }
     }
     event.origin = DialectId::responses;
     emit(event);

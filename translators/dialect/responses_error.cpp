@@ -21,7 +21,7 @@ void append_error_event(const ApiError &error, int64_t sequence, ByteBuffer &out
     out.append("\n\n");
 }
 
-// Nobody counted the events that passed through: the number is a guess that clients accept.
+// Nobody counted the events before it.
 void render_error_frame(const ApiError &error, ByteBuffer &out) {
     append_error_event(error, 0, out);
 }

@@ -21,6 +21,11 @@ bool is_terminal(std::string_view name) {
            name == "response.failed";
 }
 
+bool is_beginning(std::string_view name) {
+    return name == "response.created" || name == "response.in_progress" ||
+           name == "response.queued";
+}
+
 // The type of an event without a name, by its first member as all services write it.
 std::string_view leading_type(std::string_view data) {
     constexpr std::string_view kMember = "\"type\"";
@@ -45,6 +50,8 @@ JsonText finish_of(Value response) {
 
 class ResponsesObserver final : public Observer {
   public:
+    explicit ResponsesObserver(bool tells_ids) : tells_ids_(tells_ids) {}
+
     Observation on_frame(const wire::SseEvent &frame) override {
         Observation seen;
         error_ = {};
@@ -68,8 +75,9 @@ class ResponsesObserver final : public Observer {
             terminal(name, root.absent() ? parse(frame.data) : root, frame.data, seen);
         } else if (name == "error" || (name.empty() && is_error_value(root["error"]))) {
             fail(root.absent() ? parse(frame.data) : root, frame.data, seen);
-        } else if (model_.empty() && name.starts_with("response.")) {
-            take_model((root.absent() ? parse(frame.data) : root)["response"]);
+        } else if ((model_.empty() && name.starts_with("response.")) ||
+                   (tells_ids_ && is_beginning(name))) {
+            take_names((root.absent() ? parse(frame.data) : root)["response"], seen);
         }
         return seen;
     }
@@ -103,15 +111,19 @@ class ResponsesObserver final : public Observer {
         }
     }
 
-    void take_model(Value response) {
+    void take_names(Value response, Observation &seen) {
         if (model_.empty()) {
             model_ = response["model"].text().bytes.substr(0, kMaxKept);
+        }
+        if (tells_ids_) {
+            seen.id = response["id"].text().bytes;
+            seen.previous_id = response["previous_response_id"].text().bytes;
         }
     }
 
     void terminal(std::string_view name, Value root, std::string_view data, Observation &seen) {
         Value response = root["response"];
-        take_model(response);
+        take_names(response, seen);
         seen.has_usage = read_usage(response["usage"], usage_);
         if (name == "response.failed") {
             fail(response, data, seen);
@@ -140,14 +152,15 @@ class ResponsesObserver final : public Observer {
     ApiError error_;
     std::string model_;
     std::string finish_;
+    const bool tells_ids_;
     bool has_content_ = false;
     bool has_end_ = false;
 };
 
 }  // namespace
 
-std::unique_ptr<Observer> make_observer(const ObserverOptions &) {
-    return std::make_unique<ResponsesObserver>();
+std::unique_ptr<Observer> make_observer(const ObserverOptions &options) {
+    return std::make_unique<ResponsesObserver>(options.ids);
 }
 
 bool observe_response(Value root, Usage &usage, JsonText &model, JsonText &finish) {

@@ -291,6 +291,8 @@ Result<Envelope> read_envelope(Value root) {
     envelope.is_structured = format.is_string() && !format.equals("text");
     envelope.has_tools = root["tools"].size() > 0;
     envelope.max_tokens = std::max<int64_t>(root["max_output_tokens"].as_int().value_or(0), 0);
+    envelope.previous = root["previous_response_id"].text();
+    envelope.keeps_answer = root["store"].is_unset() || root["store"].is_true();
     return envelope;
 }
 

@@ -1,6 +1,7 @@
 // Pass-through: the edits that a Responses body needs. A stream tells its usage without being
-// asked, so that is the model's name, and reasoning that another dialect's provider made in an
-// earlier turn: it could not be decrypted here, and the whole conversation would be refused for it.
+// asked, so that is the model's name, the name of the answer before this one, and reasoning that
+// another dialect's provider made in an earlier turn: it could not be decrypted here, and the whole
+// conversation would be refused for it.
 #include <algorithm>
 
 #include "translators/dialect/opaque_tag.hpp"
@@ -16,18 +17,29 @@ uint32_t end_of(Value value) {
     return value.offset() + static_cast<uint32_t>(value.raw().bytes.size());
 }
 
-bool is_foreign(Value item) {
-    return item.find("type").equals("reasoning") &&
+void replace_text(Value value, std::string_view plain, std::vector<Edit> &edits) {
+    ByteBuffer text;
+    text.append('"');
+    json::append_escaped(plain, text);
+    text.append('"');
+    edits.push_back({value.offset(), end_of(value), std::string(text.view())});
+}
+
+bool is_foreign(Value item, const Target &target) {
+    if (!item.find("type").equals("reasoning")) {
+        return false;
+    }
+    return target.without_reasoning ||
            read_opaque(item.find("encrypted_content").text(), DialectId::responses).origin !=
                DialectId::responses;
 }
 
 // Each run of such items goes with the comma behind it, or the one before it at the end.
-void drop_foreign(Value input, std::vector<Edit> &edits) {
+void drop_foreign(Value input, const Target &target, std::vector<Edit> &edits) {
     bool is_in_run = false, has_kept = false;
     uint32_t run = 0, kept_end = 0, end = 0;
     for (Value item : input.items()) {
-        if (is_foreign(item)) {
+        if (is_foreign(item, target)) {
             run = is_in_run ? run : item.offset();
             is_in_run = true;
         } else {
@@ -54,17 +66,17 @@ Status splice_request(Value root, const Envelope &, const Target &target,
         return invalid("model must be a string", "model");
     }
     if (Value input = root["input"]; input.is_array()) {
-        drop_foreign(input, edits);
+        drop_foreign(input, target, edits);
     }
     if (!model.equals(target.model)) {
-        ByteBuffer name;
-        name.append('"');
-        json::append_escaped(target.model, name);
-        name.append('"');
-        edits.push_back({model.offset(), end_of(model), std::string(name.view())});
-        std::sort(edits.begin(), edits.end(),
-                  [](const Edit &one, const Edit &other) { return one.begin < other.begin; });
+        replace_text(model, target.model, edits);
     }
+    if (Value previous = root["previous_response_id"];
+        previous.is_string() && !target.previous_id.empty()) {
+        replace_text(previous, target.previous_id, edits);
+    }
+    std::sort(edits.begin(), edits.end(),
+              [](const Edit &one, const Edit &other) { return one.begin < other.begin; });
     return {};
 }
 

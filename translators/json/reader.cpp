@@ -28,6 +28,7 @@ uint16_t name_bit(std::string_view name) {
     return uint16_t(1u << ((first * 3 + name.size()) & 15));
 }
 
+constexpr uint16_t kAllNames = 0xffff;
 constexpr uint32_t kNone = UINT32_MAX;
 constexpr size_t kKeepBytes = 4u << 20;  // buffers below this are never given back
 
@@ -199,9 +200,8 @@ class Walk {
         }
         const Node &name = nodes_[count_ - 1];
         // An escaped name may be any.
-        nodes_[parent_].names |= backslash < name.end
-                                     ? uint16_t(0xffff)
-                                     : name_bit({base_ + begin + 1, name.end - begin - 2});
+        nodes_[parent_].names |=
+            backslash < name.end ? kAllNames : name_bit({base_ + begin + 1, name.end - begin - 2});
         if (at_ == last_) {
             return fail("JSON ends too early", length_);
         }
@@ -517,16 +517,17 @@ Value Value::find(std::string_view key) const {
         return found;
     }
     // Most names differ in size: those are passed over without a look at their bytes, unless they
-    // may be the name in another spelling.
+    // may be the name in another spelling, which has all bits of `names` set.
+    bool has_spellings = node_->names == kAllNames;
     const Node *end = nodes_ + node_->next;
     for (const Node *at = node_ + 1; at != end;) {
         const Node *value = nodes_ + at->next;
         size_t size = at->end - at->begin - 2;
-        if (size >= key.size()) {
-            JsonText name{{base_ + at->begin + 1, size}};
-            if (json::equals(name, key)) {
-                found = Value(value, nodes_, base_);
-            }
+        const char *name = base_ + at->begin + 1;
+        if (size == key.size() && memcmp(name, key.data(), size) == 0) {
+            found = Value(value, nodes_, base_);
+        } else if (has_spellings && size > key.size() && json::equals({{name, size}}, key)) {
+            found = Value(value, nodes_, base_);
         }
         at = nodes_ + value->next;
     }
@@ -583,7 +584,30 @@ Members::Iterator &Members::Iterator::operator++() {
     return *this;
 }
 
+// The objects of usual requests: few members, no name with an escape in it.
+bool Value::has_few_names() const {
+    constexpr uint32_t kFew = 16;
+    if (!is_object() || node_->count > kFew || node_->names == kAllNames) {
+        return false;
+    }
+    std::string_view names[kFew];
+    size_t count = 0;
+    for (Member member : members()) {
+        std::string_view name = member.key.bytes;
+        for (size_t i = 0; i < count; ++i) {
+            if (names[i].size() == name.size() && names[i] == name) {
+                return false;
+            }
+        }
+        names[count++] = name;
+    }
+    return true;
+}
+
 std::string_view duplicate_key(Value object) {
+    if (object.has_few_names()) {
+        return {};
+    }
     // Sorted, not compared pair by pair: a hostile object may have a million members.
     struct Name {
         std::string_view plain;

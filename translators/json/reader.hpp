@@ -75,6 +75,8 @@ class Value {
     std::optional<int64_t> as_int() const;  // whole numbers only; "1e3" and "3.0" count
     std::optional<double> as_double() const;
 
+    // An object of a few members that are all named differently, told at a glance; false: look.
+    bool has_few_names() const;
     uint32_t size() const;                   // elements or members
     uint32_t offset() const;                 // of the value in the document
     Value find(std::string_view key) const;  // the last member of that name

@@ -2,6 +2,9 @@
 // be misread: a length and chunks together, two different lengths, or a malformed chunk are errors.
 #include "translators/wire/http1.hpp"
 
+#include <cstdint>
+#include <cstring>
+
 namespace llm::wire {
 namespace {
 
@@ -59,6 +62,32 @@ bool same_name(std::string_view a, std::string_view b) {
         }
     }
     return true;
+}
+
+bool has_control(std::string_view value) {
+    // Eight bytes at a time: the high bit of a byte is set where it is below 0x20, or 0x7f. A carry
+    // may mark the byte behind such a one as well, never another.
+    constexpr uint64_t kOnes = 0x0101010101010101;
+    constexpr uint64_t kHigh = 0x8080808080808080;
+    auto marks = [](uint64_t bytes) {
+        uint64_t del = bytes ^ (kOnes * 0x7f);
+        return (((bytes - kOnes * 0x20) & ~bytes) | ((del - kOnes) & ~del)) & kHigh;
+    };
+    size_t at = 0;
+    for (; at + 8 <= value.size(); at += 8) {
+        uint64_t bytes = 0;
+        memcpy(&bytes, value.data() + at, 8);
+        if (marks(bytes) != 0) {
+            return true;
+        }
+    }
+    for (; at < value.size(); at++) {
+        auto c = static_cast<unsigned char>(value[at]);
+        if (c < 0x20 || c == 0x7f) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void HttpHead::reset() {

@@ -17,6 +17,8 @@ struct HttpHeader {
 };
 
 bool same_name(std::string_view a, std::string_view b);  // ASCII, ignoring case
+// A value with a control character in it would be more than one header line.
+bool has_control(std::string_view value);
 
 // Collects the status line and the headers of one answer. Limited by max_head.
 class HttpHead {
