@@ -447,7 +447,8 @@ Status build_other(LlmRequest &request, const Candidate &candidate, OutgoingRequ
         if (path.empty()) {
             continue;
         }
-        const Endpoint &endpoint = choose_endpoint(speech);
+        const Tried &tried = request.plan.tried[request.next_candidate - 1];
+        const Endpoint &endpoint = choose_endpoint(request.plan, tried, speech);
         out.endpoint = &endpoint;
         LLM_TRY(splice_other_body(request, candidate.upstream_model, out));
         Call call{request, provider, speech, endpoint, true, {}};
