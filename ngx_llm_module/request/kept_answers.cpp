@@ -14,7 +14,7 @@ namespace {
 std::string_view owner_of(const LlmRequest &request) {
     const Identity &identity = request.identity;
     if (identity.key != nullptr) {
-        return identity.key->hash;
+        return identity.key->counted_as();  // a new key in the place of an old one is the same
     }
     return identity.is_master ? "master" : "";
 }
