@@ -20,9 +20,21 @@ constexpr std::string_view kRegion = "region";
 // Names of `complain` arguments that are views: nginx prints them with %*s.
 #define LLM_VIEW(text) (text).size(), (text).data()
 
+bool speaks(const ProviderPreset &preset, DialectId dialect) {
+    bool is_spoken = preset.dialect == dialect;
+    for (const Spoken &spoken : preset.also) {
+        is_spoken = is_spoken || spoken.dialect == dialect;
+    }
+    return is_spoken;
+}
+
 bool find_preset(ngx_conf_t *cf, Provider &provider) {
     if (provider.preset == nullptr) {
-        provider.preset = find_provider_preset(provider.name);
+        const ProviderPreset *named = find_provider_preset(provider.name);
+        // Something else that happens to have the name of a preset.
+        bool is_other = named != nullptr && provider.dialect != nullptr &&
+                        !provider.base_urls.empty() && !speaks(*named, provider.dialect->id);
+        provider.preset = is_other ? nullptr : named;
     }
     if (provider.preset != nullptr ||
         (provider.dialect != nullptr && !provider.base_urls.empty())) {

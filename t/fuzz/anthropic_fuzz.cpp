@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <string>
 
+#include "t/fuzz/require.hpp"
 #include "t/unit/anthropic_grammar.hpp"
 #include "translators/dialect/anthropic_schema.hpp"
 #include "translators/dialect/dialect.hpp"
@@ -18,11 +19,7 @@ using namespace llm;
 using ir::EventKind;
 using ir::StreamEvent;
 
-void require(bool holds) {
-    if (!holds) {
-        abort();
-    }
-}
+using llm::fuzz::require;
 
 std::string padded(std::string_view bytes) {
     std::string copy(bytes);

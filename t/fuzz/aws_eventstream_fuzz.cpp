@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "t/fuzz/require.hpp"
 #include "translators/json/reader.hpp"
 #include "translators/wire/aws_eventstream.hpp"
 
@@ -16,11 +17,7 @@ namespace {
 
 constexpr size_t kMaxMessage = 4096;
 
-void require(bool holds) {
-    if (!holds) {
-        abort();
-    }
-}
+using llm::fuzz::require;
 
 void put_sum(std::string &stream, size_t begin, size_t end) {
     auto sum = crc32(0, reinterpret_cast<const Bytef *>(stream.data() + begin),

@@ -12,6 +12,7 @@
 #include "t/check/aws_frames.hpp"
 #include "t/check/bedrock_rules.hpp"
 #include "t/check/pump.hpp"
+#include "t/fuzz/require.hpp"
 #include "translators/core/base64.hpp"
 #include "translators/dialect/anthropic_invoke.hpp"
 #include "translators/provider/model_traits.hpp"
@@ -20,11 +21,7 @@ namespace {
 
 using namespace llm;
 
-void require(bool holds) {
-    if (!holds) {
-        abort();
-    }
-}
+using llm::fuzz::require;
 
 template <class Each>
 std::string frames_of(std::string_view lines, Each each) {

@@ -16,6 +16,8 @@
 #include "t/check/dialect_check.hpp"
 #include "t/check/event_log.hpp"
 #include "t/check/pump.hpp"
+#include "t/fuzz/observe.hpp"
+#include "t/fuzz/require.hpp"
 #include "translators/dialect/dialect.hpp"
 #include "translators/dialect/gemini_schema.hpp"
 #include "translators/provider/model_traits.hpp"
@@ -27,11 +29,7 @@ using check::Document;
 
 constexpr json::Limits kAnswerLimits = {.allow_lone_surrogates = true};
 
-void require(bool holds) {
-    if (!holds) {
-        abort();
-    }
-}
+using llm::fuzz::require;
 
 struct Ids final : IdSource {
     uint64_t next() override { return ++last; }
@@ -224,17 +222,11 @@ struct Encoding : ir::EventSink {
     ByteBuffer out;
 };
 
-struct Watch : wire::SseHandler {
+struct Frames : wire::SseHandler {
     Status on_sse(const wire::SseEvent &frame) override {
-        if (observer != nullptr) {
-            observer->on_frame(frame);
-        } else {
-            require(!frame.has_data || frame.data == "[DONE]" ||
-                    Document(frame.data, kAnswerLimits));
-        }
+        require(!frame.has_data || frame.data == "[DONE]" || Document(frame.data, kAnswerLimits));
         return {};
     }
-    std::unique_ptr<Observer> observer;
 };
 
 void fuzz_stream(std::string_view stream, uint8_t bits) {
@@ -268,20 +260,12 @@ void fuzz_stream(std::string_view stream, uint8_t bits) {
             continue;
         }
         out.append(json::kPadding, ' ');
-        Watch frames;
+        Frames frames;
         wire::SseSplitter splitter;
         require(
             static_cast<bool>(splitter.feed({out.data(), out.size() - json::kPadding}, frames)));
     }
-    std::string input(stream);
-    input.append(json::kPadding, ' ');
-    Watch watch;
-    watch.observer = kGemini.make_observer({(bits & 1) != 0});
-    wire::SseSplitter splitter;
-    if (splitter.feed({input.data(), stream.size()}, watch) && splitter.finish(watch)) {
-        ByteBuffer tail;
-        watch.observer->finish(tail);
-    }
+    fuzz::observe(kGemini, stream, {.hide_usage = (bits & 1) != 0});
 }
 
 }  // namespace

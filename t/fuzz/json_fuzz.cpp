@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 
+#include "t/fuzz/require.hpp"
 #include "translators/json/reader.hpp"
 #include "translators/json/writer.hpp"
 
@@ -15,11 +16,7 @@ namespace {
 
 using llm::json::Value;
 
-void require(bool holds) {
-    if (!holds) {
-        abort();
-    }
-}
+using llm::fuzz::require;
 
 class Checker {
   public:

@@ -12,17 +12,15 @@
 #include <string>
 #include <vector>
 
+#include "t/fuzz/observe.hpp"
+#include "t/fuzz/require.hpp"
 #include "translators/dialect/dialect.hpp"
 
 namespace {
 
 using namespace llm;
 
-void require(bool holds) {
-    if (!holds) {
-        abort();
-    }
-}
+using llm::fuzz::require;
 
 constexpr const Dialect *kTargets[] = {&kOpenAi, &kAnthropic};
 
@@ -324,14 +322,6 @@ struct FrameCheck : wire::SseHandler {
     bool has_ended = false;
 };
 
-struct Watch : wire::SseHandler {
-    Status on_sse(const wire::SseEvent &frame) override {
-        observer->on_frame(frame);
-        return {};
-    }
-    std::unique_ptr<Observer> observer;
-};
-
 void fuzz_stream(std::string_view stream, uint8_t bits) {
     Recorder whole;
     decode(stream, whole, [](size_t left) { return left; });
@@ -370,15 +360,7 @@ void fuzz_stream(std::string_view stream, uint8_t bits) {
     decode(chat.out.view(), again, [](size_t left) { return left; });
     require(again.has_failed == whole.has_failed);
     require(whole.has_failed || again.answer == whole.answer);
-
-    Watch watch;
-    watch.observer = kOpenAi.make_observer({(bits & 1) != 0});
-    wire::SseSplitter splitter;
-    Padded input(stream);
-    if (splitter.feed(input.view(), watch) && splitter.finish(watch)) {
-        ByteBuffer tail;
-        watch.observer->finish(tail);
-    }
+    fuzz::observe(kOpenAi, stream, {.hide_usage = (bits & 1) != 0});
 }
 
 }  // namespace

@@ -12,16 +12,11 @@
 #include <string_view>
 
 #include "t/check/event_log.hpp"
+#include "t/fuzz/require.hpp"
 #include "translators/dialect/dialect.hpp"
 #include "translators/provider/model_traits.hpp"
 
 namespace llm::fuzz {
-
-inline void require(bool holds) {
-    if (!holds) {
-        abort();
-    }
-}
 
 inline void feed(Decoder &decoder, std::string_view bytes, ir::EventSink &sink) {
     std::string copy(bytes);

@@ -13,6 +13,8 @@
 #include "t/check/dialect_check.hpp"
 #include "t/check/pump.hpp"
 #include "t/check/request_checks.hpp"
+#include "t/fuzz/observe.hpp"
+#include "t/fuzz/require.hpp"
 
 namespace {
 
@@ -21,11 +23,7 @@ using check::Document;
 
 constexpr json::Limits kAnswer = {.allow_lone_surrogates = true};
 
-void require(bool holds) {
-    if (!holds) {
-        abort();
-    }
-}
+using llm::fuzz::require;
 
 Target target_of(uint8_t bits) {
     Target target;
@@ -130,14 +128,6 @@ void fuzz_answer(std::string_view body) {
     }
 }
 
-struct Watch final : wire::SseHandler {
-    Status on_sse(const wire::SseEvent &frame) override {
-        observer->on_frame(frame);
-        return {};
-    }
-    std::unique_ptr<Observer> observer;
-};
-
 void fuzz_stream(std::string_view stream, uint8_t bits) {
     check::EventLog whole = check::decode(DialectId::responses, stream);
     require(whole.problems().empty());
@@ -163,15 +153,7 @@ void fuzz_stream(std::string_view stream, uint8_t bits) {
                            problems);
         require(problems.empty());
     }
-    Watch watch;
-    watch.observer = kResponses.make_observer({(bits & 1) != 0});
-    wire::SseSplitter splitter;
-    std::string padded(stream);
-    padded.append(json::kPadding, '"');
-    if (splitter.feed({padded.data(), stream.size()}, watch) && splitter.finish(watch)) {
-        ByteBuffer tail;
-        watch.observer->finish(tail);
-    }
+    fuzz::observe(kResponses, stream, {.hide_usage = (bits & 1) != 0, .ids = (bits & 2) != 0});
 }
 
 }  // namespace

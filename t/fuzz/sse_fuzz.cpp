@@ -6,16 +6,13 @@
 #include <string>
 #include <vector>
 
+#include "t/fuzz/require.hpp"
 #include "translators/json/reader.hpp"
 #include "translators/wire/sse.hpp"
 
 namespace {
 
-void require(bool holds) {
-    if (!holds) {
-        abort();
-    }
-}
+using llm::fuzz::require;
 
 struct Recorder : llm::wire::SseHandler {
     llm::Status on_sse(const llm::wire::SseEvent &event) override {

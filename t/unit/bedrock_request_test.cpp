@@ -177,6 +177,18 @@ TEST(ConverseRequest, Gotcha47NoEmptyDescriptions) {
     EXPECT_FALSE(result.has("description"));
 }
 
+TEST(ConverseRequest, ArgumentsAreAnObject) {
+    for (std::string_view type :
+         {R"("type":["object","null"],)", R"("type":["null","object"],)", R"("type":null,)", ""}) {
+        std::string tool = R"("tools":[{"name":"f","input_schema":{)";
+        tool.append(type).append(R"("properties":{"a":{}}}}])");
+        EXPECT_TRUE(rendered(tool).has(R"("json":{"type":"object","properties":{"a":{}}})"))
+            << type;
+    }
+    EXPECT_TRUE(rendered(R"("tools":[{"name":"f","input_schema":{"type":"string"}}])")
+                    .has(R"("json":{"type":"string"})"));
+}
+
 TEST(ConverseRequest, ThinkingOfClaudeIsSaidInItsOwnWords) {
     Rendered budget = rendered(R"("max_tokens":5000,"temperature":0.5,"top_k":3,)"
                                R"("thinking":{"type":"enabled","budget_tokens":2000})");

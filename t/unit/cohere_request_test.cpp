@@ -213,6 +213,14 @@ TEST(CohereRequest, StrictIsForAllToolsOrNone) {
     EXPECT_EQ(mixed.dropped, "strict");
 }
 
+TEST(CohereRequest, ArgumentsAreAnObject) {
+    Sent sent = with(R"("tools":[{"type":"function","function":{"name":"f","parameters":)"
+                     R"({"type":["object","null"],"properties":{"a":{}}}}}])");
+    EXPECT_EQ(member(sent.body, "tools"),
+              R"([{"type":"function","function":{"name":"f","parameters":)"
+              R"({"type":"object","properties":{"a":{}}}}}])");
+}
+
 TEST(CohereRequest, FreeTextToolsBecomeFunctions) {
     Sent sent = with(R"("tools":[{"type":"custom","custom":{"name":"p","description":"d"}}])");
     EXPECT_EQ(member(sent.body, "tools"),
