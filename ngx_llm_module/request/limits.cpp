@@ -161,6 +161,12 @@ void Limits::collect() {
     }
     add_demands({request_.identity, request_.target_model, values, estimate_}, demands_);
     demands_.common = demands_.list.size();
+    add_alternatives();
+}
+
+void Limits::add_alternatives() {
+    demands_.list.resize(demands_.common);
+    demands_.alternatives.clear();
     for (const Candidate &candidate : request_.candidates) {
         add_alternative(*candidate.deployment, estimate_, demands_);
     }
@@ -178,12 +184,7 @@ Admission Limits::move_to(size_t index) {
     if (state_ == State::held && index == candidate_) {
         return Admission::granted;  // the one it was admitted with, or the same once more
     }
-    if (demands_.alternatives.size() < request_.candidates.size()) {
-        // Others were found since.
-        for (size_t i = demands_.alternatives.size(); i < request_.candidates.size(); i++) {
-            add_alternative(*request_.candidates[i].deployment, estimate_, demands_);
-        }
-    }
+    add_alternatives();  // they may be others by now
     state_ = State::moving;
     Verdict verdict = lease_->move(index);
     return verdict.admission == Admission::waiting ? Admission::waiting : take(verdict);
