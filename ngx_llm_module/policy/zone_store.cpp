@@ -10,10 +10,6 @@
 namespace llm {
 namespace {
 
-Clocks clocks_now() {
-    return {int64_t(ngx_current_msec), int64_t(ngx_time())};
-}
-
 // The refusal that lasts longest: never, a time, when another request ends.
 bool lasts_longer(int64_t a, int64_t b) {
     return b >= 0 && (a < 0 || a > b);
@@ -46,7 +42,9 @@ class ZoneLease final : public Lease {
 
     // What of a demand is needed to settle it: the demand itself may be gone by then.
     struct Kept {
-        Demand demand;  // its views are not used
+        Quantity quantity;
+        TokenKind tokens;
+        int64_t limit;
         MeterKey key;
         uint32_t meter;
         uint32_t holding;  // of the cell; kNoCell: nothing is reserved
@@ -76,15 +74,16 @@ class ZoneLease final : public Lease {
     uint32_t cell_ = kNoCell;
     uint32_t serial_ = 0;
     Clocks clocks_{};
+    std::string name_;
     bool is_full_ = false;  // a counter found no place
     bool is_released_ = false;
 };
 
 MeterKey ZoneLease::key_of(const Demand &demand) {
     MeterKey key;
-    std::string name;
-    append_name(demand, name);
-    key.id = meter_id(table_, name);
+    name_.clear();
+    append_name(demand, name_);
+    key.id = meter_id(table_, name_);
     key.is_parallel = demand.quantity == Quantity::parallel;
     key.period = demand.period;
     if (demand.period.kind == PeriodKind::calendar) {
@@ -172,10 +171,11 @@ void ZoneLease::take_range(size_t first, size_t last) {
         }
         demand.used += checked.held;
         if (demand.quantity == Quantity::requests) {
-            meter_add(table_.meters[checked.meter], keys_[i], clocks_, checked.held);
+            meter_add(table_, table_.meters[checked.meter], keys_[i], clocks_, checked.held);
             continue;
         }
-        Kept kept{demand, keys_[i], checked.meter, kNoCell, checked.held};
+        Kept kept{demand.quantity, demand.tokens, demand.limit, keys_[i],
+                  checked.meter,   kNoCell,       checked.held};
         if (cell_ != kNoCell && hold(table_, cell_, checked.meter, checked.held)) {
             kept.holding = table_.leases[cell_].count - 1;
         }
@@ -281,7 +281,7 @@ Verdict ZoneLease::move(size_t first) {
 
 bool ZoneLease::grow(const Used &so_far) {
     bool has_more = std::any_of(kept_.begin(), kept_.end(), [&](const Kept &kept) {
-        return so_far.of(kept.demand) > kept.held;
+        return so_far.of(kept.quantity, kept.tokens) > kept.held;
     });
     if (!has_more || is_released_) {
         return true;
@@ -299,13 +299,13 @@ bool ZoneLease::grow(const Used &so_far) {
         return true;
     }
     for (Kept &kept : kept_) {
-        int64_t more = so_far.of(kept.demand) - kept.held;
+        int64_t more = so_far.of(kept.quantity, kept.tokens) - kept.held;
         if (more <= 0 || kept.holding == kNoCell) {
             continue;
         }
         Meter &meter = table_.meters[kept.meter];
         int64_t used = meter_used(meter, kept.key, clocks_);
-        if (used + meter.reserved + more > kept.demand.limit) {
+        if (used + meter.reserved + more > kept.limit) {
             return false;
         }
         meter.reserved += more;
@@ -316,7 +316,7 @@ bool ZoneLease::grow(const Used &so_far) {
 }
 
 void ZoneLease::count_used(const Kept &kept, const Used &used) {
-    int64_t amount = used.of(kept.demand);
+    int64_t amount = used.of(kept.quantity, kept.tokens);
     if (amount <= 0 || kept.key.is_parallel) {
         return;
     }
@@ -324,7 +324,7 @@ void ZoneLease::count_used(const Kept &kept, const Used &used) {
                          ? kept.meter
                          : find_meter(table_, kept.key, clocks_);
     if (meter != kNoCell) {
-        meter_add(table_.meters[meter], kept.key, clocks_, amount);
+        meter_add(table_, table_.meters[meter], kept.key, clocks_, amount);
     }
 }
 
