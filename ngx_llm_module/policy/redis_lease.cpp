@@ -14,6 +14,11 @@ namespace {
 // A sum outlives its period by this, so that it can still be looked at.
 constexpr int64_t kAfterPeriodMs = 24 * 3600 * 1000;
 
+// A stream that outgrows what it holds asks for an eighth more, so that it does not ask at every
+// event.
+constexpr int64_t kMorePart = 8;
+constexpr int64_t kMoreLeast = 8;
+
 // Names stand in texts of words: everything else is written as %XX.
 void append_encoded(std::string &out, std::string_view name) {
     for (unsigned char c : name) {
@@ -92,6 +97,27 @@ class AdmitCommand final : public RedisCommand {
 
     RedisLease *lease_;
     std::string id_;
+};
+
+class GrowCommand final : public RedisCommand {
+  public:
+    explicit GrowCommand(RedisLease &lease) : lease_(&lease) {}
+    void forget() { lease_ = nullptr; }
+
+    void on_reply(const RedisReply &reply) override {
+        if (lease_ != nullptr) {
+            lease_->on_grown(reply);
+        }
+    }
+    // The request goes on: what it uses is counted at its end.
+    void on_lost(RedisLoss) override {
+        if (lease_ != nullptr) {
+            lease_->on_grown(RedisReply(nullptr));
+        }
+    }
+
+  private:
+    RedisLease *lease_;
 };
 
 RedisLease::RedisLease(RedisStore &store, Demands &demands, Waiter &waiter)
@@ -317,16 +343,52 @@ std::string RedisLease::holdings() const {
     return text;
 }
 
-// Redis is not asked: what others used when this request was admitted is taken to stand still.
+// Asks without waiting: when a limit has run out, the next look tells.
 bool RedisLease::grow(const Used &so_far) {
     if (place_ == Place::machine) {
         return local_->grow(so_far);
     }
-    return std::all_of(kept_.begin(), kept_.end(), [&](const Kept &kept) {
-        int64_t others = kept.demand.used - kept.held;
-        int64_t wanted = so_far.of(kept.demand);
-        return kept.is_counted || wanted <= kept.held || wanted <= kept.demand.limit - others;
-    });
+    auto needs_more = [&](const Kept &kept) {
+        return !kept.is_counted && so_far.of(kept.demand) > kept.held;
+    };
+    if (has_run_out_ || growing_ != nullptr || place_ != Place::redis ||
+        std::none_of(kept_.begin(), kept_.end(), needs_more)) {
+        return !has_run_out_;
+    }
+    auto command = std::make_unique<GrowCommand>(*this);
+    static const RedisScript &script = redis_script("grow");
+    command->script = &script;
+    RespArgs &args = command->args;
+    args.add(int64_t(1)).add(store_.base()).add(id_);
+    args.add(int64_t(store_.client().config().lease));
+    for (size_t i = 0; i < kept_.size(); i++) {
+        Kept &kept = kept_[i];
+        kept.is_growing = needs_more(kept);
+        if (kept.is_growing) {
+            int64_t used = so_far.of(kept.demand);
+            args.add(kept.counter.name).add(std::string_view(&kept.counter.kind, 1));
+            args.add(kept.counter.period_ms).add(int64_t(i >= common_kept_));
+            args.add(kept.demand.limit).add(used);
+            args.add(used + used / kMorePart + kMoreLeast).add(kept.held);
+        }
+    }
+    growing_ = command.get();
+    if (!store_.client().send(std::move(command), store_.base())) {
+        growing_ = nullptr;
+    }
+    return true;
+}
+
+void RedisLease::on_grown(const RedisReply &reply) {
+    growing_ = nullptr;
+    size_t i = 0;
+    for (Kept &kept : kept_) {
+        if (std::exchange(kept.is_growing, false) && i < reply.size()) {
+            int64_t held = reply[i++].integer();
+            has_run_out_ = has_run_out_ || held < 0;
+            kept.held = held < 0 ? kept.held : held;
+        }
+    }
 }
 
 void RedisLease::release(const Used &used) {
@@ -337,6 +399,10 @@ void RedisLease::release(const Used &used) {
     if (pending_ != nullptr) {
         pending_->forget();
         pending_ = nullptr;
+    }
+    if (growing_ != nullptr) {
+        growing_->forget();
+        growing_ = nullptr;
     }
     if (local_ != nullptr) {
         local_->release(used);

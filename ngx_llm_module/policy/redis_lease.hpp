@@ -7,6 +7,7 @@
 namespace llm {
 
 class AdmitCommand;
+class GrowCommand;
 
 class RedisLease final : public Lease {
   public:
@@ -25,6 +26,8 @@ class RedisLease final : public Lease {
     // Of AdmitCommand.
     void on_reply(const RedisReply &reply);
     void on_lost(RedisLoss loss);
+    // Of GrowCommand.
+    void on_grown(const RedisReply &reply);
 
   private:
     enum class Place : uint8_t { nowhere, redis, machine };
@@ -35,6 +38,7 @@ class RedisLease final : public Lease {
         RedisCounter counter;
         int64_t held = 0;
         bool is_counted = false;  // a request: it counted when it was admitted
+        bool is_growing = false;  // Redis is asked for more
     };
 
     bool ask(size_t first_alternative, bool is_move);
@@ -50,6 +54,7 @@ class RedisLease final : public Lease {
     Waiter &waiter_;
     std::string id_;
     AdmitCommand *pending_ = nullptr;
+    GrowCommand *growing_ = nullptr;
     std::unique_ptr<Lease> local_;  // the gauge of requests in flight; all, while Redis is away
     Demands gauge_;                 // what local_ refers to
     Place place_ = Place::nowhere;
@@ -59,6 +64,7 @@ class RedisLease final : public Lease {
     size_t first_ = 0;           // of the alternatives that are asked for
     bool is_moving_ = false;
     bool is_enlisted_ = false;
+    bool has_run_out_ = false;
     bool is_released_ = false;
 };
 
