@@ -78,10 +78,10 @@ ngx_int_t init_process(ngx_cycle_t *cycle) {
             ngx_log_error(NGX_LOG_ERR, cycle->log, 0,
                           "llm: no free row in the zone, requests of this worker are not counted");
         }
+        start_redis(*config);
         start_limits(*config);
         open_metrics(*config);
         open_spend(*config);
-        start_redis(*config);
         start_state_keeper(*config, cycle);
         return start_worker(*config) ? NGX_OK : NGX_ERROR;
     }

@@ -2,6 +2,8 @@
 // never shown in a message.
 #include "ngx_llm_module/conf/redis_conf.hpp"
 
+#include <openssl/rand.h>
+
 #include "ngx_llm_module/conf/addresses.hpp"
 #include "ngx_llm_module/conf/block_reader.hpp"
 #include "ngx_llm_module/conf/redis_url.hpp"
@@ -189,6 +191,18 @@ bool read_words(ngx_conf_t *cf, RedisConfig &redis) {
     return !redis.tls || set_up_tls(cf, redis);
 }
 
+bool name_instance(std::string &name) {
+    unsigned char bytes[8];
+    if (RAND_bytes(bytes, sizeof(bytes)) != 1) {
+        return false;
+    }
+    for (unsigned char byte : bytes) {
+        name.push_back("0123456789abcdef"[byte >> 4]);
+        name.push_back("0123456789abcdef"[byte & 15]);
+    }
+    return true;
+}
+
 }  // namespace
 
 bool read_on_outage(ngx_conf_t *cf, std::string_view text, OnOutage &on_outage) {
@@ -222,6 +236,9 @@ char *read_redis_line(ngx_conf_t *cf, Config &config) {
     }
     auto redis = std::make_shared<RedisConfig>();
     redis->place = ConfPlace::here(cf);
+    if (!name_instance(redis->instance)) {
+        return conf_error();
+    }
     if (!read_words(cf, *redis)) {
         return conf_error();
     }

@@ -17,6 +17,7 @@ enum class OnOutage : uint8_t {
 
 struct RedisConfig {
     ConfPlace place;
+    std::string instance;         // a name for this nginx, until its configuration is read again
     std::vector<Host> addresses;  // of one server, of its replicas, of a cluster, of sentinels
     std::string sentinel;         // the master's name; then the addresses are sentinels
     std::string user;

@@ -1,6 +1,7 @@
-// Which store counts: the shared zone.
+// Which store counts: Redis where there is one, else the shared zone.
 #include "ngx_llm_module/policy/limit_store.hpp"
 
+#include "ngx_llm_module/policy/redis_store.hpp"
 #include "ngx_llm_module/policy/zone_store.hpp"
 
 namespace llm {
@@ -12,7 +13,11 @@ LimitStore *current = nullptr;
 
 void start_limits(const Config &config) {
     stop_limits();
-    current = new ZoneStore(config);
+    if (RedisClient *client = redis()) {
+        current = new RedisStore(config, *client);
+    } else {
+        current = new ZoneStore(config);
+    }
 }
 
 void stop_limits() {

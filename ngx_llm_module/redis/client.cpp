@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "ngx_llm_module/base/guard.hpp"
-#include "ngx_llm_module/redis/slots.hpp"
 
 namespace llm {
 namespace {
@@ -62,7 +61,9 @@ RedisClient::~RedisClient() {
 
 bool RedisClient::send(std::unique_ptr<RedisCommand> command, std::string_view key) {
     command->slot = slot_of(key);
-    return node_of(command->slot).send(command);
+    uint16_t slot = command->slot;
+    RedisNode &node = is_cluster_ && map_[slot] != kNoNode ? *nodes_[map_[slot]].node : main_;
+    return node.send(command);
 }
 
 bool RedisClient::is_up() const {
@@ -84,7 +85,7 @@ void RedisClient::on_back(void (*callback)(void *data), void *data) {
     back_data_ = data;
 }
 
-RedisNode &RedisClient::node_of(uint16_t slot) {
+const RedisNode &RedisClient::node_of(uint16_t slot) const {
     if (!is_cluster_ || map_[slot] == kNoNode) {
         return main_;
     }

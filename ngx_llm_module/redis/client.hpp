@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "ngx_llm_module/redis/node.hpp"
+#include "ngx_llm_module/redis/slots.hpp"
 
 namespace llm {
 
@@ -21,6 +22,8 @@ class RedisClient final : private RedisNodeOwner {
     bool send(std::unique_ptr<RedisCommand> command, std::string_view key);
     // All of it can be reached.
     bool is_up() const;
+    // The node that has the slot of `key`.
+    bool is_up(std::string_view key) const { return node_of(slot_of(key)).is_up(); }
     // Keys of one script must then lie in one slot.
     bool is_cluster() const { return is_cluster_; }
     const RedisConfig &config() const { return config_; }
@@ -41,7 +44,7 @@ class RedisClient final : private RedisNodeOwner {
 
     static constexpr uint16_t kNoNode = 0xffff;
 
-    RedisNode &node_of(uint16_t slot);
+    const RedisNode &node_of(uint16_t slot) const;
     uint16_t find_or_add(std::string_view host, uint16_t port);
     void read_map(const RedisReply &reply, const Host &asked);
     void refresh_later(ngx_msec_t after);

@@ -300,6 +300,9 @@ void RedisConnection::on_answer(const RedisReply &reply) {
     }
     Entry entry = std::move(pending_.front());
     pending_.pop_front();
+    if (pending_.empty() && state_ == State::open && timer_.timer_set) {
+        ngx_del_timer(&timer_);  // it would keep a worker that shuts down
+    }
     if (entry.command != nullptr) {
         on_command_reply(std::move(entry.command), reply);
         return;

@@ -10,6 +10,17 @@ namespace {
 // Far above what our scripts answer; a table of all slots of a large cluster has some 100 KB.
 constexpr size_t kMaxReply = 16 * 1024 * 1024;
 
+// hiredis takes memory for as many elements as an answer announces.
+constexpr int kMaxElements = 1024 * 1024;
+
+redisReplyObjectFunctions usual, bounded;
+
+// The number is an int or a size_t, as hiredis is older or newer.
+template <class Number>
+void *make_array(const redisReadTask *task, Number elements) noexcept {
+    return elements > Number(kMaxElements) ? nullptr : usual.createArray(task, elements);
+}
+
 constexpr int kNilType = REDIS_REPLY_NIL;
 
 }  // namespace
@@ -69,7 +80,14 @@ bool RedisReply::is_error_of(std::string_view kind) const {
     return is_error() && said.substr(0, said.find(' ')) == kind;
 }
 
-RespReader::RespReader() : reader_(redisReaderCreate()) {}
+RespReader::RespReader() : reader_(redisReaderCreate()) {
+    if (reader_ != nullptr) {
+        usual = *reader_->fn;
+        bounded = usual;
+        bounded.createArray = make_array;
+        reader_->fn = &bounded;
+    }
+}
 
 RespReader::~RespReader() {
     free_current();

@@ -174,6 +174,34 @@ my %CASES = (
               at_most => { pass => 10 } },
         ],
     },
+    11 => {
+        title => 'the same limits in Redis, one connection; "stock" is the gateway without',
+        turns => 4,
+        kinds => { stock => 'gateway', gateway => 'shared' },
+        sides => [qw(stock pass)],
+        path  => sub { 'w=160' },
+        measure => sub { measure_closed($_[0], '--connections', 1, '--duration', 1, '--header',
+            "Authorization: Bearer $BENCH_KEY") },
+        rows  => [
+            { key => 'p50_ms', name => 'latency p50', unit => 'ms', kind => 'diff',
+              at_most => { pass => 0.15 } },
+            { key => 'cpu_us', name => 'CPU per request', unit => 'us', kind => 'diff' },
+        ],
+    },
+    12 => {
+        title => 'the same limits in Redis, 64 connections; "stock" is the gateway without',
+        turns => 4,
+        kinds => { stock => 'gateway', gateway => 'shared' },
+        sides => [qw(stock pass)],
+        path  => sub { 'w=160' },
+        measure => sub { measure_closed($_[0], '--connections', 64, '--duration', 1, '--header',
+            "Authorization: Bearer $BENCH_KEY") },
+        rows  => [
+            { key => 'per_second', name => 'throughput', unit => 'req/s', kind => 'ratio',
+              at_least => { pass => 0.6 } },
+            { key => 'cpu_us', name => 'CPU per request', unit => 'us', kind => 'diff' },
+        ],
+    },
 );
 
 my @SIDES = qw(stock pass translated);
@@ -602,7 +630,8 @@ sub start_nginx {
     make_path("$prefix/temp");
     unlink "$prefix/error.log";
     my $conf = $kind eq 'stock' || $opt{self} ? stock_conf($path, $port)
-              : gateway_conf($path, $port, $kind eq 'limited' ? limited_conf() : '');
+              : gateway_conf($path, $port, $kind eq 'limited' ? limited_conf()
+                  : $kind eq 'shared' ? shared_conf() : '');
     spew("$prefix/nginx.conf", $conf);
     my @nginx = ($opt{nginx}, '-p', "$prefix/", '-c', "$prefix/nginx.conf", '-e',
         "$prefix/error.log");
@@ -745,6 +774,26 @@ sub limited_conf {
         . ' max_budget 1000000/30d; max_budget 100000/1d; soft_budget 500000;';
     return "llm_team bench { $all }\nllm_key $BENCH_KEY { team bench; models *; $all }\n"
         . 'llm_limit $remote_addr rpm=100000000 tpm=100000000000 max_parallel_requests=100000;';
+}
+
+# The same, counted in a Redis of our own. It ends with the case.
+sub shared_conf {
+    my $port = free_port();
+    make_path("$dir/redis");
+    my @command = (on_cpu(1), 'redis-server', '--port', $port, '--bind', '127.0.0.1', '--save', '',
+        '--dir', "$dir/redis", '--logfile', "$dir/redis/log");
+    unshift @command, 'setpriv', '--pdeathsig', 'TERM' if $opt{has_setpriv};
+    my $pid = fork // die "fork: $!\n";
+    if ($pid == 0) {
+        open STDOUT, '>', '/dev/null';
+        exec @command or POSIX::_exit(127);
+    }
+    $children{$pid} = 1;
+    for (1 .. 200) {
+        last if connects($port);
+        sleep 0.02;
+    }
+    return "llm_redis redis://127.0.0.1:$port timeout=1s on_outage=deny;\n" . limited_conf();
 }
 
 # ---------------------------------------------------------------- the machine

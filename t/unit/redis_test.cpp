@@ -104,7 +104,7 @@ TEST(RedisReplies, InPieces) {
 }
 
 TEST(RedisReplies, Nonsense) {
-    for (const char *bad : {"HTTP/1.1 400\r\n", "*x\r\n", "$-2\r\n", ":1a\r\n"}) {
+    for (const char *bad : {"HTTP/1.1 400\r\n", "*x\r\n", "*99999999\r\n", "$-2\r\n", ":1a\r\n"}) {
         RespReader reader;
         reader.feed(bad);
         EXPECT_FALSE(reader.next()) << bad;

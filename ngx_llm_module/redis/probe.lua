@@ -1,4 +1,0 @@
--- placeholder
--- x
-
-return 1

@@ -1,0 +1,162 @@
+# Case 57: a Redis that is silent, dead, full, read-only or was emptied. A request waits for it once,
+# no longer than the time-out; after that nobody does, each limit follows on_outage, and all is well
+# again without help when Redis is.
+
+use strict;
+use warnings;
+use LLM::Test;
+use LLM::Redis;
+use Time::HiRes qw(time);
+
+my $redis = LLM::Redis->new;
+my %t;
+
+for my $policy (qw(local allow deny)) {
+    my $t = $t{$policy} = LLM::Test->new;
+    $t->http_conf("llm_redis ${\$redis->url} prefix=$policy: timeout=200ms lease=2s
+            on_outage=$policy;
+        llm_provider mock { } llm_model m { deployment mock/x reply=hi; }
+        llm_model slow { deployment mock/x chunks=2 reply=abcdef interval=1h; }
+        server {
+            listen 127.0.0.1:%%PORT%%;
+            location / { llm_limit \$arg_key rpm=3; llm_pass models; }
+            location /par/ { llm_limit \$arg_key max_parallel_requests=2; llm_pass models; }
+            location /tokens/ { llm_limit \$arg_key tpm=10000; llm_pass models; }
+        }");
+    $t->start;
+}
+
+my %question = (model => 'm', max_tokens => 10, messages => [{ role => 'user', content => 'hi' }]);
+
+sub ask {
+    my ($t, $key, %o) = @_;
+    my $path = delete $o{path} || '/v1/messages';
+
+    return $t->post("$path?key=$key", { %question, %o });
+}
+
+# Statuses of four requests, and how long the slowest took, the first apart.
+sub four {
+    my ($t, $key) = @_;
+    my (@status, @took);
+
+    for (1 .. 4) {
+        my $began = time;
+        push @status, ask($t, $key)->{status};
+        push @took, time - $began;
+    }
+    my $first = shift @took;
+    return ("@status", $first, (sort { $b <=> $a } @took)[0]);
+}
+
+sub recovered {
+    my ($name) = @_;
+
+    for my $policy (sort keys %t) {
+        my $t = $t{$policy};
+        ok($t->wait_for(sub { $t->get('/health/readiness')->{json}{status} eq 'ready' }, 10, 'ready'),
+            "$name: $policy: is back");
+        my ($status) = four($t, "$name-back");
+        is($status, '200 200 200 429', "$name: $policy: limits hold again");
+    }
+    return;
+}
+
+my %expected = (local => '200 200 200 429', allow => '200 200 200 200', deny => '529 529 529 529');
+
+# $break is called before; the gateway has not noticed then.
+sub outage {
+    my ($name, $break, $mend, %o) = @_;
+
+    subtest $name => sub {
+        is((four($t{$_}, $name))[0], '200 200 200 429', "$_: the limit holds") for sort keys %t;
+        $break->();
+        for my $policy (sort keys %t) {
+            my ($status, $first, $rest) = four($t{$policy}, "$name-out");
+            is($status, $expected{$policy}, "$policy: what on_outage says");
+            cmp_ok($first, '<', LLM::Port::slow(0.35), 'the first waits no longer than the time-out')
+                or diag($first);
+            cmp_ok($rest, '<', LLM::Port::slow(0.1), 'the others do not wait') or diag($rest);
+            is($t{$policy}->get('/health/liveness')->{status}, 200, 'alive');
+            is($t{$policy}->get('/health/readiness')->{json}{status}, $o{status} || 'degraded',
+                'what the readiness page says');
+        }
+        $mend->();
+        recovered($name);
+    };
+    return;
+}
+
+outage('silent', sub { $redis->pause }, sub { $redis->resume });
+outage('dead', sub { $redis->kill }, sub { $redis->start });
+outage('read-only', sub { $redis->cmd('REPLICAOF', '127.0.0.1', 1) },
+    sub { $redis->cmd('REPLICAOF', 'NO', 'ONE') });
+outage('full', sub { $redis->cmd('CONFIG', 'SET', 'maxmemory', 1) },
+    sub { $redis->cmd('CONFIG', 'SET', 'maxmemory', 0) }, status => 'ready');
+
+subtest 'its scripts are gone' => sub {
+    $redis->cmd('SCRIPT', 'FLUSH');
+    is((four($t{$_}, 'flush'))[0], '200 200 200 429', "$_: nobody notices") for sort keys %t;
+};
+
+subtest 'in the dialect of the caller' => sub {
+    $redis->pause;
+    my $r = ask($t{deny}, 'a');
+    is($r->{json}{error}{type}, 'overloaded_error', 'messages');
+    $r = ask($t{deny}, 'a', path => '/v1/chat/completions');
+    is($r->{status}, 503, 'chat');
+    like($r->{json}{error}{message}, qr/limits cannot be checked/, 'and why');
+    is($r->{headers}{'retry-after'}, 1, 'when to come again');
+    $redis->resume;
+    recovered('dialect');
+};
+
+sub held { my ($policy) = @_; return $redis->cmd('HVALS', "$policy:{limits}:reserved") }
+
+subtest 'leases that live through it' => sub {
+    my $t = $t{local};
+    my $open = sub { my $s = $t->stream("/par/v1/messages?key=$_[0]",
+        { %question, model => 'slow', stream => JSON::PP::true() }); $s->status; $s };
+    my @on = map { $open->('live') } 1 .. 2;
+    is($open->('live')->status, 429, 'two are on');
+    is_deeply(held('local'), [2], 'and Redis knows it');
+    $redis->cmd('FLUSHALL');
+    $t->wait_for(sub { "@{held('local')}" eq '2' }, 5, 'them to be entered again');
+    is($open->('live')->status, 429, 'emptied: two are on again');
+    $redis->kill;
+    my $third = $open->('out');
+    is($third->status, 200, 'another one begins while it is away');
+    $redis->start;
+    $t->wait_for(sub { "@{[sort @{held('local')}]}" eq '1 2' }, 10, 'all of them');
+    is($open->('live')->status, 429, 'back: two are on again');
+    $_->close for @on, $third;
+    $t->wait_for(sub { !@{held('local')} }, 5, 'nothing to be held');
+    is($open->('live')->status, 200, 'and both places are free');
+    $t->close_streams;
+    $t->wait_for(sub { !@{held('local')} }, 5, 'nothing to be held');
+};
+
+subtest 'what was used meanwhile is handed in' => sub {
+    my $t = $t{local};
+    $redis->kill;
+    $t->wait_for(sub { $t->get('/health/readiness')->{json}{status} eq 'degraded' }, 5, 'it');
+    is(ask($t, 'used', path => '/tokens/v1/messages')->{status}, 200, 'served') for 1 .. 5;
+    $redis->start;
+    my ($name) = map { $t->wait_for(sub { ($redis->keys('local:*tokens*used*'))[0] }, 10, 'it') } 1;
+    $t->wait_for(sub {
+        my %steps = @{$redis->cmd('HGETALL', $name)};
+        my ($sum) = map { /\A(\d+):/ } values %steps;
+        $sum && $sum % 5 == 0;
+    }, 5, 'five requests in the window');
+    my %steps = @{$redis->cmd('HGETALL', $name)};
+    diag(explain(\%steps)) unless ok(scalar(keys %steps), 'tokens are there');
+    $t->reload;
+    is_deeply([$redis->cmd('HGETALL', $name)], [[%steps]], 'once');
+};
+
+for my $t (values %t) {
+    $t->stop;
+    $t->cleanup;
+}
+$redis->stop;
+done_testing();
