@@ -10,6 +10,7 @@
 #include "ngx_llm_module/observe/metrics_handler.hpp"
 #include "ngx_llm_module/observe/variables.hpp"
 #include "ngx_llm_module/policy/limit_store.hpp"
+#include "ngx_llm_module/policy/record_cache.hpp"
 #include "ngx_llm_module/redis/client.hpp"
 #include "ngx_llm_module/request/access.hpp"
 #include "ngx_llm_module/request/body.hpp"
@@ -17,9 +18,15 @@
 #include "ngx_llm_module/state/inflight.hpp"
 #include "ngx_llm_module/state/metrics.hpp"
 #include "ngx_llm_module/state/spend.hpp"
+#include "ngx_llm_module/state/state_file.hpp"
+#include "ngx_llm_module/state/state_keeper.hpp"
 #include "ngx_llm_module/upstream/worker.hpp"
 
 namespace llm {
+
+// Counters that are saved beside the records: name, generation, save, load.
+const std::span<const StateSection> state_sections = {};
+
 namespace {
 
 ngx_int_t before_configuration(ngx_conf_t *cf) {
@@ -72,6 +79,7 @@ ngx_int_t init_process(ngx_cycle_t *cycle) {
         open_metrics(*config);
         open_spend(*config);
         start_redis(*config);
+        start_state_keeper(*config, cycle);
         return start_worker(*config) ? NGX_OK : NGX_ERROR;
     }
     return NGX_OK;
@@ -85,6 +93,8 @@ void exit_process(ngx_cycle_t *cycle) {
     stop_limits();
     stop_worker();
     stop_redis();
+    stop_state_keeper();
+    clear_record_cache();
 }
 
 ngx_int_t install_filters(ngx_conf_t *) {

@@ -27,7 +27,7 @@ my %row = map { $_->{name} => $_ } @rows;
 my $prices = $t->write_file('prices.json', '{"models": {"a": {"input": 1}}}');
 my @bad_time = ('soon', '-1', '1x', '', '1s 2s');
 my %sample = (
-    llm_zone => ['4m', '0', '512k', '1m-', '', '4m 4m'],
+    llm_zone => ['4m', '4m state=', '4m state=a b', '4m file=x', '0', '512k', '1m-', '', '4m 4m'],
     llm_limit => ['$remote_addr rpm=1', '', '$remote_addr', '$remote_addr rpm=x', '$remote_addr rpm=-1',
         '$remote_addr x=1', '$remote_addr tokens=all rpm=1', '$uri tokens=input'],
     llm_on_limit => ['cut', 'stop', '', 'cut cut'],
@@ -43,6 +43,7 @@ my %sample = (
     llm_drop_params => ['on', 'true', '', 'on off'],
     llm_max_body => ['10m', 'big', '-1', '1.5m', '', '1m 1m'],
     llm_health => ['', 'x'],
+    llm_admin => ['', 'x'],
     llm_metrics => ['', 'x'],
     llm_prices => [$prices, "$prices.none", '', "$prices $prices"],
     llm_master_key => ['sk-m', '', 'env:LLM_T_NONE', 'sha256:12', '$arg_key', 'a b'],

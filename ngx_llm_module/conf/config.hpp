@@ -254,6 +254,7 @@ struct Config {
 
     size_t zone_size = 0;         // 0: no llm_zone directive
     bool deny_when_full = false;  // on_full=
+    std::string state_path;       // llm_zone state=; empty: nothing survives a restart
     ngx_shm_zone_t *zone = nullptr;
     ngx_resolver_t *resolver = nullptr;  // ours, from resolv.conf
     bool in_use = false;                 // some location has llm_pass
@@ -318,6 +319,7 @@ typedef struct {
     ngx_msec_t cooldown_time;
     ngx_uint_t recover;
     ngx_flag_t try_cooled;
+    bool is_admin;  // llm_admin
     size_t max_body;
 } ngx_http_llm_loc_conf_t;
 

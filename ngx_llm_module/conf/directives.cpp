@@ -3,12 +3,14 @@
 // everything was read is in check.cpp.
 #include "ngx_llm_module/conf/directives.hpp"
 
+#include "ngx_llm_module/admin/admin.hpp"
 #include "ngx_llm_module/base/guard.hpp"
 #include "ngx_llm_module/conf/blocks.hpp"
 #include "ngx_llm_module/conf/redis_conf.hpp"
 #include "ngx_llm_module/conf/routing_words.hpp"
 #include "ngx_llm_module/observe/metrics_handler.hpp"
 #include "ngx_llm_module/request/handler.hpp"
+#include "ngx_llm_module/state/state_keeper.hpp"
 #include "ngx_llm_module/state/zone.hpp"
 
 namespace llm {
@@ -20,6 +22,21 @@ Config &main_config(ngx_conf_t *cf) {
     return *main->config;
 }
 
+bool set_state_path(ngx_conf_t *cf, std::string_view file) {
+    Config &config = main_config(cf);
+    if (file.empty() || !config.state_path.empty()) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "llm: one state=FILE may be given");
+        return false;
+    }
+    ngx_str_t path = copy_str(cf->pool, file);
+    if (path.data == nullptr || ngx_conf_full_name(cf->cycle, &path, 0) != NGX_OK ||
+        !add_state_threads(cf)) {
+        return false;
+    }
+    config.state_path = view(path);
+    return true;
+}
+
 char *set_zone(ngx_conf_t *cf, ngx_command_t *, void *) {
     Config &config = main_config(cf);
     auto *args = static_cast<ngx_str_t *>(cf->args->elts);
@@ -27,6 +44,12 @@ char *set_zone(ngx_conf_t *cf, ngx_command_t *, void *) {
         return const_cast<char *>("is duplicate");
     }
     for (ngx_uint_t i = 2; i < cf->args->nelts; i++) {
+        if (view(args[i]).starts_with("state=")) {
+            if (!set_state_path(cf, view(args[i]).substr(6))) {
+                return conf_error();
+            }
+            continue;
+        }
         if (view(args[i]) != "on_full=allow" && view(args[i]) != "on_full=deny") {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "llm: invalid parameter \"%V\" of llm_zone",
                                &args[i]);
@@ -52,6 +75,17 @@ char *set_zone(ngx_conf_t *cf, ngx_command_t *, void *) {
 ngx_http_core_loc_conf_t *own_location(ngx_conf_t *cf) {
     return static_cast<ngx_http_core_loc_conf_t *>(
         ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module));
+}
+
+// Does the path of a request say what follows the location's own prefix?
+void keep_prefix(const ngx_http_core_loc_conf_t &core, ngx_http_llm_loc_conf_t &loc) {
+    if (!core.exact_match
+#if (NGX_PCRE)
+        && core.regex == nullptr
+#endif
+    ) {
+        loc.location = core.name;
+    }
 }
 
 char *set_pass(ngx_conf_t *cf, ngx_command_t *, void *conf) {
@@ -86,13 +120,20 @@ char *set_pass(ngx_conf_t *cf, ngx_command_t *, void *conf) {
     loc->handler = core->handler;
     loc->place_file = reinterpret_cast<const char *>(cf->conf_file->file.name.data);
     loc->place_line = cf->conf_file->line;
-    if (!core->exact_match
-#if (NGX_PCRE)
-        && core->regex == nullptr
-#endif
-    ) {
-        loc->location = core->name;
+    keep_prefix(*core, *loc);
+    main_config(cf).in_use = true;
+    return conf_ok();
+}
+
+char *set_admin(ngx_conf_t *cf, ngx_command_t *, void *conf) {
+    auto *loc = static_cast<ngx_http_llm_loc_conf_t *>(conf);
+    if (loc->is_admin) {
+        return const_cast<char *>("is duplicate");
     }
+    loc->is_admin = true;
+    ngx_http_core_loc_conf_t *core = own_location(cf);
+    core->handler = guard<handle_admin, NGX_HTTP_INTERNAL_SERVER_ERROR>;
+    keep_prefix(*core, *loc);
     main_config(cf).in_use = true;
     return conf_ok();
 }

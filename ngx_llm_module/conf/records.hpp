@@ -29,8 +29,12 @@ struct KeyRecord {
     std::string metadata;  // a JSON object as it was given, or empty
     int64_t created = 0;
     int64_t updated = 0;
-    std::string replaces;        // hash of the key that this one was regenerated from
+    std::string replaces;        // hash of the key that this one was regenerated from, or of
+                                 // the first of several
     bool is_configured = false;  // by llm_key: the admin API cannot change it
+
+    // Under which hash it is counted: a key that was regenerated goes on where the old one was.
+    const std::string &counted_as() const { return replaces.empty() ? hash : replaces; }
 };
 
 struct TeamRecord {
@@ -49,6 +53,7 @@ struct TeamRecord {
 struct UserRecord {
     std::string id;
     std::string alias;
+    std::string email;  // only shown
     std::vector<std::string> models;
     LimitSet limits;
     bool is_blocked = false;

@@ -1,5 +1,6 @@
 #include "ngx_llm_module/policy/identify.hpp"
 
+#include "ngx_llm_module/policy/record_cache.hpp"
 #include "translators/core/sha256.hpp"
 
 namespace llm {
@@ -16,6 +17,9 @@ KeyState state_of(const Identity &identity, int64_t now) {
     }
     if (key.expires != 0 && key.expires <= now) {
         return KeyState::expired;
+    }
+    if (identity.team == nullptr && !key.team.empty()) {
+        return KeyState::no_team;  // its limits are gone, too
     }
     if (identity.team != nullptr && identity.team->is_blocked) {
         return KeyState::team_blocked;
@@ -36,14 +40,13 @@ Identified identify(const Config &config, std::string_view key, int64_t now) {
         found.state = KeyState::good;
         return found;
     }
-    auto configured = config.keys.find(hash);
-    if (configured == config.keys.end()) {
+    Identity &identity = found.identity;
+    identity.key = find_key(config, hash);
+    if (identity.key == nullptr) {
         return found;
     }
-    found.identity.key = configured->second;
-    if (auto team = config.teams.find(found.identity.key->team); team != config.teams.end()) {
-        found.identity.team = team->second;
-    }
+    identity.team = find_team(config, identity.key->team);
+    identity.user = find_user(config, identity.key->user);
     found.state = state_of(found.identity, now);
     return found;
 }

@@ -5,7 +5,15 @@
 
 namespace llm {
 
-enum class KeyState : uint8_t { good, unknown, expired, blocked, team_blocked, user_blocked };
+enum class KeyState : uint8_t {
+    good,
+    unknown,
+    expired,
+    blocked,
+    team_blocked,
+    no_team,
+    user_blocked
+};
 
 struct Identified {
     KeyState state = KeyState::unknown;

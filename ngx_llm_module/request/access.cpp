@@ -60,7 +60,6 @@ std::string key_of_query(ngx_http_request_t *r) {
     return key;
 }
 
-// A key in the address would stand in every log line that shows the request.
 void mask_query(std::string_view line) {
     size_t question = line.find('?');
     if (question == std::string_view::npos) {
@@ -69,14 +68,6 @@ void mask_query(std::string_view line) {
     line.remove_prefix(question + 1);
     line = line.substr(0, line.find(' '));
     for_each_key(line, [](std::string_view value) {
-        std::fill_n(const_cast<char *>(value.data()), value.size(), '*');
-    });
-}
-
-void mask_key(ngx_http_request_t *r) {
-    mask_query(view(r->request_line));
-    mask_query(view(r->unparsed_uri));
-    for_each_key(view(r->args), [](std::string_view value) {
         std::fill_n(const_cast<char *>(value.data()), value.size(), '*');
     });
 }
@@ -124,6 +115,8 @@ Reason reason_of(KeyState state) {
             return {"key_blocked", "the API key is blocked"};
         case KeyState::team_blocked:
             return {"team_blocked", "the team of the API key is blocked"};
+        case KeyState::no_team:
+            return {"team_blocked", "the team of the API key does not exist any more"};
         case KeyState::user_blocked:
             return {"user_blocked", "the user of the API key is blocked"};
     }
@@ -143,7 +136,7 @@ ngx_int_t check_access(ngx_http_request_t *r) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
     std::string key = client_key(r);
-    mask_key(r);
+    mask_client_key(r);
     if (key.empty()) {
         if (loc_conf(r).auth == kAuthOptional || is_open(r)) {
             return NGX_DECLINED;
@@ -166,8 +159,8 @@ ngx_int_t check_access(ngx_http_request_t *r) {
 
 // Requests that were refused before the access phase are logged, too.
 ngx_int_t before_log(ngx_http_request_t *r) {
-    if (looks_for_keys(r)) {
-        mask_key(r);
+    if (looks_for_keys(r) || loc_conf(r).is_admin) {
+        mask_client_key(r);
     }
     return NGX_OK;
 }
@@ -187,6 +180,14 @@ std::string client_key(ngx_http_request_t *r) {
         return key_of_query(r);
     }
     return std::string(key.substr(0, kMaxKey));
+}
+
+void mask_client_key(ngx_http_request_t *r) {
+    mask_query(view(r->request_line));
+    mask_query(view(r->unparsed_uri));
+    for_each_key(view(r->args), [](std::string_view value) {
+        std::fill_n(const_cast<char *>(value.data()), value.size(), '*');
+    });
 }
 
 bool install_access(ngx_conf_t *cf) {

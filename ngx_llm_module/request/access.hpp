@@ -21,6 +21,10 @@ Access *find_access(ngx_http_request_t *r);
 // The key that the client sent, without its header's other words; empty: none.
 std::string client_key(ngx_http_request_t *r);
 
+// A key in the address would stand in every log line that shows the request: it is overwritten
+// there, and in the arguments.
+void mask_client_key(ngx_http_request_t *r);
+
 bool install_access(ngx_conf_t *cf);
 
 }  // namespace llm

@@ -1,6 +1,7 @@
 #include "ngx_llm_module/request/authorize.hpp"
 
 #include "ngx_llm_module/policy/model_access.hpp"
+#include "ngx_llm_module/policy/record_cache.hpp"
 #include "ngx_llm_module/request/headers.hpp"
 #include "ngx_llm_module/request/llm_request.hpp"
 #include "ngx_llm_module/request/reply.hpp"
@@ -46,12 +47,15 @@ std::string model_of_raw(LlmRequest &request) {
     return std::string(json::unescape((*root)["model"].text(), request.arena));
 }
 
-bool refuse(LlmRequest &request, std::string_view message) {
+constexpr std::string_view kNoModel = "key_model_access_denied";
+
+bool refuse(LlmRequest &request, std::string_view word, std::string_view message,
+            std::string_view param) {
     ApiError error;
     error.error_class = ErrorClass::permission;
-    error.own = "key_model_access_denied";
+    error.own = word;
     error.message = json::escape(message, request.arena);
-    error.param = json::escape("model", request.arena);
+    error.param = json::escape(param, request.arena);
     reply_error(request, error);
     return false;
 }
@@ -100,7 +104,8 @@ bool authorize(LlmRequest &request) {
     request.target_model = own_alias(identity, request.model);
     bool is_limited = identity.key != nullptr;
     if (is_limited && request.is_raw && !may_use_raw(request)) {
-        return refuse(request, "the API key may not use this model, or not all models here");
+        return refuse(request, kNoModel,
+                      "the API key may not use this model, or not all models here", "model");
     }
     if (is_limited && !request.is_raw) {
         bool is_allowed = request.only_provider != nullptr
@@ -108,11 +113,15 @@ bool authorize(LlmRequest &request) {
                                         request.only_provider->name + "/" + request.target_model)
                               : may_use(request.config, identity, request.target_model);
         if (!is_allowed) {
-            return refuse(request, "the API key may not use this model");
+            return refuse(request, kNoModel, "the API key may not use this model", "model");
         }
     }
     if (identity.is_master || (identity.key != nullptr && identity.key->may_name_customer)) {
         identity.customer_id = customer_of(request);
+        identity.customer = find_customer(request.config, identity.customer_id);
+        if (identity.customer != nullptr && identity.customer->is_blocked) {
+            return refuse(request, "customer_blocked", "the customer is blocked", "user");
+        }
     }
     return true;
 }

@@ -209,6 +209,9 @@ void book_spent(const LlmRequest &request) {
 }
 
 void book_metrics(const LlmRequest &request) {
+    if (request.endpoint.operation == Operation::admin) {
+        return;
+    }
     book_route(request);
     book_key(request);
 }

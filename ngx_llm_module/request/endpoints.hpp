@@ -18,7 +18,8 @@ enum class Operation : uint8_t {
     show_model,  // one of them: what follows the path is its name
     liveness,
     readiness,
-    root,  // somebody looks whether there is anything here
+    root,   // somebody looks whether there is anything here
+    admin,  // llm_admin
     unknown,
 };
 

@@ -16,35 +16,6 @@ void on_request_over(void *data) {
     settle(*static_cast<LlmRequest *>(data));
 }
 
-LlmRequest *make_request(ngx_http_request_t *r) {
-    auto *request = pool_new<LlmRequest>(r->pool, r);
-    // The pool's cleanup may come seconds late (lingering close); this one is prompt.
-    ngx_http_cleanup_t *cleanup = request != nullptr ? ngx_http_cleanup_add(r, 0) : nullptr;
-    if (cleanup == nullptr) {
-        return nullptr;
-    }
-    cleanup->handler = guard<on_request_over>;
-    cleanup->data = request;
-    ngx_http_set_ctx(r, request, ngx_http_llm_module);
-    if (Access *access = find_access(r)) {
-        request->identity = access->identity;
-    }
-    return request;
-}
-
-// What follows the location's own prefix.
-std::string_view path_below(const ngx_http_request_t *r, const ngx_http_llm_loc_conf_t &loc) {
-    std::string_view path = view(r->uri);
-    std::string_view prefix = view(loc.location);
-    while (!prefix.empty() && prefix.back() == '/') {
-        prefix.remove_suffix(1);
-    }
-    if (path.starts_with(prefix) && (path.size() == prefix.size() || path[prefix.size()] == '/')) {
-        path.remove_prefix(prefix.size());
-    }
-    return path;
-}
-
 bool loc_has_prefix(const ngx_http_llm_loc_conf_t &loc) {
     return loc.location.len > 0;
 }
@@ -165,12 +136,40 @@ ngx_int_t refuse_method(LlmRequest &request) {
 
 }  // namespace
 
+LlmRequest *make_llm_request(ngx_http_request_t *r) {
+    auto *request = pool_new<LlmRequest>(r->pool, r);
+    // The pool's cleanup may come seconds late (lingering close); this one is prompt.
+    ngx_http_cleanup_t *cleanup = request != nullptr ? ngx_http_cleanup_add(r, 0) : nullptr;
+    if (cleanup == nullptr) {
+        return nullptr;
+    }
+    cleanup->handler = guard<on_request_over>;
+    cleanup->data = request;
+    ngx_http_set_ctx(r, request, ngx_http_llm_module);
+    if (Access *access = find_access(r)) {
+        request->identity = access->identity;
+    }
+    return request;
+}
+
+std::string_view path_below(const ngx_http_request_t *r, const ngx_http_llm_loc_conf_t &loc) {
+    std::string_view path = view(r->uri);
+    std::string_view prefix = view(loc.location);
+    while (!prefix.empty() && prefix.back() == '/') {
+        prefix.remove_suffix(1);
+    }
+    if (path.starts_with(prefix) && (path.size() == prefix.size() || path[prefix.size()] == '/')) {
+        path.remove_prefix(prefix.size());
+    }
+    return path;
+}
+
 ngx_int_t handle_request(ngx_http_request_t *r) {
     if (r != r->main) {
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0, "llm: llm_pass in a subrequest");
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
-    LlmRequest *made = make_request(r);
+    LlmRequest *made = make_llm_request(r);
     if (made == nullptr) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -233,7 +232,7 @@ bool is_open(ngx_http_request_t *r) {
 }
 
 ngx_int_t handle_health_location(ngx_http_request_t *r) {
-    LlmRequest *made = make_request(r);
+    LlmRequest *made = make_llm_request(r);
     if (made == nullptr) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }

@@ -192,6 +192,7 @@ void answer_locally(LlmRequest &request) {
         case Operation::count_tokens:
         case Operation::kept:
         case Operation::other:
+        case Operation::admin:
         case Operation::unknown:
             w.object().key("status").plain("ok").end();
             break;

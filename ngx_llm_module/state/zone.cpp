@@ -3,12 +3,15 @@
 #include "ngx_llm_module/state/zone.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include "ngx_llm_module/base/guard.hpp"
 #include "ngx_llm_module/state/health.hpp"
 #include "ngx_llm_module/state/meters.hpp"
 #include "ngx_llm_module/state/metrics.hpp"
+#include "ngx_llm_module/state/record_table.hpp"
 #include "ngx_llm_module/state/spend.hpp"
+#include "ngx_llm_module/state/state_file.hpp"
 
 namespace llm {
 namespace {
@@ -26,6 +29,7 @@ struct PartRow {
 constexpr auto kParts = std::to_array<PartRow>({
     {ZonePart::meters, sizeof(Meters), init_meters},
     {ZonePart::health, sizeof(HealthPart), nullptr},
+    {ZonePart::records, sizeof(RecordsPart), nullptr},
     {ZonePart::metrics, sizeof(MetricsPart), nullptr},
     {ZonePart::spend, sizeof(SpendPart), nullptr},
 });
@@ -118,7 +122,20 @@ ngx_int_t init_zone(ngx_shm_zone_t *shm_zone, void *old_data) {
     if (!add_parts(*zone, pool, shm_zone)) {
         return NGX_ERROR;
     }
+    pool->log_nomem = 0;  // whoever needs memory says what it means that there is none
     assign_slots(*zone, config);
+    auto &records = *static_cast<RecordsPart *>(zone->parts[size_t(ZonePart::records)]);
+    if (records.buckets == nullptr && !make_record_table(pool, shm_zone->shm.size, records)) {
+        ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0, "llm: zone \"%V\" is too small",
+                      &shm_zone->shm.name);
+        return NGX_ERROR;
+    }
+    if (!config.state_path.empty() && records.is_loaded == 0) {
+        if (!load_state(config, shm_zone->shm.log)) {
+            return NGX_ERROR;
+        }
+        records.is_loaded = 1;
+    }
     return NGX_OK;
 }
 

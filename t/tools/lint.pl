@@ -45,7 +45,7 @@ my @MAY_ALSO = (
     ['ngx_llm_module/(?:upstream|stream)/\w+\.[ch]pp', $REQUEST_OBJECT],
     # The command table points to the handlers; it is a table, not a layer.
     ['ngx_llm_module/conf/directives\.cpp',
-        'ngx_llm_module/(?:request/handler|observe/metrics_handler|state/zone)\.hpp'],
+        'ngx_llm_module/(?:request/handler|observe/metrics_handler|admin/admin|state/(?:zone|state_keeper))\.hpp'],
     # An answer that fails before its first content is replied to like any refusal; what a cut one
     # cost is an estimate; one that a provider keeps has a name of the client's own.
     ['ngx_llm_module/stream/answer\.cpp',

@@ -1,0 +1,296 @@
+#include "ngx_llm_module/admin/admin.hpp"
+
+#include <algorithm>
+
+#include "ngx_llm_module/base/guard.hpp"
+#include "ngx_llm_module/base/pool.hpp"
+#include "ngx_llm_module/policy/identify.hpp"
+#include "ngx_llm_module/request/access.hpp"
+#include "ngx_llm_module/request/handler.hpp"
+#include "ngx_llm_module/request/headers.hpp"
+#include "ngx_llm_module/request/reply.hpp"
+#include "ngx_llm_module/state/state_keeper.hpp"
+#include "ngx_llm_module/upstream/worker.hpp"
+
+namespace llm {
+
+// The handlers stand in files of their own, the table is all that needs to know them.
+#define LLM_ADMIN_ROUTE(method, path, handler) AdminAnswer handler(AdminCall &call);
+#define LLM_ADMIN_OPEN LLM_ADMIN_ROUTE
+#include "ngx_llm_module/admin/routes.def"
+
+namespace {
+
+constexpr size_t kMaxBody = 1024 * 1024;
+constexpr int kTries = 16;  // when others change the same record
+
+struct Route {
+    ngx_uint_t method;
+    std::string_view path;
+    AdminHandler run;
+    bool is_open;
+};
+
+#define LLM_ADMIN_ROUTE(method, path, handler) {NGX_HTTP_##method, path, handler, false},
+#define LLM_ADMIN_OPEN(method, path, handler) {NGX_HTTP_##method, path, handler, true},
+constexpr Route kRoutes[] = {
+#include "ngx_llm_module/admin/routes.def"
+};
+
+bool fits(std::string_view pattern, std::string_view path, std::string_view &part) {
+    size_t star = pattern.find('*');
+    if (star == std::string_view::npos) {
+        return pattern == path;
+    }
+    std::string_view before = pattern.substr(0, star);
+    std::string_view behind = pattern.substr(star + 1);
+    if (path.size() <= before.size() + behind.size() || !path.starts_with(before) ||
+        !path.ends_with(behind)) {
+        return false;
+    }
+    part = path.substr(before.size(), path.size() - before.size() - behind.size());
+    return part.find('/') == std::string_view::npos;
+}
+
+// One call on its way to the disk.
+class AdminTask final : public StoreWaiter {
+  public:
+    AdminTask(LlmRequest &request, const Route &route, std::string_view part)
+        : request_(request), route_(route), part_(part), query_(view(request.r->args)) {}
+    ~AdminTask() { forget_store(*this); }
+
+    void run();
+    void on_stored(bool is_stored) override;
+
+  private:
+    bool change();
+    void undo();
+    void send(AdminAnswer answer);
+
+    LlmRequest &request_;
+    const Route &route_;
+    std::string part_;
+    std::string query_;
+    AdminAnswer answer_;
+    std::vector<StoredRecord> before_;  // of each change
+    bool is_waiting_ = false;
+};
+
+// Handlers see the records as they are, and ask for changes of what they saw.
+bool AdminTask::change() {
+    for (int i = 0; i < kTries; i++) {
+        Result<json::Value> root =
+            worker().parse_unpadded(request_.body.view().empty() ? "{}" : request_.body.view());
+        if (!root || !root->is_object()) {
+            answer_ = admin_error(NGX_HTTP_BAD_REQUEST, "the body must be a JSON object");
+            return false;
+        }
+        AdminCall call{request_, request_.config, *root, part_, query_, int64_t(ngx_time())};
+        answer_ = route_.run(call);
+        if (answer_.changes.empty()) {
+            return false;
+        }
+        before_.clear();
+        for (const RecordChange &change : answer_.changes) {
+            before_.push_back(find_record(request_.config, change.kind, change.id));
+        }
+        switch (change_records(request_.config, answer_.changes)) {
+            case Changed::done:
+                return true;
+            case Changed::full:
+                ngx_log_error(NGX_LOG_ERR, request_.r->connection->log, 0,
+                              "llm: llm_zone is full, a record could not be stored");
+                answer_ = admin_error(NGX_HTTP_INSUFFICIENT_STORAGE,
+                                      "llm_zone is full: it needs a larger size");
+                return false;
+            case Changed::conflict:
+                break;
+        }
+    }
+    answer_ = admin_error(NGX_HTTP_CONFLICT, "others are changing this, too: try again");
+    return false;
+}
+
+void AdminTask::run() {
+    if (!change()) {
+        send(std::move(answer_));
+        return;
+    }
+    is_waiting_ = true;
+    store_changes(answer_.changes, *this);
+}
+
+void AdminTask::on_stored(bool is_stored) {
+    ngx_connection_t *c = request_.r->connection;
+    ngx_http_set_log_request(c->log, request_.r);
+    if (!is_stored) {
+        undo();
+        answer_ = admin_error(NGX_HTTP_INTERNAL_SERVER_ERROR,
+                              "the change could not be stored and was not made");
+    }
+    send(std::move(answer_));
+    ngx_http_run_posted_requests(c);
+}
+
+// What nobody can rely on must not hold.
+void AdminTask::undo() {
+    std::vector<RecordChange> back;
+    for (size_t i = 0; i < answer_.changes.size(); i++) {
+        const RecordChange &change = answer_.changes[i];
+        back.push_back({change.kind, change.id, before_[i].json, change.version, 0});
+    }
+    (void)change_records(request_.config, back);
+}
+
+void AdminTask::send(AdminAnswer answer) {
+    request_.ledger.outcome = answer.status < NGX_HTTP_BAD_REQUEST ? Outcome::ok : Outcome::refused;
+    request_.downstream.send_whole(answer.status, answer.content_type, std::move(answer.body));
+}
+
+void on_body(ngx_http_request_t *r) {
+    auto *task = pool_find<AdminTask>(r->pool);
+    LlmRequest &request = *find_llm_request(r);
+    if (request.body.is_too_large()) {
+        reply_error(request, ErrorClass::too_large, "the request body is too large");
+        return;
+    }
+    task->run();
+}
+
+// A key in the path, as LiteLLM has it, stands in the log as a key in the query would.
+void mask_part(ngx_http_request_t *r, const std::string &part) {
+    for (const ngx_str_t &line : {r->request_line, r->unparsed_uri, r->uri}) {
+        std::string_view text = view(line);
+        size_t at = text.find(part);
+        if (at != std::string_view::npos) {
+            std::fill_n(const_cast<char *>(text.data()) + at, part.size(), '*');
+        }
+    }
+}
+
+ngx_int_t refuse(LlmRequest &request, ErrorClass error_class, std::string_view what) {
+    (void)ngx_http_discard_request_body(request.r);
+    request.r->main->count++;
+    if (error_class == ErrorClass::authentication) {
+        add_header(request.r, "www-authenticate", "Bearer");
+    }
+    reply_error(request, error_class, what);
+    return NGX_DONE;
+}
+
+ngx_int_t refuse_method(LlmRequest &request, bool is_post) {
+    (void)ngx_http_discard_request_body(request.r);
+    request.r->main->count++;
+    request.endpoint.is_post = is_post;
+    ApiError error;
+    error.error_class = ErrorClass::invalid_request;
+    error.status = NGX_HTTP_NOT_ALLOWED;
+    error.message.bytes = is_post ? "method not allowed, use POST" : "method not allowed, use GET";
+    reply_error(request, error);
+    return NGX_DONE;
+}
+
+}  // namespace
+
+std::string AdminCall::argument(std::string_view name) const {
+    for (std::string_view rest = query; !rest.empty();) {
+        std::string_view one = rest.substr(0, rest.find('&'));
+        rest.remove_prefix(std::min(rest.size(), one.size() + 1));
+        if (one.size() <= name.size() || !one.starts_with(name) || one[name.size()] != '=') {
+            continue;
+        }
+        std::string value(one.substr(name.size() + 1));
+        std::replace(value.begin(), value.end(), '+', ' ');
+        auto *from = reinterpret_cast<u_char *>(value.data());
+        auto *to = from;
+        ngx_unescape_uri(&to, &from, value.size(), 0);
+        value.resize(size_t(reinterpret_cast<char *>(to) - value.data()));
+        return value;
+    }
+    return {};
+}
+
+std::string AdminCall::text(std::string_view name) const {
+    return std::string(json::unescape(body[name].text(), request.arena));
+}
+
+std::vector<std::string> AdminCall::texts(std::string_view name) const {
+    std::vector<std::string> list;
+    for (json::Value item : body[name].items()) {
+        list.emplace_back(json::unescape(item.text(), request.arena));
+    }
+    return list;
+}
+
+AdminAnswer admin_error(ngx_uint_t status, std::string_view what, std::string_view param) {
+    AdminAnswer answer;
+    answer.status = status;
+    json::Writer w(answer.body);
+    std::string message(param);
+    message.append(param.empty() ? "" : " ").append(what);
+    w.object().key("error").object().key("message").plain(message).key("type");
+    w.plain(status == NGX_HTTP_NOT_FOUND ? "not_found_error"
+            : status < 500               ? "bad_request_error"
+                                         : "internal_server_error");
+    w.key("param");
+    param.empty() ? w.null() : w.plain(param);
+    w.key("code").plain(std::to_string(status)).end().end();
+    return answer;
+}
+
+ngx_int_t handle_admin(ngx_http_request_t *r) {
+    if (r != r->main) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+    LlmRequest *made = make_llm_request(r);
+    if (made == nullptr) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+    LlmRequest &request = *made;
+    request.client = &kOpenAi;
+    request.endpoint.operation = Operation::admin;
+    std::string_view path = path_below(r, request.loc);
+    if (path.size() > 1 && path.back() == '/') {
+        path.remove_suffix(1);
+    }
+    const Route *route = nullptr;
+    const Route *other_method = nullptr;
+    std::string_view part;
+    for (const Route &row : kRoutes) {
+        if (fits(row.path, path, part)) {
+            bool is_same = row.method == r->method ||
+                           (row.method == NGX_HTTP_GET && r->method == NGX_HTTP_HEAD);
+            (is_same ? route : other_method) = &row;
+        }
+    }
+    std::string key = client_key(r);
+    request.identity = identify(request.config, key, int64_t(ngx_time())).identity;
+    bool has_task = route != nullptr && pool_new<AdminTask>(r->pool, request, *route, part);
+    mask_client_key(r);  // the task has the query as it was
+    if (part.starts_with("sk-")) {
+        mask_part(r, std::string(part));
+    }
+    if (!request.identity.is_master && !(route != nullptr && route->is_open)) {
+        return request.identity.key == nullptr
+                   ? refuse(
+                         request, ErrorClass::authentication,
+                         key.empty() ? "the master key is required" : "the key is not known here")
+                   : refuse(request, ErrorClass::permission, "only the master key may do this");
+    }
+    if (route == nullptr && other_method != nullptr) {
+        return refuse_method(request, other_method->method == NGX_HTTP_POST);
+    }
+    if (route == nullptr) {
+        return refuse(request, ErrorClass::not_found, "unknown path");
+    }
+    if (!has_task) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+    if (!request.body.expect(r->headers_in.content_length_n, kMaxBody)) {
+        return refuse(request, ErrorClass::too_large, "the request body is too large");
+    }
+    ngx_int_t rc = ngx_http_read_client_request_body(r, guard<on_body>);
+    return rc >= NGX_HTTP_SPECIAL_RESPONSE ? rc : NGX_DONE;
+}
+
+}  // namespace llm

@@ -1,0 +1,396 @@
+// /key/*: keys that clients send. A key is shown once, when it is made; afterwards it is known by
+// its SHA-256 only, which stands wherever LiteLLM shows a token.
+#include <algorithm>
+
+#include "ngx_llm_module/admin/resource.hpp"
+#include "ngx_llm_module/policy/record_cache.hpp"
+#include "translators/core/sha256.hpp"
+
+namespace llm {
+namespace {
+
+constexpr size_t kShortestKey = 8;
+
+constexpr std::string_view kGenerateKnown[] = {"key", "duration", "key_type", "key_name"};
+constexpr std::string_view kUpdateKnown[] = {"key", "duration", "key_name"};
+constexpr std::string_view kRegenerateKnown[] = {"key", "new_key", "grace_period", "duration",
+                                                 "key_name"};
+
+AdminAnswer not_found() {
+    return admin_error(NGX_HTTP_NOT_FOUND, "does not exist", "key");
+}
+
+AdminAnswer is_configured() {
+    return admin_error(NGX_HTTP_BAD_REQUEST, "is set by llm_key and changed there", "key");
+}
+
+// From now on; null: for ever.
+bool apply_duration(const AdminCall &call, int64_t &expires, FieldError &error) {
+    json::Value duration = call.body["duration"];
+    if (duration.absent()) {
+        return true;
+    }
+    int64_t seconds = duration.is_null() ? 0 : parse_duration(call.text("duration"));
+    if (seconds < 0) {
+        error = {"duration", "must be a time such as 30s, 15m, 12h or 30d"};
+        return false;
+    }
+    expires = seconds == 0 ? 0 : call.now + seconds;
+    return true;
+}
+
+// Everything that the body says of a key, and whether it can be.
+bool apply_body(const AdminCall &call, std::span<const std::string_view> known, KeyRecord &key,
+                FieldError &error) {
+    if (!apply_members(call.body, known, key, error) || !apply_duration(call, key.expires, error)) {
+        return false;
+    }
+    if (!key.team.empty() && find_team(call.config, key.team) == nullptr) {
+        error = {"team_id", "does not exist"};
+        return false;
+    }
+    error = check_models(call.config, key.models, key.limits);
+    if (!error.param.empty()) {
+        return false;
+    }
+    std::vector<std::string> targets;
+    for (const auto &[name, model] : key.aliases) {
+        targets.push_back(model);
+    }
+    if (!check_models(call.config, targets, {}).param.empty()) {
+        error = {"aliases", "names a model that does not exist"};
+        return false;
+    }
+    return true;
+}
+
+AdminAnswer bad(const FieldError &error) {
+    return admin_error(NGX_HTTP_BAD_REQUEST, error.what, error.param);
+}
+
+bool is_good_secret(const std::string &secret) {
+    for (unsigned char c : secret) {
+        if (c <= 0x20 || c >= 0x7f) {
+            return false;
+        }
+    }
+    return secret.size() >= kShortestKey && secret.size() <= kMaxId;
+}
+
+bool is_taken(const AdminCall &call, const std::string &hash) {
+    const std::vector<std::string> &masters = call.config.master_hashes;
+    return find_key(call.config, hash) != nullptr ||
+           std::find(masters.begin(), masters.end(), hash) != masters.end();
+}
+
+// Whose key a call is about: a record that can be changed, or the answer to give instead.
+struct Subject {
+    std::string hash;
+    Loaded<KeyRecord> key;
+    std::optional<AdminAnswer> refusal;
+};
+
+Subject target_of(const AdminCall &call, const std::string &given) {
+    Subject target;
+    if (given.empty()) {
+        target.refusal = admin_error(NGX_HTTP_BAD_REQUEST, "must be given", "key");
+        return target;
+    }
+    target.hash = hash_of_key(given);
+    if (call.config.keys.count(target.hash) != 0) {
+        target.refusal = is_configured();
+        return target;
+    }
+    target.key = load_record<KeyRecord>(call, RecordKind::key, target.hash);
+    if (!target.key.exists) {
+        target.refusal = not_found();
+    }
+    return target;
+}
+
+void write_new_key(const KeyRecord &key, const std::string &secret, json::Writer &w) {
+    w.object().key("key").plain(secret);
+    w.key("key_name").plain("sk-..." + secret.substr(secret.size() - 4));
+    w.key("token").plain(key.hash).key("token_id").plain(key.hash);
+    write_members(key, RecordForm::shown, w);
+    w.key("spend").number(0).end();
+}
+
+AdminAnswer set_blocked(AdminCall &call, bool is_blocked) {
+    Subject target = target_of(call, call.text("key"));
+    if (target.refusal) {
+        return std::move(*target.refusal);
+    }
+    KeyRecord &key = target.key.record;
+    key.is_blocked = is_blocked;
+    key.updated = call.now;
+    AdminAnswer answer;
+    json::Writer w(answer.body);
+    write_key(call, key, w);
+    store_record(answer, RecordKind::key, target.hash, key, target.key.version);
+    return answer;
+}
+
+}  // namespace
+
+void write_key(const AdminCall &, const KeyRecord &key, json::Writer &w) {
+    w.object().key("token").plain(key.hash);
+    write_members(key, RecordForm::shown, w);
+    if (key.is_configured) {
+        w.key("source").plain("configuration");
+    }
+    w.end();
+}
+
+void write_keys_of(const AdminCall &call, std::string_view member, std::string_view value,
+                   json::Writer &w) {
+    bool is_team = member == "team_id";
+    w.array();
+    for (const auto &[hash, key] : call.config.keys) {
+        if ((is_team ? key->team : key->user) == value) {
+            write_key(call, *key, w);
+        }
+    }
+    for_each_with(call.config, RecordKind::key, member, value,
+                  [&](const std::string &id, const std::string &json, uint64_t) {
+                      KeyRecord key;
+                      if (read_stored(json, id, key) && (is_team ? key.team : key.user) == value) {
+                          write_key(call, key, w);
+                      }
+                  });
+    w.end();
+}
+
+size_t delete_keys_of(const AdminCall &call, std::string_view member, std::string_view value,
+                      AdminAnswer &answer) {
+    bool is_team = member == "team_id";
+    size_t count = 0;
+    for_each_with(call.config, RecordKind::key, member, value,
+                  [&](const std::string &id, const std::string &json, uint64_t version) {
+                      KeyRecord key;
+                      if (read_stored(json, id, key) && (is_team ? key.team : key.user) == value) {
+                          delete_record(answer, RecordKind::key, id, version);
+                          count++;
+                      }
+                  });
+    return count;
+}
+
+AdminAnswer make_key(AdminCall &call, KeyRecord key, std::string secret) {
+    if (secret.empty()) {
+        secret = make_secret();
+    }
+    if (!is_good_secret(secret)) {
+        return admin_error(NGX_HTTP_BAD_REQUEST,
+                           "must have 8 to 256 printable characters without blanks", "key");
+    }
+    key.hash = sha256_hex(secret);
+    if (is_taken(call, key.hash)) {
+        return admin_error(NGX_HTTP_CONFLICT, "exists already", "key");
+    }
+    key.created = key.updated = call.now;
+    AdminAnswer answer;
+    json::Writer w(answer.body);
+    write_new_key(key, secret, w);
+    uint64_t version = find_record(call.config, RecordKind::key, key.hash).version;
+    store_record(answer, RecordKind::key, key.hash, key, version);
+    return answer;
+}
+
+AdminAnswer key_generate(AdminCall &call) {
+    KeyRecord key;
+    FieldError error;
+    if (!apply_body(call, kGenerateKnown, key, error)) {
+        return bad(error);
+    }
+    if (!call.body["key"].is_unset() && !call.body["key"].is_string()) {
+        return admin_error(NGX_HTTP_BAD_REQUEST, "must be a string", "key");
+    }
+    return make_key(call, std::move(key), call.text("key"));
+}
+
+AdminAnswer key_info(AdminCall &call) {
+    std::string given = call.argument("key");
+    if (given.empty()) {
+        return admin_error(NGX_HTTP_BAD_REQUEST, "must be given", "key");
+    }
+    std::string hash = hash_of_key(given);
+    std::shared_ptr<const KeyRecord> key = find_key(call.config, hash);
+    if (key == nullptr) {
+        return not_found();
+    }
+    AdminAnswer answer;
+    json::Writer w(answer.body);
+    w.object().key("key").plain(hash).key("info");
+    write_key(call, *key, w);
+    w.end();
+    return answer;
+}
+
+AdminAnswer key_list(AdminCall &call) {
+    Page page = page_of(call, 10);
+    if (!page.error.param.empty()) {
+        return bad(page.error);
+    }
+    struct Filter {
+        std::string_view member;
+        std::string KeyRecord::*field;
+        std::string value;
+    };
+    Filter filters[] = {{"team_id", &KeyRecord::team, call.argument("team_id")},
+                        {"user_id", &KeyRecord::user, call.argument("user_id")},
+                        {"key_alias", &KeyRecord::alias, call.argument("key_alias")}};
+    std::string hash = call.argument("key_hash");
+    const Filter *first = nullptr;
+    for (const Filter &filter : filters) {
+        first = first == nullptr && !filter.value.empty() ? &filter : first;
+    }
+    auto is_wanted = [&](const KeyRecord &key) {
+        for (const Filter &filter : filters) {
+            if (!filter.value.empty() && key.*filter.field != filter.value) {
+                return false;
+            }
+        }
+        return hash.empty() || key.hash == hash;
+    };
+    // In the order of their hashes, which does not change while somebody pages through them.
+    std::vector<std::string> hashes;
+    for (const auto &[id, key] : call.config.keys) {
+        if (is_wanted(*key)) {
+            hashes.push_back(id);
+        }
+    }
+    for_each_with(call.config, RecordKind::key, first != nullptr ? first->member : "",
+                  first != nullptr ? first->value : "",
+                  [&](const std::string &id, const std::string &json, uint64_t) {
+                      KeyRecord key;
+                      bool is_plain = first == nullptr && hash.empty();
+                      if (call.config.keys.count(id) == 0 &&
+                          (is_plain || (read_stored(json, id, key) && is_wanted(key)))) {
+                          hashes.push_back(id);
+                      }
+                  });
+    std::sort(hashes.begin(), hashes.end());
+
+    bool is_full = call.argument("return_full_object") == "true";
+    AdminAnswer answer;
+    json::Writer w(answer.body);
+    w.object().key("keys").array();
+    for (size_t i = page.first(); i < hashes.size() && i < page.first() + page.size; i++) {
+        if (!is_full) {
+            w.plain(hashes[i]);
+        } else if (auto key = find_key(call.config, hashes[i])) {
+            write_key(call, *key, w);
+        }
+    }
+    w.end().key("total_count").number(int64_t(hashes.size()));
+    w.key("current_page").number(int64_t(page.number));
+    w.key("total_pages").number(int64_t(page.count(hashes.size()))).end();
+    return answer;
+}
+
+AdminAnswer key_update(AdminCall &call) {
+    Subject target = target_of(call, call.text("key"));
+    if (target.refusal) {
+        return std::move(*target.refusal);
+    }
+    KeyRecord &key = target.key.record;
+    FieldError error;
+    if (!apply_body(call, kUpdateKnown, key, error)) {
+        return bad(error);
+    }
+    key.updated = call.now;
+    AdminAnswer answer;
+    json::Writer w(answer.body);
+    w.object().key("key").plain(key.hash).key("token").plain(key.hash);
+    write_members(key, RecordForm::shown, w);
+    w.end();
+    store_record(answer, RecordKind::key, target.hash, key, target.key.version);
+    return answer;
+}
+
+AdminAnswer key_delete(AdminCall &call) {
+    AdminAnswer answer;
+    json::Writer w(answer.body);
+    std::vector<std::string> deleted;
+    auto remove = [&](const std::string &hash, uint64_t version) {
+        if (std::find(deleted.begin(), deleted.end(), hash) == deleted.end()) {
+            deleted.push_back(hash);
+            delete_record(answer, RecordKind::key, hash, version);
+        }
+    };
+    w.object().key("deleted_keys").array();
+    for (const std::string &given : call.texts("keys")) {
+        Subject target = target_of(call, given);
+        if (target.refusal) {
+            return std::move(*target.refusal);
+        }
+        remove(target.hash, target.key.version);
+        w.plain(given);
+    }
+    for (const std::string &alias : call.texts("key_aliases")) {
+        size_t before = deleted.size();
+        for_each_with(call.config, RecordKind::key, "key_alias", alias,
+                      [&](const std::string &id, const std::string &json, uint64_t version) {
+                          KeyRecord key;
+                          if (!alias.empty() && read_stored(json, id, key) && key.alias == alias) {
+                              remove(id, version);
+                          }
+                      });
+        if (deleted.size() == before) {
+            return admin_error(NGX_HTTP_NOT_FOUND, "has one that does not exist", "key_aliases");
+        }
+        w.plain(alias);
+    }
+    w.end().end();
+    if (deleted.empty()) {
+        return admin_error(NGX_HTTP_BAD_REQUEST, "must be given", "keys");
+    }
+    return answer;
+}
+
+AdminAnswer key_block(AdminCall &call) {
+    return set_blocked(call, true);
+}
+
+AdminAnswer key_unblock(AdminCall &call) {
+    return set_blocked(call, false);
+}
+
+// The new key takes the old one's place, what was counted included.
+AdminAnswer key_regenerate(AdminCall &call) {
+    Subject target = target_of(call, call.part.empty() ? call.text("key") : std::string(call.part));
+    if (target.refusal) {
+        return std::move(*target.refusal);
+    }
+    int64_t grace = 0;
+    if (!call.body["grace_period"].is_unset()) {
+        grace = parse_duration(call.text("grace_period"));
+        if (grace < 0) {
+            return admin_error(NGX_HTTP_BAD_REQUEST, "must be a time such as 30s, 15m, 12h or 30d",
+                               "grace_period");
+        }
+    }
+    KeyRecord old = target.key.record;
+    KeyRecord key = old;
+    FieldError error;
+    if (!apply_body(call, kRegenerateKnown, key, error)) {
+        return bad(error);
+    }
+    key.replaces = old.counted_as();
+    AdminAnswer answer = make_key(call, std::move(key), call.text("new_key"));
+    if (answer.changes.empty()) {
+        return answer;
+    }
+    if (grace == 0) {
+        delete_record(answer, RecordKind::key, target.hash, target.key.version);
+        return answer;
+    }
+    int64_t end = call.now + grace;
+    old.expires = old.expires == 0 ? end : std::min(old.expires, end);
+    old.updated = call.now;
+    store_record(answer, RecordKind::key, target.hash, old, target.key.version);
+    return answer;
+}
+
+}  // namespace llm

@@ -1,0 +1,118 @@
+#include "ngx_llm_module/admin/resource.hpp"
+
+#include <openssl/rand.h>
+
+#include <charconv>
+
+#include "ngx_llm_module/conf/identities.hpp"
+#include "translators/core/sha256.hpp"
+
+namespace llm {
+namespace {
+
+bool has_bad_byte(std::string_view id) {
+    for (unsigned char c : id) {
+        if (c <= 0x20 || c == 0x7f) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool read_count(const std::string &text, size_t most, size_t &count) {
+    auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), count);
+    return code == std::errc() && end == text.data() + text.size() && count >= 1 && count <= most;
+}
+
+}  // namespace
+
+FieldError check_models(const Config &config, const std::vector<std::string> &models,
+                        const LimitSet &limits) {
+    for (const std::string &model : models) {
+        if (!names_a_model(config, model)) {
+            return {"models", "names a model that does not exist"};
+        }
+    }
+    for (const ModelLimit &limit : limits.models) {
+        if (!names_a_model(config, limit.model)) {
+            return {"model_rpm_limit, model_tpm_limit", "names a model that does not exist"};
+        }
+    }
+    return {};
+}
+
+bool choose_id(const std::string &given, std::string &id) {
+    if (!given.empty()) {
+        id = given;
+        return given.size() <= kMaxId && !has_bad_byte(given);
+    }
+    unsigned char bytes[16] = {};
+    if (RAND_bytes(bytes, sizeof(bytes)) != 1) {
+        return false;
+    }
+    id = to_hex(bytes, sizeof(bytes));
+    for (size_t at : {20, 16, 12, 8}) {
+        id.insert(at, 1, '-');
+    }
+    return true;
+}
+
+void for_each_with(const Config &config, RecordKind kind, std::string_view member,
+                   std::string_view value,
+                   const std::function<void(const std::string &id, const std::string &json,
+                                            uint64_t version)> &visit) {
+    ByteBuffer wanted;
+    if (!value.empty()) {
+        wanted.append("\"");
+        wanted.append(member);
+        wanted.append("\":\"");
+        json::append_escaped(value, wanted);
+        wanted.append("\"");
+    }
+    for_each_record(config, [&](RecordKind of, const std::string &id, const std::string &json,
+                                uint64_t version) {
+        if (of == kind && !json.empty() && json.find(wanted.view()) != std::string::npos) {
+            visit(id, json, version);
+        }
+    });
+}
+
+Page page_of(const AdminCall &call, size_t usual_size) {
+    Page page;
+    page.size = usual_size;
+    std::string number = call.argument("page");
+    std::string size = call.argument("size");
+    if (size.empty()) {
+        size = call.argument("page_size");
+    }
+    if (!number.empty() && !read_count(number, 1000000, page.number)) {
+        page.error = {"page", "must be a whole number, 1 or more"};
+    }
+    if (!size.empty() && !read_count(size, 1000, page.size)) {
+        page.error = {"size", "must be a whole number from 1 to 1000"};
+    }
+    return page;
+}
+
+std::string make_secret() {
+    constexpr char kLetters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    unsigned char bytes[32] = {};
+    if (RAND_bytes(bytes, sizeof(bytes)) != 1) {
+        return {};
+    }
+    std::string secret = "sk-";
+    for (unsigned char byte : bytes) {
+        secret.push_back(kLetters[byte & 63]);
+    }
+    return secret;
+}
+
+std::string hash_of_key(const std::string &key) {
+    bool is_hash = key.size() == 64;
+    for (char c : key) {
+        is_hash = is_hash && ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'));
+    }
+    return is_hash ? key : sha256_hex(key);
+}
+
+}  // namespace llm

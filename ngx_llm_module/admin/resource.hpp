@@ -1,0 +1,85 @@
+// What the resources of the admin API have in common: records as they are stored now, changes of
+// them, checks, lists.
+#pragma once
+
+#include <functional>
+
+#include "ngx_llm_module/admin/admin.hpp"
+#include "ngx_llm_module/policy/record_json.hpp"
+
+namespace llm {
+
+constexpr size_t kMaxId = 256;
+
+// A record as it is stored now, not as some worker remembers it.
+template <class Record>
+struct Loaded {
+    Record record;
+    uint64_t version = 0;
+    bool exists = false;
+};
+
+template <class Record>
+Loaded<Record> load_record(const AdminCall &call, RecordKind kind, const std::string &id) {
+    Loaded<Record> loaded;
+    StoredRecord stored = find_record(call.config, kind, id);
+    loaded.version = stored.version;
+    loaded.exists = !stored.json.empty() && read_stored(stored.json, id, loaded.record);
+    return loaded;
+}
+
+template <class Record>
+void store_record(AdminAnswer &answer, RecordKind kind, const std::string &id, const Record &record,
+                  uint64_t expected) {
+    answer.changes.push_back({kind, id, render_stored(record), expected, 0});
+}
+
+inline void delete_record(AdminAnswer &answer, RecordKind kind, const std::string &id,
+                          uint64_t expected) {
+    answer.changes.push_back({kind, id, "", expected, 0});
+}
+
+// What is wrong with the models that are named, or nothing.
+FieldError check_models(const Config &config, const std::vector<std::string> &models,
+                        const LimitSet &limits);
+
+// An id that the caller chose, or a new one. False: it cannot be one.
+bool choose_id(const std::string &given, std::string &id);
+
+// Visits the records of a kind that may have this string as this member (all, when it is empty).
+// Whoever needs to be sure looks at the record.
+void for_each_with(const Config &config, RecordKind kind, std::string_view member,
+                   std::string_view value,
+                   const std::function<void(const std::string &id, const std::string &json,
+                                            uint64_t version)> &visit);
+
+// page and size (or page_size) of the query.
+struct Page {
+    size_t number = 1;
+    size_t size = 10;
+    FieldError error;  // of what was given
+
+    size_t first() const { return (number - 1) * size; }
+    size_t count(size_t total) const { return (total + size - 1) / size; }
+};
+Page page_of(const AdminCall &call, size_t usual_size);
+
+// Limits that others may have: 32 random letters and digits behind "sk-".
+std::string make_secret();
+
+// A key that was given, or its hash, as its hash.
+std::string hash_of_key(const std::string &key);
+
+// The object of a key, with its hash as "token" and what it has spent.
+void write_key(const AdminCall &call, const KeyRecord &key, json::Writer &w);
+// The same as a list, of all keys that have this member.
+void write_keys_of(const AdminCall &call, std::string_view member, std::string_view value,
+                   json::Writer &w);
+// All of them are deleted with what they belong to; how many.
+size_t delete_keys_of(const AdminCall &call, std::string_view member, std::string_view value,
+                      AdminAnswer &answer);
+
+// A new key for these members; answered with the key itself.
+AdminAnswer make_key(AdminCall &call, KeyRecord key, std::string secret);
+
+}  // namespace llm

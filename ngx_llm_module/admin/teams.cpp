@@ -1,0 +1,184 @@
+// /team/*: what several keys share. A team that is deleted takes its keys with it.
+#include <algorithm>
+
+#include "ngx_llm_module/admin/resource.hpp"
+
+namespace llm {
+namespace {
+
+constexpr std::string_view kKnown[] = {"team_id"};
+
+void write_team(const TeamRecord &team, json::Writer &w) {
+    w.object().key("team_id").plain(team.id);
+    write_members(team, RecordForm::shown, w);
+    if (team.is_configured) {
+        w.key("source").plain("configuration");
+    }
+    w.end();
+}
+
+AdminAnswer not_found() {
+    return admin_error(NGX_HTTP_NOT_FOUND, "does not exist", "team_id");
+}
+
+bool apply_body(const AdminCall &call, TeamRecord &team, FieldError &error) {
+    if (!apply_members(call.body, kKnown, team, error)) {
+        return false;
+    }
+    error = check_models(call.config, team.models, team.limits);
+    return error.param.empty();
+}
+
+struct Subject {
+    std::string id;
+    Loaded<TeamRecord> team;
+    std::optional<AdminAnswer> refusal;
+};
+
+Subject target_of(const AdminCall &call, const std::string &id) {
+    Subject target;
+    target.id = id;
+    if (id.empty()) {
+        target.refusal = admin_error(NGX_HTTP_BAD_REQUEST, "must be given", "team_id");
+    } else if (call.config.teams.count(id) != 0) {
+        target.refusal =
+            admin_error(NGX_HTTP_BAD_REQUEST, "is set by llm_team and changed there", "team_id");
+    } else {
+        target.team = load_record<TeamRecord>(call, RecordKind::team, id);
+        if (!target.team.exists) {
+            target.refusal = not_found();
+        }
+    }
+    return target;
+}
+
+AdminAnswer change_team(AdminCall &call, bool (*change)(const AdminCall &call, TeamRecord &team,
+                                                        FieldError &error)) {
+    Subject target = target_of(call, call.text("team_id"));
+    if (target.refusal) {
+        return std::move(*target.refusal);
+    }
+    TeamRecord &team = target.team.record;
+    FieldError error;
+    if (!change(call, team, error)) {
+        return admin_error(NGX_HTTP_BAD_REQUEST, error.what, error.param);
+    }
+    team.updated = call.now;
+    AdminAnswer answer;
+    json::Writer w(answer.body);
+    w.object().key("team_id").plain(team.id).key("data");
+    write_team(team, w);
+    w.end();
+    store_record(answer, RecordKind::team, team.id, team, target.team.version);
+    return answer;
+}
+
+}  // namespace
+
+AdminAnswer team_new(AdminCall &call) {
+    TeamRecord team;
+    FieldError error;
+    if (!apply_body(call, team, error)) {
+        return admin_error(NGX_HTTP_BAD_REQUEST, error.what, error.param);
+    }
+    if (!choose_id(call.text("team_id"), team.id)) {
+        return admin_error(NGX_HTTP_BAD_REQUEST, "cannot be an id", "team_id");
+    }
+    Loaded<TeamRecord> before = load_record<TeamRecord>(call, RecordKind::team, team.id);
+    if (before.exists || call.config.teams.count(team.id) != 0) {
+        return admin_error(NGX_HTTP_CONFLICT, "exists already", "team_id");
+    }
+    team.created = team.updated = call.now;
+    AdminAnswer answer;
+    json::Writer w(answer.body);
+    write_team(team, w);
+    store_record(answer, RecordKind::team, team.id, team, before.version);
+    return answer;
+}
+
+AdminAnswer team_info(AdminCall &call) {
+    std::string id = call.argument("team_id");
+    if (id.empty()) {
+        return admin_error(NGX_HTTP_BAD_REQUEST, "must be given", "team_id");
+    }
+    auto configured = call.config.teams.find(id);
+    Loaded<TeamRecord> stored;
+    if (configured == call.config.teams.end()) {
+        stored = load_record<TeamRecord>(call, RecordKind::team, id);
+        if (!stored.exists) {
+            return not_found();
+        }
+    }
+    AdminAnswer answer;
+    json::Writer w(answer.body);
+    w.object().key("team_id").plain(id).key("team_info");
+    write_team(stored.exists ? stored.record : *configured->second, w);
+    w.key("keys");
+    write_keys_of(call, "team_id", id, w);
+    w.key("team_memberships").array().end().end();
+    return answer;
+}
+
+AdminAnswer team_list(AdminCall &call) {
+    AdminAnswer answer;
+    json::Writer w(answer.body);
+    w.array();
+    for (const auto &[id, team] : call.config.teams) {
+        write_team(*team, w);
+    }
+    for_each_with(call.config, RecordKind::team, {}, {},
+                  [&](const std::string &id, const std::string &json, uint64_t) {
+                      TeamRecord team;
+                      if (call.config.teams.count(id) == 0 && read_stored(json, id, team)) {
+                          write_team(team, w);
+                      }
+                  });
+    w.end();
+    return answer;
+}
+
+AdminAnswer team_update(AdminCall &call) {
+    return change_team(call, apply_body);
+}
+
+AdminAnswer team_block(AdminCall &call) {
+    return change_team(call, [](const AdminCall &, TeamRecord &team, FieldError &) {
+        team.is_blocked = true;
+        return true;
+    });
+}
+
+AdminAnswer team_unblock(AdminCall &call) {
+    return change_team(call, [](const AdminCall &, TeamRecord &team, FieldError &) {
+        team.is_blocked = false;
+        return true;
+    });
+}
+
+AdminAnswer team_delete(AdminCall &call) {
+    AdminAnswer answer;
+    json::Writer w(answer.body);
+    size_t keys = 0;
+    std::vector<std::string> ids = call.texts("team_ids");
+    w.object().key("deleted_teams").array();
+    for (size_t i = 0; i < ids.size(); i++) {
+        if (std::find(ids.begin(), ids.begin() + ptrdiff_t(i), ids[i]) !=
+            ids.begin() + ptrdiff_t(i)) {
+            continue;
+        }
+        Subject target = target_of(call, ids[i]);
+        if (target.refusal) {
+            return std::move(*target.refusal);
+        }
+        delete_record(answer, RecordKind::team, ids[i], target.team.version);
+        keys += delete_keys_of(call, "team_id", ids[i], answer);
+        w.plain(ids[i]);
+    }
+    w.end().key("deleted_keys").number(int64_t(keys)).end();
+    if (ids.empty()) {
+        return admin_error(NGX_HTTP_BAD_REQUEST, "must be given", "team_ids");
+    }
+    return answer;
+}
+
+}  // namespace llm

@@ -1,0 +1,53 @@
+// Records as JSON, in one form everywhere: in the zone, in the state file, in Redis, and, with
+// every member shown, in the admin API. The names are those that users of LiteLLM's API know.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "ngx_llm_module/conf/records.hpp"
+#include "translators/json/reader.hpp"
+#include "translators/json/writer.hpp"
+
+namespace llm {
+
+enum class RecordForm : uint8_t {
+    stored,  // what differs from a new record
+    shown,   // every member, without what is ours alone
+};
+
+// The members of a record, without the braces: others may follow.
+void write_members(const KeyRecord &record, RecordForm form, json::Writer &w);
+void write_members(const TeamRecord &record, RecordForm form, json::Writer &w);
+void write_members(const UserRecord &record, RecordForm form, bool is_customer, json::Writer &w);
+
+std::string render_stored(const KeyRecord &record);
+std::string render_stored(const TeamRecord &record);
+std::string render_stored(const UserRecord &record);
+
+// What is wrong with a member; static text.
+struct FieldError {
+    std::string param;
+    std::string_view what;
+};
+
+// Changes what the object says and leaves the rest; null means none. Members of `known` belong to
+// the caller. A member that is not known is an error unless it says nothing (null, false, empty):
+// a limit that is misspelled must not be one that does not hold.
+bool apply_members(json::Value object, std::span<const std::string_view> known, KeyRecord &record,
+                   FieldError &error);
+bool apply_members(json::Value object, std::span<const std::string_view> known, TeamRecord &record,
+                   FieldError &error);
+bool apply_members(json::Value object, std::span<const std::string_view> known, UserRecord &record,
+                   FieldError &error);
+
+// What render_stored has written. False: it cannot be understood.
+bool read_stored(std::string_view json, std::string_view id, KeyRecord &record);
+bool read_stored(std::string_view json, std::string_view id, TeamRecord &record);
+bool read_stored(std::string_view json, std::string_view id, UserRecord &record);
+
+// Without white space between values.
+std::string compact_json(std::string_view json);
+
+}  // namespace llm

@@ -1,0 +1,241 @@
+#include "ngx_llm_module/state/record_table.hpp"
+
+#include <algorithm>
+#include <vector>
+
+namespace llm {
+
+// Id and JSON follow in the same piece of memory.
+struct SharedRecord {
+    SharedRecord *next;
+    uint64_t version;
+    uint64_t hash;
+    uint32_t json_size;  // 0: deleted, remembered so that no older version comes back
+    uint16_t id_size;
+    RecordKind kind;
+
+    char *bytes() { return reinterpret_cast<char *>(this + 1); }
+    std::string_view id() { return {bytes(), id_size}; }
+    std::string_view json() { return {bytes() + id_size, json_size}; }
+};
+
+namespace {
+
+constexpr uint64_t kSecond = 1000000;  // of versions, which are times in microseconds
+constexpr uint64_t kRemembered = 3600 * kSecond;
+
+class PoolLock {
+  public:
+    explicit PoolLock(ngx_slab_pool_t *pool) : pool_(pool) { ngx_shmtx_lock(&pool_->mutex); }
+    ~PoolLock() { ngx_shmtx_unlock(&pool_->mutex); }
+    PoolLock(const PoolLock &) = delete;
+    PoolLock &operator=(const PoolLock &) = delete;
+
+  private:
+    ngx_slab_pool_t *pool_;
+};
+
+// FNV-1a. The ids of keys are hashes already; those of others are given by the administrator.
+uint64_t hash_of(RecordKind kind, std::string_view id) {
+    uint64_t hash = 0xcbf29ce484222325u ^ uint64_t(kind);
+    for (unsigned char c : id) {
+        hash = (hash ^ c) * 0x100000001b3u;
+    }
+    return hash ^ (hash >> 32);
+}
+
+uint64_t now() {
+    ngx_time_t *time = ngx_timeofday();
+    return uint64_t(time->sec) * kSecond + uint64_t(time->msec) * 1000;
+}
+
+SharedRecord **bucket_of(RecordsPart &part, uint64_t hash) {
+    return &part.buckets[hash & (part.bucket_count - 1)];
+}
+
+// Where the pointer to the record stands, or would stand.
+SharedRecord **find_place(RecordsPart &part, RecordKind kind, std::string_view id, uint64_t hash) {
+    SharedRecord **place = bucket_of(part, hash);
+    while (*place != nullptr) {
+        SharedRecord &record = **place;
+        if (record.hash == hash && record.kind == kind && record.id() == id) {
+            return place;
+        }
+        place = &record.next;
+    }
+    return place;
+}
+
+SharedRecord *make_record(ngx_slab_pool_t *pool, RecordKind kind, std::string_view id,
+                          std::string_view json, uint64_t hash) {
+    auto *record = static_cast<SharedRecord *>(
+        ngx_slab_alloc_locked(pool, sizeof(SharedRecord) + id.size() + json.size()));
+    if (record != nullptr) {
+        *record = {nullptr, 0, hash, uint32_t(json.size()), uint16_t(id.size()), kind};
+        memcpy(record->bytes(), id.data(), id.size());
+        std::copy(json.begin(), json.end(), record->bytes() + id.size());
+    }
+    return record;
+}
+
+// One store makes the new record visible and the old one invisible.
+void publish(ngx_slab_pool_t *pool, SharedRecord **place, SharedRecord *record) {
+    SharedRecord *old = *place;
+    record->next = old != nullptr ? old->next : nullptr;
+    *place = record;
+    if (old != nullptr) {
+        ngx_slab_free_locked(pool, old);
+    }
+}
+
+// Deletions are remembered for a while only.
+void forget_old(ngx_slab_pool_t *pool, SharedRecord **bucket, uint64_t time) {
+    for (SharedRecord **place = bucket; *place != nullptr;) {
+        SharedRecord *record = *place;
+        if (record->json_size == 0 && record->version + kRemembered < time) {
+            *place = record->next;
+            ngx_slab_free_locked(pool, record);
+        } else {
+            place = &record->next;
+        }
+    }
+}
+
+bool is_too_large(std::string_view id, std::string_view json) {
+    return id.size() > kMaxRecordId || json.size() > kMaxRecord;
+}
+
+}  // namespace
+
+bool make_record_table(ngx_slab_pool_t *pool, size_t zone_size, RecordsPart &part) {
+    // A record takes at least a quarter of this: the chains stay short until the zone is full.
+    constexpr size_t kBytesPerBucket = 1024;
+    uint32_t count = 1;
+    while (count * 2 <= zone_size / kBytesPerBucket) {
+        count *= 2;
+    }
+    part.buckets =
+        static_cast<SharedRecord **>(ngx_slab_calloc(pool, count * sizeof(SharedRecord *)));
+    part.bucket_count = count;
+    return part.buckets != nullptr;
+}
+
+StoredRecord find_record(const Config &config, RecordKind kind, std::string_view id) {
+    StoredRecord found;
+    auto *part = zone_part<RecordsPart>(config, ZonePart::records);
+    if (part == nullptr || id.size() > kMaxRecordId) {
+        return found;
+    }
+    uint64_t hash = hash_of(kind, id);
+    PoolLock lock(zone_pool(config));
+    if (SharedRecord *record = *find_place(*part, kind, id, hash)) {
+        found.json = record->json();
+        found.version = record->version;
+    }
+    return found;
+}
+
+uint64_t records_generation(const Config &config) {
+    auto *part = zone_part<RecordsPart>(config, ZonePart::records);
+    return part != nullptr ? part->generation.load(std::memory_order_acquire) : 0;
+}
+
+Changed change_records(const Config &config, std::span<RecordChange> changes) {
+    auto *part = zone_part<RecordsPart>(config, ZonePart::records);
+    ngx_slab_pool_t *pool = zone_pool(config);
+    if (part == nullptr) {
+        return Changed::full;
+    }
+    uint64_t time = now();
+    std::vector<SharedRecord *> made;
+    made.reserve(changes.size());
+    PoolLock lock(pool);
+    Changed result = Changed::done;
+    for (const RecordChange &change : changes) {
+        uint64_t hash = hash_of(change.kind, change.id);
+        SharedRecord *old = *find_place(*part, change.kind, change.id, hash);
+        if ((old != nullptr ? old->version : 0) != change.expected) {
+            result = Changed::conflict;
+            break;
+        }
+        SharedRecord *record = is_too_large(change.id, change.json)
+                                   ? nullptr
+                                   : make_record(pool, change.kind, change.id, change.json, hash);
+        if (record == nullptr) {
+            result = Changed::full;
+            break;
+        }
+        made.push_back(record);
+    }
+    if (result != Changed::done) {
+        for (SharedRecord *record : made) {
+            ngx_slab_free_locked(pool, record);
+        }
+        return result;
+    }
+    for (size_t i = 0; i < changes.size(); i++) {
+        part->last_version = std::max(part->last_version + 1, time);
+        changes[i].version = made[i]->version = part->last_version;
+        publish(pool, find_place(*part, changes[i].kind, changes[i].id, made[i]->hash), made[i]);
+        forget_old(pool, bucket_of(*part, made[i]->hash), time);
+    }
+    part->generation.fetch_add(1, std::memory_order_release);
+    return result;
+}
+
+bool merge_record(const Config &config, RecordKind kind, std::string_view id, std::string_view json,
+                  uint64_t version) {
+    auto *part = zone_part<RecordsPart>(config, ZonePart::records);
+    ngx_slab_pool_t *pool = zone_pool(config);
+    if (part == nullptr || is_too_large(id, json)) {
+        return false;
+    }
+    uint64_t hash = hash_of(kind, id);
+    PoolLock lock(pool);
+    SharedRecord **place = find_place(*part, kind, id, hash);
+    if (*place != nullptr && (*place)->version >= version) {
+        return true;
+    }
+    SharedRecord *record = make_record(pool, kind, id, json, hash);
+    if (record == nullptr) {
+        return false;
+    }
+    record->version = version;
+    part->last_version = std::max(part->last_version, version);
+    publish(pool, place, record);
+    part->generation.fetch_add(1, std::memory_order_release);
+    return true;
+}
+
+void for_each_record(const Config &config, const VisitRecord &visit) {
+    struct Copy {
+        RecordKind kind;
+        std::string id;
+        std::string json;
+        uint64_t version;
+    };
+    constexpr uint32_t kBuckets = 64;  // while the zone is locked
+    auto *part = zone_part<RecordsPart>(config, ZonePart::records);
+    if (part == nullptr) {
+        return;
+    }
+    std::vector<Copy> copies;
+    for (uint32_t first = 0; first < part->bucket_count; first += kBuckets) {
+        copies.clear();
+        {
+            PoolLock lock(zone_pool(config));
+            uint32_t end = std::min(first + kBuckets, part->bucket_count);
+            for (uint32_t i = first; i < end; i++) {
+                for (SharedRecord *at = part->buckets[i]; at != nullptr; at = at->next) {
+                    copies.push_back(
+                        {at->kind, std::string(at->id()), std::string(at->json()), at->version});
+                }
+            }
+        }
+        for (const Copy &copy : copies) {
+            visit(copy.kind, copy.id, copy.json, copy.version);
+        }
+    }
+}
+
+}  // namespace llm

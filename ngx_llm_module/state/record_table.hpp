@@ -1,0 +1,78 @@
+// Keys, teams, users and customers that were made at run time, in shared memory: for each its JSON
+// (policy/record_json.hpp) and a version, found by its id in a table that does not slow down as it
+// grows. Readers copy; writers say which version they saw, so that no change is lost to another one
+// that was made meanwhile.
+//
+// A record is replaced, never changed: a process that is killed while it writes leaves the old or
+// the new one, and at worst a piece of memory that nobody uses.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "ngx_llm_module/state/zone.hpp"
+
+namespace llm {
+
+enum class RecordKind : uint8_t { key, team, user, customer };
+constexpr std::string_view kRecordKinds[] = {"key", "team", "user", "customer"};
+
+constexpr size_t kMaxRecord = 64 * 1024;
+constexpr size_t kMaxRecordId = 512;
+
+struct SharedRecord;
+
+struct RecordsPart {
+    std::atomic<uint64_t> generation;  // rises with every change of any record
+    std::atomic<uint32_t> keeper;      // pid of the worker that saves what changes (state_keeper)
+    uint32_t bucket_count;             // a power of two
+    uint32_t is_loaded;                // the state file was read
+    std::atomic<uint64_t> saved[8];    // of each StateSection: its generation on the disk
+    uint64_t last_version;
+    SharedRecord **buckets;
+};
+
+// Of a new part. False: the zone is too small.
+bool make_record_table(ngx_slab_pool_t *pool, size_t zone_size, RecordsPart &part);
+
+struct StoredRecord {
+    std::string json;      // empty: there is none, or not any more
+    uint64_t version = 0;  // 0: there never was one, as far as is known
+};
+
+StoredRecord find_record(const Config &config, RecordKind kind, std::string_view id);
+
+// What was read while the generation was the same is still true.
+uint64_t records_generation(const Config &config);
+
+struct RecordChange {
+    RecordKind kind = RecordKind::key;
+    std::string id;
+    std::string json;       // empty: delete it
+    uint64_t expected = 0;  // the version that was seen
+    uint64_t version = 0;   // the one that it has now: filled by change_records
+};
+
+enum class Changed : uint8_t {
+    done,
+    conflict,  // somebody else was faster: look again
+    full,      // the zone has no room
+};
+
+// All of them or none.
+Changed change_records(const Config &config, std::span<RecordChange> changes);
+
+// A record that is known from elsewhere, with its version: taken over unless a newer one is here.
+// An empty `json` is a deletion. False: the zone has no room.
+bool merge_record(const Config &config, RecordKind kind, std::string_view id, std::string_view json,
+                  uint64_t version);
+
+// Copies, bucket by bucket: what changes meanwhile is visited as it was or as it is, and the zone
+// is locked for a moment at a time. Deletions that are remembered have an empty `json`.
+using VisitRecord = std::function<void(RecordKind kind, const std::string &id,
+                                       const std::string &json, uint64_t version)>;
+void for_each_record(const Config &config, const VisitRecord &visit);
+
+}  // namespace llm

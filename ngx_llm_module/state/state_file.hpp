@@ -1,0 +1,63 @@
+// What survives a restart (llm_zone state=FILE), on disk:
+//
+//   FILE            a snapshot of all records, replaced as a whole: written beside it, synced,
+//   renamed FILE.journal    what changed since: appended and synced before a change is acknowledged
+//   FILE.<section>  counters (budgets, spend), replaced as a whole about once a second
+//
+// The first two are lines: CRC-32, a blank, a JSON array of records. The journal's last line may be
+// torn by a crash: nobody was told of what it says, so it is dropped. Any other damage is an error
+// at start, for nothing may come back as if it had never been there.
+//
+// Workers share the files; the journal's lock (flock) keeps them apart. All of this blocks: it runs
+// in a thread (state_keeper.cpp), at start or at exit.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "ngx_llm_module/state/record_table.hpp"
+
+namespace llm {
+
+// Counters of their owner's own form. The table of all stands in module.cpp.
+struct StateSection {
+    std::string_view name;  // of the file's ending
+    // Another number whenever there is something new to save.
+    uint64_t (*generation)(const Config &config);
+    // Appends the whole state. Runs in a thread: shared memory may be read, nothing of the worker.
+    void (*save)(const Config &config, std::string &out);
+    // At start, with what save wrote. False: it cannot be understood.
+    bool (*load)(const Config &config, std::string_view text);
+};
+
+extern const std::span<const StateSection> state_sections;
+
+// Reads everything into a new zone. False: the reason was logged, nginx must not start.
+bool load_state(const Config &config, ngx_log_t *log);
+
+// What is appended for these changes.
+std::string render_changes(std::span<const RecordChange> changes);
+
+class StateFile {
+  public:
+    explicit StateFile(const Config &config) : config_(config) {}
+    ~StateFile();
+    StateFile(const StateFile &) = delete;
+    StateFile &operator=(const StateFile &) = delete;
+
+    // Each returns 0 or the error's number.
+    int open();
+    int append(std::string_view lines);  // returns when it is on the disk
+    int write_snapshot();                // and empties the journal
+    int save_section(const StateSection &section);
+
+    // The journal has grown so much that a snapshot is due.
+    bool is_snapshot_due() const;
+
+  private:
+    int fd_ = -1;  // of the journal
+    const Config &config_;
+};
+
+}  // namespace llm

@@ -1,0 +1,105 @@
+# The admin API is for the master key alone, and bad input of any shape is a 4xx in JSON that
+# changes nothing.
+
+use strict;
+use warnings;
+use LLM::Test;
+
+my $t = LLM::Test->new;
+$t->http_conf(<<"END");
+    llm_provider mock { }
+    llm_model m { deployment mock/m; }
+    llm_master_key sk-master;
+    llm_master_key sk-master-two;
+    llm_key sk-plain { }
+    server {
+        listen 127.0.0.1:%%PORT%%;
+        location / { llm_pass models; }
+        location /admin/ { llm_admin; }
+        location /inside/ { llm_admin; deny all; }
+        location = /exact { llm_admin; }
+    }
+END
+$t->start;
+
+sub call {
+    my ($method, $path, $body, @headers) = @_;
+
+    @headers = (Authorization => 'Bearer sk-master') unless @headers;
+    return $t->request($method, "/admin$path", headers => [@headers],
+        defined $body ? (body => $body) : ());
+}
+
+subtest 'who may' => sub {
+    is(call('GET', '/key/list', undef, 'x-api-key' => 'sk-master-two')->{status}, 200, 'a master');
+    my $r = call('GET', '/key/list', undef, 'x-none' => 1);
+    is($r->{status}, 401, 'not without a key');
+    ok($r->{headers}{'www-authenticate'}, 'with a challenge');
+    is(call('GET', '/key/list', undef, 'x-api-key' => 'sk-who')->{status}, 401, 'not with any');
+    $r = call('POST', '/key/generate', '{}', 'x-api-key' => 'sk-plain');
+    is($r->{status}, 403, 'not with a key for models');
+    like(decode_json($r->{body})->{error}{message}, qr/master/, 'and says so');
+    is(call('GET', '/nothing', undef, 'x-api-key' => 'sk-plain')->{status}, 403, 'nor look around');
+    is($t->get('/inside/key/list', headers => { 'x-api-key' => 'sk-master' })->{status}, 403,
+        'deny is stronger');
+};
+
+subtest 'paths and methods' => sub {
+    is(call('GET', $_)->{status}, 404, $_) for qw(/ /key /key/none /key/list/x /key/a/b/regenerate);
+    is(call('GET', '/key/list/')->{status}, 200, 'a slash more');
+    is(call('HEAD', '/key/list')->{status}, 200, 'HEAD');
+    for (['GET', '/key/generate'], ['POST', '/key/list'], ['PUT', '/key/update'],
+        ['DELETE', '/key/delete'])
+    {
+        my $r = call(@$_, $_->[0] eq 'GET' ? undef : '{}');
+        is($r->{status}, 405, "@$_");
+        ok($r->{headers}{allow}, 'names what is allowed');
+    }
+};
+
+my $before = call('GET', '/key/list')->{body};
+subtest 'bodies' => sub {
+    for my $body ('[]', '"x"', '{', 'x', 'null', "{}\0", '{"a":1}{}', '[' x 1000,
+        map({ qq({$_}) } '"rpm_limit":-1', '"rpm_limit":"5"', '"rpm_limit":1.5', '"rpm_limit":1e99',
+            '"tpm_limit":{}', '"max_parallel_requests":[1]', '"max_budget":-0.01',
+            '"max_budget":"many"', '"max_budget":1e300', '"budget_duration":"30d"',
+            '"max_budget":1,"budget_duration":"soon"', '"max_budget":1,"budget_duration":5',
+            '"budget_limits":{}', '"budget_limits":[1]',
+            '"budget_limits":[{"max_budget":1,"budget_duration":"1d"},'
+                . '{"max_budget":2,"budget_duration":"1d"}]',
+            '"models":"m"', '"models":[1]', '"models":["nosuch"]', '"models":[["m"]]',
+            '"aliases":{"a":"nosuch"}', '"aliases":{"a":1}', '"aliases":[]x',
+            '"model_rpm_limit":{"nosuch":1}', '"model_rpm_limit":{"m":-1}', '"model_tpm_limit":5',
+            '"metadata":"x"', '"metadata":[]', '"tags":"a"', '"blocked":"yes"', '"blocked":1',
+            '"duration":"tomorrow"', '"duration":-5', '"expires":"tomorrow"', '"key":5',
+            '"key":"short"', '"key":"sk with blanks"', '"key_alias":"a\nb"', '"key_alias":5',
+            '"team_id":"nosuch"', '"rpm_limits":5', '"guardrails":["x"]', '"spend":5',
+            '"allowed_routes":["/x"]', '"permissions":{"fly":true}',
+            '"rpm_limit":5,"rpm_limit":6', '"key_alias":"' . 'x' x 300 . '"',
+            '"metadata":{"a":"' . 'x' x 20_000 . '"}'))
+    {
+        my $r = call('POST', '/key/generate', $body);
+        my $shown = length $body > 60 ? substr($body, 0, 60) . '...' : $body;
+        is($r->{status}, 400, $shown =~ s/[\0\n]/?/gr) or diag($r->{body});
+        ok(decode_json($r->{body})->{error}{message}, 'says why');
+    }
+    is(call('POST', '/key/generate', '{"x":"' . 'y' x 1_100_000 . '"}')->{status}, 413, 'too large');
+};
+is(call('GET', '/key/list')->{body}, $before, 'nothing was made');
+
+subtest 'odd but good' => sub {
+    is(call('POST', '/key/generate', '')->{status}, 200, 'no body');
+    is(call('POST', '/key/generate', '{ }')->{status}, 200, 'nothing asked for');
+    is(call('POST', '/key/generate', '{"guardrails":[],"config":{},"budget_id":null,"x":false}')
+        ->{status}, 200, 'what says nothing may be unknown');
+    is(call('POST', '/key/generate', '{"rpm_limit":0,"max_budget":0}')->{status}, 200, 'zero');
+    my $r = call('POST', '/key/generate', qq({"key_alias":"\xc3\xa9\\u00e9\\"\\\\","metadata":{ "a" )
+        . qq(: [ 1 ,\n 2 ], "b \\" c" : "d  e" } }));
+    my $key = decode_json($r->{body});
+    is_deeply($key->{metadata}, { a => [1, 2], 'b " c' => 'd  e' }, 'metadata');
+    my $info = decode_json(call('GET', "/key/info?key=$key->{key}")->{body})->{info};
+    is($info->{key_alias}, $key->{key_alias}, 'text comes back as it was');
+    is_deeply($info->{metadata}, $key->{metadata}, 'and metadata');
+};
+
+$t->done;

@@ -1,0 +1,176 @@
+# /key/*: keys at run time, with the paths and members of LiteLLM's API. Every change holds at once
+# in all workers: case 55.
+
+use strict;
+use warnings;
+use LLM::Test;
+use Digest::SHA qw(sha256_hex);
+
+my $t = LLM::Test->new(workers => 2, access_log => 1);
+$t->http_conf(<<"END");
+    access_log logs/combined.log combined;
+    llm_provider mock { }
+    llm_model m { deployment mock/m; alias also; }
+    llm_model n { deployment mock/n; }
+    llm_master_key sk-master;
+    llm_team conf-team { models m; }
+    llm_key sk-configured { alias configured; team conf-team; }
+    server {
+        listen 127.0.0.1:%%PORT%%;
+        location / { llm_pass models; }
+        location /admin/ { llm_admin; }
+    }
+END
+$t->start;
+
+sub admin {
+    my ($path, $body, %o) = @_;
+    my $r = $body ? $t->post("/admin$path", $body, headers => { Authorization => 'Bearer sk-master' })
+        : $t->get("/admin$path", headers => { Authorization => 'Bearer sk-master' });
+
+    is($r->{status}, $o{status} || 200, $o{what} || $path) or diag($r->{body});
+    like($r->{headers}{'content-type'}, qr{\Aapplication/json}, 'is JSON');
+    return decode_json($r->{body});
+}
+
+# Asked so often that each worker is: a change holds everywhere at once.
+sub status {
+    my ($key, $model) = @_;
+    my %seen;
+
+    for (1 .. 12) {
+        $seen{$t->post('/v1/chat/completions', { model => $model || 'm',
+            messages => [{ role => 'user', content => 'x' }] },
+            headers => { 'x-api-key' => $key })->{status}}++;
+    }
+    return join ' ', sort keys %seen;
+}
+
+my $made = admin('/key/generate', { key_alias => 'first', models => ['m'], rpm_limit => 100,
+    max_budget => 12.5, budget_duration => '30d', metadata => { 'a b' => [1, { c => 'd "e"' }] },
+    budget_limits => [{ budget_duration => '1d', max_budget => 1 }], duration => '1h',
+    model_rpm_limit => { m => 5 }, tags => ['t1'], aliases => { mine => 'm' }, blocked => \0,
+    permissions => {}, team_id => undef, guardrails => [] });
+my $key = $made->{key};
+
+subtest 'generate' => sub {
+    like($key, qr/\Ask-[\w-]{32}\z/, 'a key');
+    is($made->{token}, sha256_hex($key), 'and its hash');
+    is(substr($key, -4), substr($made->{key_name}, -4), 'and its end');
+    is($made->{max_budget}, 12.5, 'as it was asked for');
+    is_deeply($made->{budget_limits}, [{ budget_duration => '1d', max_budget => 1 }], 'budgets');
+    is_deeply($made->{metadata}, { 'a b' => [1, { c => 'd "e"' }] }, 'metadata');
+    is($made->{tpm_limit}, undef, 'no limit is null');
+    like($made->{expires}, qr/\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\z/, 'expires');
+    is(status($key), 200, 'it opens the door');
+    is(status($key, 'mine'), 200, 'under a name of its own, too');
+    is(status($key, 'n'), 403, 'to its models only');
+    my $own = admin('/key/generate', { key => 'sk-chosen-by-me' });
+    is(status('sk-chosen-by-me'), 200, 'a key that was chosen');
+    admin('/key/generate', { key => 'sk-chosen-by-me' }, status => 409, what => 'not twice');
+    admin('/key/generate', { key => $_ }, status => 409, what => "nor $_")
+        for qw(sk-master sk-configured);
+};
+
+subtest 'info' => sub {
+    for my $name ($key, $made->{token}) {
+        my $info = admin("/key/info?key=$name");
+        is($info->{key}, $made->{token}, 'by key and by hash');
+        is($info->{info}{key_alias}, 'first', 'its alias');
+        is_deeply($info->{info}{models}, ['m'], 'its models');
+        is($info->{info}{key}, undef, 'the key itself is not known any more');
+    }
+    is(admin('/key/info?key=sk-configured')->{info}{source}, 'configuration', 'of llm_key');
+    admin('/key/info?key=sk-none', undef, status => 404);
+    admin('/key/info', undef, status => 400);
+};
+
+subtest 'update' => sub {
+    admin('/key/update', { key => $key, models => ['n'], rpm_limit => undef });
+    is(status($key), 403, 'case 55: holds at once in every worker');
+    is(status($key, 'n'), 200, 'in both ways');
+    my $info = admin("/key/info?key=$key")->{info};
+    is($info->{rpm_limit}, undef, 'null takes a limit away');
+    is($info->{max_budget}, 12.5, 'what is not named stays');
+    admin('/key/update', { key => $key, max_budget => 3 });
+    is(admin("/key/info?key=$key")->{info}{budget_duration}, '30d', 'the other half, too');
+    admin('/key/update', { key => $key, models => [] });
+    admin('/key/update', { key => 'sk-configured', models => [] }, status => 400);
+    admin('/key/update', { key => 'sk-none', models => [] }, status => 404);
+    admin('/key/update', { models => [] }, status => 400);
+};
+
+subtest 'block and unblock' => sub {
+    is(status($key), 200, 'open');
+    ok(admin('/key/block', { key => $key })->{blocked}, 'blocked');
+    is(status($key), 401, 'case 55: at once');
+    admin('/key/unblock', { key => $made->{token} });
+    is(status($key), 200, 'open again');
+};
+
+subtest 'expiry' => sub {
+    my $short = admin('/key/generate', { duration => '1s' })->{key};
+    is(status($short), 200, 'before');
+    $t->wait_for(sub { status($short) eq '401' }, 5, 'it ends');
+    admin('/key/update', { key => $short, duration => '1h' });
+    is(status($short), 200, 'for longer');
+    admin('/key/update', { key => $short, expires => '2001-01-01T00:00:00Z' });
+    is(status($short), 401, 'ended by date');
+    admin('/key/update', { key => $short, duration => undef });
+    is(status($short), 200, 'for ever');
+};
+
+subtest 'regenerate' => sub {
+    my $old = admin('/key/generate', { key_alias => 'turn' })->{key};
+    my $new = admin('/key/regenerate', { key => $old })->{key};
+    is(status($old), 401, 'the old one is no more');
+    is(status($new), 200, 'the new one is in its place');
+    is(admin("/key/info?key=$new")->{info}{key_alias}, 'turn', 'with all that it had');
+    my $third = admin("/key/$new/regenerate", { grace_period => '1s', new_key => 'sk-third-key',
+        models => ['m'] })->{key};
+    is($third, 'sk-third-key', 'chosen');
+    is(status($new), 200, 'the old one is good for a while');
+    is(status($third, 'n'), 403, 'the new one is changed');
+    $t->wait_for(sub { status($new) eq '401' }, 5, 'its end');
+    admin('/key/regenerate', { key => $new, grace_period => 'soon' }, status => 400);
+};
+
+subtest 'list' => sub {
+    admin('/key/generate', { key_alias => 'page', user_id => $_ % 2 ? 'odd' : 'even' }) for 1 .. 25;
+    my $list = admin('/key/list?size=10&page=3&key_alias=page');
+    is($list->{total_count}, 25, 'all');
+    is($list->{total_pages}, 3, 'in pages');
+    is(scalar @{$list->{keys}}, 5, 'the last one');
+    my %seen;
+    $seen{$_}++ for map { @{admin("/key/list?size=10&page=$_&key_alias=page")->{keys}} } 1 .. 4;
+    is(scalar keys %seen, 25, 'each on one page');
+    is(admin('/key/list?user_id=odd')->{total_count}, 13, 'of a user');
+    is(admin('/key/list?team_id=conf-team')->{total_count}, 1, 'of a team, configured ones, too');
+    my $full = admin('/key/list?return_full_object=true&key_alias=first');
+    is($full->{keys}[0]{key_alias}, 'first', 'whole records');
+    admin("/key/list?$_", undef, status => 400) for qw(page=0 page=x size=0 size=100000 page=-1);
+};
+
+subtest 'delete' => sub {
+    my @keys = map { admin('/key/generate', { key_alias => "gone-$_" })->{key} } 1 .. 3;
+    is_deeply(admin('/key/delete', { keys => [$keys[0]] })->{deleted_keys}, [$keys[0]], 'by key');
+    is(status($keys[0]), 401, 'case 55: at once');
+    admin('/key/delete', { keys => [$keys[1], 'sk-none'] }, status => 404);
+    is(status($keys[1]), 200, 'all of them or none');
+    admin('/key/delete', { key_aliases => ['gone-2', 'gone-3'] });
+    is(status($keys[1]), 401, 'by alias');
+    is(status($keys[2]), 401, 'both');
+    admin('/key/delete', {}, status => 400);
+    admin('/key/generate', { key => $keys[0] });
+    is(status($keys[0]), 200, 'it can be made again');
+};
+
+subtest 'case 67: no key in the log' => sub {
+    $t->wait_for(sub { $t->slurp('logs/combined.log') =~ m{/key/delete} }, 5, 'the log');
+    for my $text ($t->log_text, $t->slurp('logs/combined.log')) {
+        unlike($text, qr/\Q$key\E|sk-master|sk-third-key/, 'none');
+    }
+    like($t->slurp('logs/combined.log'), qr{/key/info\?key=\*+}, 'only stars');
+};
+
+$t->done;
