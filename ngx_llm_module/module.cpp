@@ -25,7 +25,10 @@
 namespace llm {
 
 // Counters that are saved beside the records: name, generation, save, load.
-const std::span<const StateSection> state_sections = {};
+static constexpr StateSection kStateSections[] = {
+    {"spend", spend_generation, save_spend, load_spend},
+};
+const std::span<const StateSection> state_sections = kStateSections;
 
 namespace {
 

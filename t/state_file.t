@@ -93,7 +93,8 @@ my @lines = split /(?<=\n)/, $journal;
 cmp_ok(scalar @lines, '>=', 7, 'a line for each change');
 
 subtest 'a torn last line is dropped' => sub {
-    for my $torn (substr($lines[-1], 0, 30), 'x', "\0" x 50, substr($lines[-1], 0, -1)) {
+    for my $torn (substr($lines[-1], 0, 30), 'x', "\0" x 50, substr($lines[-1], 0, -1),
+        "00000000 []\n", "\0\n") {
         write_state("$state.journal", $journal . $torn);
         $t->start;
         ok(opens($one), 'what was acknowledged is there');

@@ -133,9 +133,10 @@ AdminAnswer set_blocked(AdminCall &call, bool is_blocked) {
 
 }  // namespace
 
-void write_key(const AdminCall &, const KeyRecord &key, json::Writer &w) {
+void write_key(const AdminCall &call, const KeyRecord &key, json::Writer &w) {
     w.object().key("token").plain(key.hash);
     write_members(key, RecordForm::shown, w);
+    write_spend(call, SpendOf::key, key.counted_as(), w);
     if (key.is_configured) {
         w.key("source").plain("configuration");
     }

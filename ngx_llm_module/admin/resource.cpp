@@ -6,6 +6,7 @@
 
 #include "ngx_llm_module/conf/identities.hpp"
 #include "translators/core/sha256.hpp"
+#include "translators/pricing/cost.hpp"
 
 namespace llm {
 namespace {
@@ -92,6 +93,10 @@ Page page_of(const AdminCall &call, size_t usual_size) {
         page.error = {"size", "must be a whole number from 1 to 1000"};
     }
     return page;
+}
+
+void write_spend(const AdminCall &call, SpendOf of, std::string_view name, json::Writer &w) {
+    w.key("spend").raw(RawJson{dollars(spent(call.config, of, name).cost)});
 }
 
 std::string make_secret() {

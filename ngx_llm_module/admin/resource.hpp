@@ -6,6 +6,7 @@
 
 #include "ngx_llm_module/admin/admin.hpp"
 #include "ngx_llm_module/policy/record_json.hpp"
+#include "ngx_llm_module/state/spend.hpp"
 
 namespace llm {
 
@@ -64,11 +65,14 @@ struct Page {
 };
 Page page_of(const AdminCall &call, size_t usual_size);
 
-// Limits that others may have: 32 random letters and digits behind "sk-".
+// A key that nobody can guess: 32 random letters and digits behind "sk-".
 std::string make_secret();
 
 // A key that was given, or its hash, as its hash.
 std::string hash_of_key(const std::string &key);
+
+// The member "spend": dollars, of all days.
+void write_spend(const AdminCall &call, SpendOf of, std::string_view name, json::Writer &w);
 
 // The object of a key, with its hash as "token" and what it has spent.
 void write_key(const AdminCall &call, const KeyRecord &key, json::Writer &w);

@@ -8,9 +8,10 @@ namespace {
 
 constexpr std::string_view kKnown[] = {"team_id"};
 
-void write_team(const TeamRecord &team, json::Writer &w) {
+void write_team(const AdminCall &call, const TeamRecord &team, json::Writer &w) {
     w.object().key("team_id").plain(team.id);
     write_members(team, RecordForm::shown, w);
+    write_spend(call, SpendOf::team, team.id, w);
     if (team.is_configured) {
         w.key("source").plain("configuration");
     }
@@ -67,7 +68,7 @@ AdminAnswer change_team(AdminCall &call, bool (*change)(const AdminCall &call, T
     AdminAnswer answer;
     json::Writer w(answer.body);
     w.object().key("team_id").plain(team.id).key("data");
-    write_team(team, w);
+    write_team(call, team, w);
     w.end();
     store_record(answer, RecordKind::team, team.id, team, target.team.version);
     return answer;
@@ -91,7 +92,7 @@ AdminAnswer team_new(AdminCall &call) {
     team.created = team.updated = call.now;
     AdminAnswer answer;
     json::Writer w(answer.body);
-    write_team(team, w);
+    write_team(call, team, w);
     store_record(answer, RecordKind::team, team.id, team, before.version);
     return answer;
 }
@@ -112,7 +113,7 @@ AdminAnswer team_info(AdminCall &call) {
     AdminAnswer answer;
     json::Writer w(answer.body);
     w.object().key("team_id").plain(id).key("team_info");
-    write_team(stored.exists ? stored.record : *configured->second, w);
+    write_team(call, stored.exists ? stored.record : *configured->second, w);
     w.key("keys");
     write_keys_of(call, "team_id", id, w);
     w.key("team_memberships").array().end().end();
@@ -124,13 +125,13 @@ AdminAnswer team_list(AdminCall &call) {
     json::Writer w(answer.body);
     w.array();
     for (const auto &[id, team] : call.config.teams) {
-        write_team(*team, w);
+        write_team(call, *team, w);
     }
     for_each_with(call.config, RecordKind::team, {}, {},
                   [&](const std::string &id, const std::string &json, uint64_t) {
                       TeamRecord team;
                       if (call.config.teams.count(id) == 0 && read_stored(json, id, team)) {
-                          write_team(team, w);
+                          write_team(call, team, w);
                       }
                   });
     w.end();

@@ -18,9 +18,11 @@ struct Resource {
 constexpr Resource kUsers = {RecordKind::user, false};
 constexpr Resource kCustomers = {RecordKind::customer, true};
 
-void write_user(const Resource &resource, const UserRecord &user, json::Writer &w) {
+void write_user(const Resource &resource, const AdminCall &call, const UserRecord &user,
+                json::Writer &w) {
     w.object().key("user_id").plain(user.id);
     write_members(user, RecordForm::shown, resource.is_customer, w);
+    write_spend(call, resource.is_customer ? SpendOf::customer : SpendOf::user, user.id, w);
     w.end();
 }
 
@@ -77,10 +79,10 @@ AdminAnswer update_user(const Resource &resource, AdminCall &call) {
     AdminAnswer answer;
     json::Writer w(answer.body);
     if (resource.is_customer) {
-        write_user(resource, user, w);
+        write_user(resource, call, user, w);
     } else {
         w.object().key("user_id").plain(id).key("data");
-        write_user(resource, user, w);
+        write_user(resource, call, user, w);
         w.end();
     }
     store_record(answer, resource.kind, id, user, loaded.version);
@@ -146,7 +148,7 @@ AdminAnswer set_blocked(AdminCall &call, bool is_blocked) {
         customer.created = loaded.exists ? customer.created : call.now;
         customer.updated = call.now;
         customer.is_blocked = is_blocked;
-        write_user(kCustomers, customer, w);
+        write_user(kCustomers, call, customer, w);
         store_record(answer, RecordKind::customer, given, customer, loaded.version);
     }
     w.end().end();
@@ -182,7 +184,7 @@ AdminAnswer user_new(AdminCall &call) {
         return with_key;
     }
     json::Writer w(answer.body);
-    write_user(kUsers, user, w);
+    write_user(kUsers, call, user, w);
     return answer;
 }
 
@@ -195,7 +197,7 @@ AdminAnswer user_info(AdminCall &call) {
     AdminAnswer answer;
     json::Writer w(answer.body);
     w.object().key("user_id").plain(id).key("user_info");
-    write_user(kUsers, loaded.record, w);
+    write_user(kUsers, call, loaded.record, w);
     w.key("keys");
     write_keys_of(call, "user_id", id, w);
     w.key("teams").array().end().end();
@@ -212,7 +214,7 @@ AdminAnswer user_list(AdminCall &call) {
     json::Writer w(answer.body);
     w.object().key("users").array();
     for (size_t i = page.first(); i < users.size() && i < page.first() + page.size; i++) {
-        write_user(kUsers, users[i], w);
+        write_user(kUsers, call, users[i], w);
     }
     w.end().key("total").number(int64_t(users.size()));
     w.key("page").number(int64_t(page.number)).key("page_size").number(int64_t(page.size));
@@ -233,7 +235,7 @@ AdminAnswer customer_new(AdminCall &call) {
     AdminAnswer answer = make_user(kCustomers, call, customer);
     if (!answer.changes.empty()) {
         json::Writer w(answer.body);
-        write_user(kCustomers, customer, w);
+        write_user(kCustomers, call, customer, w);
     }
     return answer;
 }
@@ -246,7 +248,7 @@ AdminAnswer customer_info(AdminCall &call) {
     }
     AdminAnswer answer;
     json::Writer w(answer.body);
-    write_user(kCustomers, loaded.record, w);
+    write_user(kCustomers, call, loaded.record, w);
     return answer;
 }
 
@@ -255,7 +257,7 @@ AdminAnswer customer_list(AdminCall &call) {
     json::Writer w(answer.body);
     w.array();
     for (const UserRecord &customer : all_users(kCustomers, call)) {
-        write_user(kCustomers, customer, w);
+        write_user(kCustomers, call, customer, w);
     }
     w.end();
     return answer;

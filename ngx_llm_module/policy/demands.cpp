@@ -97,7 +97,7 @@ void add_demands(const DemandSource &source, Demands &demands) {
         return;
     }
     if (who.key != nullptr) {
-        add_owner(source, {Scope::key, who.key->hash, {}, who.key->alias}, who.key->limits,
+        add_owner(source, {Scope::key, who.key->counted_as(), {}, who.key->alias}, who.key->limits,
                   demands);
     }
     if (who.team != nullptr) {

@@ -101,7 +101,7 @@ class SpendNames {
     explicit SpendNames(const LlmRequest &request) {
         const Identity &identity = request.identity;
         if (identity.key != nullptr) {
-            add(SpendOf::key, identity.key->hash);
+            add(SpendOf::key, identity.key->counted_as());
             add(SpendOf::team, identity.key->team);
             add(SpendOf::user, identity.key->user);
             for (const std::string &tag : identity.key->tags) {
@@ -115,7 +115,8 @@ class SpendNames {
         if (request.next_candidate > 0) {
             add(SpendOf::provider, request.candidate().deployment->provider->name);
         }
-        std::string_view tags = client_header(request.r, "x-litellm-tags");
+        bool may_tag = identity.key == nullptr || identity.key->may_tag;
+        std::string_view tags = may_tag ? client_header(request.r, "x-litellm-tags") : "";
         while (!tags.empty()) {
             size_t comma = std::min(tags.find(','), tags.size());
             std::string_view tag = tags.substr(0, comma);

@@ -322,8 +322,24 @@ StateFile::~StateFile() {
 }
 
 int StateFile::open() {
-    fd_ = ::open(journal_of(config_).c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    return fd_ >= 0 ? 0 : errno;
+    std::string path = journal_of(config_);
+    fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (fd_ < 0) {
+        return errno;
+    }
+    // A last line that was dropped when the journal was read must not come to stand between others.
+    FileLock lock(fd_);
+    std::string text;
+    if (!read_file(path, text)) {
+        return errno;
+    }
+    if (text.size() < 2 || text.back() != '\n') {
+        return 0;  // append sees to a piece of a line
+    }
+    size_t before = text.rfind('\n', text.size() - 2);
+    size_t begin = before == std::string::npos ? 0 : before + 1;
+    std::string_view line = std::string_view(text).substr(begin, text.size() - begin - 1);
+    return check_line(line).empty() && ftruncate(fd_, off_t(begin)) != 0 ? errno : 0;
 }
 
 int StateFile::append(std::string_view lines) {

@@ -12,6 +12,7 @@ namespace llm {
 namespace {
 
 constexpr ngx_msec_t kInterval = 1000;
+constexpr ngx_msec_t kLongestWait = 60000;
 
 enum class JobKind : uint8_t { append, snapshot, section };
 
@@ -50,6 +51,7 @@ class Keeper {
     StateFile file_;
     ngx_cycle_t *cycle_;
     ngx_event_t timer_;
+    ngx_event_t busy_;  // while clients wait: a worker does not end without them
     std::string pending_;
     std::vector<StoreWaiter *> waiting_;
     std::unique_ptr<Job> running_;
@@ -87,9 +89,15 @@ void on_job_done(ngx_event_t *) {
 }
 #endif
 
+void do_nothing(ngx_event_t *) {}
+
 Keeper::Keeper(const Config &config, ngx_cycle_t *cycle)
     : config_(config), file_(config), cycle_(cycle) {
     ngx_memzero(&timer_, sizeof(timer_));
+    ngx_memzero(&busy_, sizeof(busy_));
+    busy_.handler = guard<do_nothing>;
+    busy_.data = this;
+    busy_.log = cycle->log;
     if (int error = file_.open()) {
         ngx_log_error(
             NGX_LOG_EMERG, cycle->log, error,
@@ -108,8 +116,10 @@ Keeper::Keeper(const Config &config, ngx_cycle_t *cycle)
 
 // The threads have ended by now: what is left is written here.
 Keeper::~Keeper() {
-    if (timer_.timer_set) {
-        ngx_del_timer(&timer_);
+    for (ngx_event_t *timer : {&timer_, &busy_}) {
+        if (timer->timer_set) {
+            ngx_del_timer(timer);
+        }
     }
     if (!pending_.empty()) {
         (void)file_.append(pending_);
@@ -208,6 +218,9 @@ void Keeper::next() {
 
 void Keeper::start(std::unique_ptr<Job> job) {
     running_ = std::move(job);
+    if (!running_->waiters.empty() && !busy_.timer_set) {
+        ngx_add_timer(&busy_, kLongestWait);
+    }
 #if (NGX_THREADS)
     ngx_str_t name = ngx_string("default");
     ngx_thread_pool_t *pool = ngx_thread_pool_get(cycle_, &name);
@@ -229,6 +242,9 @@ void Keeper::start(std::unique_ptr<Job> job) {
 
 void Keeper::on_done() {
     std::unique_ptr<Job> job = std::move(running_);
+    if (busy_.timer_set) {
+        ngx_del_timer(&busy_);
+    }
     if (job->error != 0) {
         ngx_log_error(NGX_LOG_ERR, cycle_->log, job->error,
                       "llm: the state in \"%s\" could not be written", config_.state_path.c_str());

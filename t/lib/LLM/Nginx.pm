@@ -232,6 +232,19 @@ sub kill_nginx {
     return;
 }
 
+# No process of it lives on, and none had a word to say.
+sub crash_nginx {
+    my ($self) = @_;
+    # The master first, so that it starts no worker in place of another.
+    my @all = ($self->{pid}, $self->worker_pids(all => 1));
+    my $deadline = time + slow(10);
+
+    kill 'KILL', @all;
+    $self->_wait_exit(slow(10));
+    nap(0.004) while time < $deadline && grep { alive($_) } @all;
+    return;
+}
+
 sub _gone {
     my ($self) = @_;
 
