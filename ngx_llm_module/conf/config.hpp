@@ -321,6 +321,8 @@ typedef struct {
     ngx_flag_t try_cooled;
     bool is_admin;  // llm_admin
     size_t max_body;
+    ngx_open_file_t *content_log;  // llm_log_content; null: off
+    size_t content_log_max;        // bytes of a request, and of an answer
 } ngx_http_llm_loc_conf_t;
 
 namespace llm {

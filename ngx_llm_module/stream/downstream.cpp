@@ -97,6 +97,9 @@ bool Downstream::write(ByteBuffer &out, bool is_last) {
     }
     std::swap(sending_, out);
     out.clear();
+    if (request_.content_log != nullptr) {
+        request_.content_log->take_answer(sending_.view());
+    }
     ngx_memzero(&buf_, sizeof(buf_));
     std::string_view bytes = sending_.view();
     buf_.start = reinterpret_cast<u_char *>(const_cast<char *>(bytes.data()));
