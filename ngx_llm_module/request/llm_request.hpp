@@ -70,8 +70,8 @@ class LlmRequest {
     Downstream downstream;
     Ledger ledger;
     std::unique_ptr<ContentLog> content_log;  // where llm_log_content stands
-    std::string id;            // x-llm-request-id
-    bool has_replied = false;  // a whole reply went out: filters leave it alone
+    std::string id;                           // x-llm-request-id
+    bool has_replied = false;                 // a whole reply went out: filters leave it alone
     bool is_settled = false;
     // Of this worker's requests that are not settled.
     LlmRequest *next_live = nullptr;
