@@ -6,6 +6,7 @@ use strict;
 use warnings;
 use LLM::Test;
 use LLM::Provider;
+use LLM::Metrics;
 use LLM::Pair;
 use LLM::Json qw(try_json);
 
@@ -29,7 +30,8 @@ $t->http_conf(LLM::Pair::conf($p,
         llm_model azure-like { deployment chat/my-deployment; }
         llm_model mixed { deployment chat/nobody-knows order=1; deployment chat/gpt-4o order=2 id=priced; }
         llm_model played { deployment mock/x "reply=one two"; }',
-    server => 'location /strict/ { llm_pass models; llm_unknown_price refuse;
+    server => 'location = /metrics { llm_metrics; }
+        location /strict/ { llm_pass models; llm_unknown_price refuse;
         access_log logs/cost.log cost; }
         location /own/ { llm_pass chat; access_log logs/cost.log cost; }',
     location => 'access_log logs/cost.log cost; llm_idle_timeout 300ms;'));
@@ -148,12 +150,13 @@ subtest 'prices of the operator' => sub {
     ask('house');
     costs('read again', '0.000012', 'known');
 
-    # Failure case 54.
+    # case 54
     $t->write_file('prices.json', qq({"models": {"chat/house":\n{"input": "1"}}}));
     $t->expect_log(qr/prices in "[^"]+", line 2: model "chat\/house": "input" is not a number/);
     ok(!$t->reload(may_fail => 1), 'a reload with a broken file fails');
     ask('house');
     costs('the old prices stay', '0.000012', 'known');
+    is(LLM::Metrics->get($t)->value('llm_price_file_errors_total'), 1, 'and the metric tells');
     $t->write_file('prices.json', '{"models": {"chat/house": {"input": 2, "output": 2}}}');
     ok($t->reload, 'reload');
     ask('house');

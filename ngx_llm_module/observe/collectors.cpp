@@ -29,6 +29,7 @@ void collect_zone(const Config &config, MetricsPage &page) {
         page.add(Metric::zone_free, {}, int64_t(pool->pfree * ngx_pagesize));
     }
     if (MetricsPart *part = metrics_part()) {
+        page.add(Metric::stream_bytes, {}, held_bytes());
         page.add(Metric::series, {"routes"}, part->routes.size());
         page.add(Metric::series, {"keys"}, part->keys.size());
         page.add(Metric::series, {"counters"}, part->counters.size());

@@ -40,6 +40,7 @@ double cpu_seconds() {
 extern "C" {
 volatile ngx_time_t *ngx_cached_time = &test_time;
 volatile ngx_cycle_t *ngx_cycle;
+ngx_pid_t ngx_pid = 1;
 ngx_uint_t ngx_pagesize = 4096;
 
 void *ngx_slab_calloc_locked(ngx_slab_pool_t *, size_t size) {
