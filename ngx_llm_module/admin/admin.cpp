@@ -181,7 +181,7 @@ ngx_int_t refuse(LlmRequest &request, ErrorClass error_class, std::string_view w
 ngx_int_t refuse_method(LlmRequest &request, bool is_post) {
     (void)ngx_http_discard_request_body(request.r);
     request.r->main->count++;
-    request.endpoint.is_post = is_post;
+    request.endpoint.allow = is_post ? "POST" : "GET, HEAD";
     ApiError error;
     error.error_class = ErrorClass::invalid_request;
     error.status = NGX_HTTP_NOT_ALLOWED;
