@@ -158,6 +158,11 @@ BENCH ?=
 bench: deps-build module ## cost beside stock nginx, in ratios (BENCH="--quick": options of t/bench/run.pl)
 	t/bench/run.pl $(BENCH)
 	@$(MAKE) --no-print-directory bench-translate
+	@$(MAKE) --no-print-directory bench-ledger
+
+bench-ledger: deps-build module ## cost of counting alone: booking a request, rendering the metrics
+	@flock $(BUILD)/bench.lock $(MAKE) --no-print-directory -f t/bench/Makefile build/bench/ledger
+	@build/bench/ledger --check
 
 bench-translate: deps-build module ## cost of the translators alone: each event, each request of 1 MB
 	@flock $(BUILD)/bench.lock $(MAKE) --no-print-directory -j$(JOBS) -f t/bench/Makefile
@@ -177,6 +182,9 @@ docs: ## fill the reference sections of README.md from the tables in the code
 scripts: ## write the text of the Lua scripts for the compiler anew
 	@t/tools/scripts.pl
 
+dashboard: ## write the text of the dashboard for the compiler anew
+	@t/tools/dashboard.pl
+
 catalogue: ## write the tables of providers anew from SHARED/spec/providers.json (../shared)
 	@t/tools/catalogue.pl $(SHARED)/spec/providers.json
 
@@ -188,5 +196,5 @@ clean: ## remove everything that was built (a running gateway is stopped)
 	rm -rf build t/clients/node_modules
 
 .PHONY: help deps build module module-locked install uninstall run stop test unit golden-update \
-    prove sdk corpus sanitize fuzz bench bench-translate lint format docs scripts catalogue prices clean FORCE
+    prove sdk corpus sanitize fuzz bench bench-ledger bench-translate lint format docs scripts dashboard catalogue prices clean FORCE
 FORCE:

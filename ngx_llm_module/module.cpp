@@ -6,6 +6,7 @@
 #include "ngx_llm_module/conf/check.hpp"
 #include "ngx_llm_module/conf/directives.hpp"
 #include "ngx_llm_module/conf/locations.hpp"
+#include "ngx_llm_module/conf/prices.hpp"
 #include "ngx_llm_module/filter/error_pages.hpp"
 #include "ngx_llm_module/observe/metrics_handler.hpp"
 #include "ngx_llm_module/observe/variables.hpp"
@@ -56,16 +57,33 @@ void *create_main(ngx_conf_t *cf) {
     return main->config != nullptr ? main : nullptr;
 }
 
-// Runs when the whole http block was read and before locations are merged.
-char *init_main(ngx_conf_t *cf, void *conf) {
-    auto *main = static_cast<ngx_http_llm_main_conf_t *>(conf);
-    return complete_config(cf, *main->config) ? conf_ok() : conf_error();
-}
-
 Config *config_of(ngx_cycle_t *cycle) {
     auto *main = static_cast<ngx_http_llm_main_conf_t *>(
         ngx_http_cycle_get_module_main_conf(cycle, ngx_http_llm_module));
     return main != nullptr && main->config->in_use ? main->config : nullptr;
+}
+
+// A reload that fails because of its prices changes nothing: the metric tells of it.
+void count_bad_prices() {
+    auto *running = const_cast<ngx_cycle_t *>(ngx_cycle);
+    if (running != nullptr && running->conf_ctx != nullptr) {
+        if (Config *config = config_of(running)) {
+            open_metrics(*config);
+            count(Metric::price_file_errors);
+        }
+    }
+}
+
+// Runs when the whole http block was read and before locations are merged.
+char *init_main(ngx_conf_t *cf, void *conf) {
+    auto *main = static_cast<ngx_http_llm_main_conf_t *>(conf);
+    if (complete_config(cf, *main->config)) {
+        return conf_ok();
+    }
+    if (are_prices_bad()) {
+        count_bad_prices();
+    }
+    return conf_error();
 }
 
 ngx_int_t init_process(ngx_cycle_t *cycle) {

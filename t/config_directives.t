@@ -45,6 +45,8 @@ my %sample = (
     llm_health => ['', 'x'],
     llm_admin => ['', 'x'],
     llm_metrics => ['', 'x'],
+    llm_log_content => ['logs/content.log', 'logs/content.log max=0', 'logs/content.log 5', '',
+        'off max=5'],
     llm_prices => [$prices, "$prices.none", '', "$prices $prices"],
     llm_master_key => ['sk-m', '', 'env:LLM_T_NONE', 'sha256:12', '$arg_key', 'a b'],
     llm_key => ['k { rpm 5; }', '', 'sha256:xy { }', 'k'],

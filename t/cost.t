@@ -6,6 +6,7 @@ use strict;
 use warnings;
 use LLM::Test;
 use LLM::Provider;
+use LLM::Metrics;
 use LLM::Pair;
 use LLM::Json qw(try_json);
 
@@ -17,15 +18,20 @@ my $prices = $t->write_file('prices.json', encode_json_c({ models => {
 $t->http_conf(LLM::Pair::conf($p,
     http => "llm_prices $prices;
         log_format cost escape=json '{\"cost\":\$llm_cost,\"status\":\"\$llm_cost_status\","
-        . "\"in\":\$llm_input_tokens,\"out\":\$llm_output_tokens,\"outcome\":\"\$llm_outcome\"}';",
+        . "\"list\":\"\$llm_list_cost\",\"in\":\$llm_input_tokens,\"out\":\$llm_output_tokens,\"outcome\":\"\$llm_outcome\"}';",
     models => 'llm_provider mock {}
+        llm_provider less { dialect openai; base_url ' . $p->url . '/v1; cost_factor 0.9; }
+        llm_provider more { dialect openai; base_url ' . $p->url . '/v1; cost_factor 1.25; }
+        llm_model discount { deployment less/gpt-4o; }
+        llm_model margin { deployment more/gpt-4o; }
         llm_model own { deployment chat/whatever input_cost=0.000001 output_cost=3e-6; }
         llm_model house { deployment chat/house; }
         llm_model secret { deployment chat/nobody-knows; }
         llm_model azure-like { deployment chat/my-deployment; }
         llm_model mixed { deployment chat/nobody-knows order=1; deployment chat/gpt-4o order=2 id=priced; }
         llm_model played { deployment mock/x "reply=one two"; }',
-    server => 'location /strict/ { llm_pass models; llm_unknown_price refuse;
+    server => 'location = /metrics { llm_metrics; }
+        location /strict/ { llm_pass models; llm_unknown_price refuse;
         access_log logs/cost.log cost; }
         location /own/ { llm_pass chat; access_log logs/cost.log cost; }',
     location => 'access_log logs/cost.log cost; llm_idle_timeout 300ms;'));
@@ -144,16 +150,29 @@ subtest 'prices of the operator' => sub {
     ask('house');
     costs('read again', '0.000012', 'known');
 
-    # Failure case 54.
+    # case 54
     $t->write_file('prices.json', qq({"models": {"chat/house":\n{"input": "1"}}}));
     $t->expect_log(qr/prices in "[^"]+", line 2: model "chat\/house": "input" is not a number/);
     ok(!$t->reload(may_fail => 1), 'a reload with a broken file fails');
     ask('house');
     costs('the old prices stay', '0.000012', 'known');
+    is(LLM::Metrics->get($t)->value('llm_price_file_errors_total'), 1, 'and the metric tells');
     $t->write_file('prices.json', '{"models": {"chat/house": {"input": 2, "output": 2}}}');
     ok($t->reload, 'reload');
     ask('house');
     costs('a good file again', '0.000024', 'known');
+};
+
+# 1000 x 2.5 + 100 x 10 dollars for a million
+subtest 'discounts and margins of a provider' => sub {
+    $p->script(json(200, chat_answer(usage => { prompt_tokens => 1000,
+        completion_tokens => 100 })));
+    for my $case (['discount', '0.00315'], ['margin', '0.004375']) {
+        my ($model, $cost) = @$case;
+        is(ask($model)->{headers}{'x-llm-cost'}, $cost, "$model in the header");
+        my $line = costs($model, $cost, 'known');
+        is($line->{list}, '0.0035', 'and what it was before');
+    }
 };
 
 subtest 'prices that are not known' => sub {

@@ -104,6 +104,20 @@ subtest 'what nginx refuses is counted, too' => sub {
     is($m->sum('llm_requests_total', outcome => 'refused'), $before + 1, 'refused');
 };
 
+subtest 'what waits for a slow client' => sub {
+    my @events = chat_stream(text => ['begin ', 'Z' x 20_000]);
+    $p->script(sse(@events[0, 1], flood($events[2], 2000), @events[3 .. $#events]));
+    $sent++;
+    my $s = $t->stream('/v1/chat/completions', { model => 'any/m', stream => JSON::PP::true(),
+        messages => [{ role => 'user', content => 'hi' }] });
+    $s->status;
+    $t->wait_for(sub { metrics()->value('llm_stream_buffer_bytes') > 0 }, 10, 'is on the page');
+    is(metrics()->value('llm_requests_in_flight'), 1, 'in flight');
+    $s->reset;
+    $t->wait_for(sub { metrics()->value('llm_stream_buffer_bytes') == 0 }, 10, 'and gone');
+    is(settled()->value('llm_requests_in_flight'), 0, 'nothing is in flight');
+};
+
 subtest 'promtool accepts the page' => sub {
     my ($status, $output) = LLM::Metrics->check(metrics()->text);
     is($status, 0, 'promtool check metrics');

@@ -12,8 +12,9 @@ use MIME::Base64 qw(encode_base64);
 my $t = LLM::Test->new;
 my $p = LLM::Provider->new(dir => $t->dir);
 my $url = $p->url;
-my $prices = $t->write_file('prices.json', encode_json_c({ models => { map { ("p/$_" =>
-    { input => 1, output => 3, cache_read => 0.1 }) } qw(m anthropic.claude a%2Fb) } }));
+my %price = (input => 1, output => 3, cache_read => 0.1);
+my $prices = $t->write_file('prices.json', encode_json_c({ models => { 'p/m' => \%price,
+    'p/anthropic.claude' => \%price, 'p/heard' => { per => { input_second => 0.0001 } } } }));
 
 $t->http_conf(<<"END");
     llm_prices $prices;
@@ -128,6 +129,12 @@ subtest 'what has no price' => sub {
         . " name=\"model\"\r\n\r\nm\r\n--x--\r\n", '10 5 0 0.000025 known m',
         body('{"text":"hi","usage":{"type":"tokens","input_tokens":10,"output_tokens":5,'
         . '"total_tokens":15}}'));
+};
+
+subtest 'speech that is billed by time' => sub {
+    costs('12.5 seconds', '/v1/audio/transcriptions', "--x\r\nContent-Disposition: form-data;"
+        . " name=\"model\"\r\n\r\nheard\r\n--x--\r\n", '0 0 0 0.00125 known heard',
+        body('{"text":"hi","usage":{"type":"duration","seconds":12.5}}'));
 };
 
 subtest 'endings' => sub {

@@ -15,7 +15,7 @@ my $dead = LLM::Provider->dead_port;
 # The variables of the table, as the module has them.
 my $table = $t->slurp($t->repo . '/ngx_llm_module/observe/variables.def') =~ s{//.*}{}gr;
 my @names = $table =~ /LLM_VARIABLE\("llm_(\w+)"/g;
-my %is_number = map { $_ => 1 } qw(attempts fallbacks cost stream in_flight),
+my %is_number = map { $_ => 1 } qw(attempts fallbacks cost list_cost stream in_flight),
     grep { /_tokens\z|_time\z/ } @names;
 my $format = join ',', map { $is_number{$_} ? "\"$_\":\$llm_$_" : "\"$_\":\"\$llm_$_\"" } @names;
 

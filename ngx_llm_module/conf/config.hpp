@@ -18,6 +18,7 @@
 #include "ngx_llm_module/conf/routing.hpp"
 #include "ngx_llm_module/conf/time_zone.hpp"
 #include "translators/dialect/dialect.hpp"
+#include "translators/pricing/cost.hpp"
 #include "translators/pricing/price_table.hpp"
 #include "translators/provider/address.hpp"
 #include "translators/provider/providers.hpp"
@@ -146,6 +147,7 @@ struct Provider {
     bool ssl_verify = true;
     ngx_ssl_t *ssl = nullptr;
     ngx_uint_t keepalive = 64;
+    int64_t cost_factor = kOneFactor;  // on all its prices
 
     bool is_mock() const;
     // What is known of a model of this provider, spoken with in `dialect`.
@@ -321,6 +323,8 @@ typedef struct {
     ngx_flag_t try_cooled;
     bool is_admin;  // llm_admin
     size_t max_body;
+    ngx_open_file_t *content_log;  // llm_log_content; null: off
+    size_t content_log_max;        // bytes of a request, and of an answer
 } ngx_http_llm_loc_conf_t;
 
 namespace llm {

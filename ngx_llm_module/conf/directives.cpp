@@ -220,6 +220,29 @@ char *set_default_fallbacks(ngx_conf_t *cf, ngx_command_t *, void *) {
     return read_names(cf, args + 1, cf->args->nelts - 1, names) ? conf_ok() : conf_error();
 }
 
+char *set_log_content(ngx_conf_t *cf, ngx_command_t *, void *conf) {
+    auto *loc = static_cast<ngx_http_llm_loc_conf_t *>(conf);
+    auto *args = static_cast<ngx_str_t *>(cf->args->elts);
+    if (loc->content_log != NGX_CONF_UNSET_PTR) {
+        return const_cast<char *>("is duplicate");
+    }
+    if (view(args[1]) == "off" && cf->args->nelts == 2) {
+        loc->content_log = nullptr;
+        return conf_ok();
+    }
+    if (cf->args->nelts == 3) {
+        ngx_str_t size = str(view(args[2]).substr(std::min(size_t(4), args[2].len)));
+        ssize_t most = view(args[2]).starts_with("max=") ? ngx_parse_size(&size) : NGX_ERROR;
+        if (most <= 0) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "llm: invalid parameter \"%V\"", &args[2]);
+            return conf_error();
+        }
+        loc->content_log_max = size_t(most);
+    }
+    loc->content_log = ngx_conf_open_file(cf->cycle, &args[1]);
+    return loc->content_log != nullptr ? conf_ok() : conf_error();
+}
+
 char *set_health(ngx_conf_t *cf, ngx_command_t *, void *) {
     own_location(cf)->handler = guard<handle_health_location, NGX_HTTP_INTERNAL_SERVER_ERROR>;
     main_config(cf).in_use = true;

@@ -60,6 +60,8 @@ void *create_location(ngx_conf_t *cf) {
     conf->on_limit = NGX_CONF_UNSET_UINT;
     conf->reserve_tokens = NGX_CONF_UNSET;
     conf->limit_free_models = NGX_CONF_UNSET;
+    conf->content_log = static_cast<ngx_open_file_t *>(NGX_CONF_UNSET_PTR);
+    conf->content_log_max = NGX_CONF_UNSET_SIZE;
     return conf;
 }
 
@@ -81,6 +83,10 @@ char *merge_location(ngx_conf_t *cf, void *parent, void *child) {
     ngx_conf_merge_msec_value(conf->cooldown_time, prev->cooldown_time, 5000);
     ngx_conf_merge_uint_value(conf->recover, prev->recover, kRecoverOff);
     ngx_conf_merge_value(conf->try_cooled, prev->try_cooled, 0);
+    if (conf->content_log == NGX_CONF_UNSET_PTR) {
+        conf->content_log = prev->content_log == NGX_CONF_UNSET_PTR ? nullptr : prev->content_log;
+    }
+    ngx_conf_merge_size_value(conf->content_log_max, prev->content_log_max, 64 * 1024);
     ngx_conf_merge_size_value(conf->max_body, prev->max_body, 32 * 1024 * 1024);
     ngx_conf_merge_uint_value(conf->on_limit, prev->on_limit, kFinishOnLimit);
     ngx_conf_merge_value(conf->reserve_tokens, prev->reserve_tokens, 1000);

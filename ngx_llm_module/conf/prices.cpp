@@ -2,6 +2,8 @@
 // reload with it leaves the old configuration, with its prices, in place.
 #include "ngx_llm_module/conf/prices.hpp"
 
+#include <utility>
+
 #include "ngx_llm_module/conf/complain.hpp"
 #include "translators/pricing/price_file.hpp"
 
@@ -39,9 +41,12 @@ bool read_file(ngx_conf_t *cf, const Placed &file, std::string &text) {
     return is_read;
 }
 
+bool prices_are_bad = false;
+
 }  // namespace
 
 bool read_prices(ngx_conf_t *cf, Config &config) {
+    prices_are_bad = true;
     auto is_account = [&](std::string_view name) { return config.find_provider(name) != nullptr; };
     for (const Placed &file : config.price_files) {
         std::string text;
@@ -54,7 +59,12 @@ bool read_prices(ngx_conf_t *cf, Config &config) {
                             error.line, error.what.c_str());
         }
     }
+    prices_are_bad = false;
     return true;
+}
+
+bool are_prices_bad() {
+    return std::exchange(prices_are_bad, false);
 }
 
 void price_deployments(Config &config) {

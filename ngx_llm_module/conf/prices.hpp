@@ -8,6 +8,9 @@ namespace llm {
 // Reads the files of llm_prices. On failure the reason was logged with file and line.
 bool read_prices(ngx_conf_t *cf, Config &config);
 
+// They are why a configuration was refused; asked once for each.
+bool are_prices_bad();
+
 // Finds the price of every deployment whose model is known; read_prices comes before.
 void price_deployments(Config &config);
 

@@ -168,6 +168,18 @@ bool read_keepalive(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Provider &provi
     return read_number(cf, args[0], 0, provider.keepalive);
 }
 
+// "0.9", "1.25": millionths.
+bool read_cost_factor(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Provider &provider) {
+    constexpr int64_t kMost = 1000 * kOneFactor;
+    ngx_int_t factor = ngx_atofp(args[0].data, args[0].len, 6);
+    if (factor == NGX_ERROR || factor > kMost) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "llm: invalid factor \"%V\"", &args[0]);
+        return false;
+    }
+    provider.cost_factor = factor;
+    return true;
+}
+
 constexpr Line<Provider> kProviderLines[] = {
     {"preset", 1, 1, read_preset},
     {"dialect", 1, 1, read_dialect},
@@ -179,6 +191,7 @@ constexpr Line<Provider> kProviderLines[] = {
     {"ssl_trusted_certificate", 1, 1, read_ssl_certificate},
     {"ssl_name", 1, 1, read_ssl_name},
     {"keepalive", 1, 1, read_keepalive},
+    {"cost_factor", 1, 1, read_cost_factor},
     {"var", 2, 2, read_variable},
     {"region", 1, 1, read_named_variable<kRegion>},
     {"project", 1, 1, read_named_variable<kProject>},

@@ -2,6 +2,7 @@
 // state/metrics.def and a function here; it must not hold a lock that requests wait for while it
 // formats (copy out, unlock, then add).
 #include "ngx_llm_module/observe/metrics_page.hpp"
+#include "ngx_llm_module/state/health.hpp"
 #include "ngx_llm_module/state/inflight.hpp"
 #include "ngx_llm_module/state/meters.hpp"
 
@@ -29,6 +30,7 @@ void collect_zone(const Config &config, MetricsPage &page) {
         page.add(Metric::zone_free, {}, int64_t(pool->pfree * ngx_pagesize));
     }
     if (MetricsPart *part = metrics_part()) {
+        page.add(Metric::stream_bytes, {}, held_bytes());
         page.add(Metric::series, {"routes"}, part->routes.size());
         page.add(Metric::series, {"keys"}, part->keys.size());
         page.add(Metric::series, {"counters"}, part->counters.size());
@@ -44,10 +46,20 @@ void collect_limits(const Config &config, MetricsPage &page) {
     }
 }
 
+// A deployment on trial takes a request: it is up as far as anybody knows.
+void collect_health(const Config &config, MetricsPage &page) {
+    SharedZone *zone = shared_zone(config);
+    for (uint32_t slot = 0; zone != nullptr && slot < zone->slot_count; slot++) {
+        bool is_up = availability(config, slot) != Availability::cooling;
+        page.add(Metric::deployment_state, {zone->slots[slot].text}, is_up);
+    }
+}
+
 using Collector = void (*)(const Config &config, MetricsPage &page);
 
 constexpr Collector kCollectors[] = {
     collect_in_flight,
+    collect_health,
     collect_zone,
     collect_limits,
 };

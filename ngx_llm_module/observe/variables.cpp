@@ -104,6 +104,10 @@ Text get_cost(LlmRequest &request) {
     return dollars(request.ledger.cost);
 }
 
+Text get_list_cost(LlmRequest &request) {
+    return dollars(request.ledger.list_cost);
+}
+
 Text get_cost_status(LlmRequest &request) {
     const Ledger &ledger = request.ledger;
     if (ledger.is_unpriced) {
@@ -194,7 +198,8 @@ Text without_request(ngx_http_request_t *r, const Row &row) {
         }
     }
     if (row.name.ends_with("_tokens") || row.name == "llm_attempts" ||
-        row.name == "llm_fallbacks" || row.name == "llm_stream" || row.name == "llm_cost") {
+        row.name == "llm_fallbacks" || row.name == "llm_stream" || row.name == "llm_cost" ||
+        row.name == "llm_list_cost") {
         return "0";
     }
     if (row.name == "llm_outcome" && loc_conf(r).pass != PassKind::unset) {

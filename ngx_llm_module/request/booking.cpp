@@ -195,7 +195,7 @@ RecentRequest recent_of(const LlmRequest &request, const SpendNumbers &numbers) 
 // does not exist must not take a row.
 void book_spent(const LlmRequest &request) {
     const Ledger &ledger = request.ledger;
-    if (request.next_candidate == 0) {
+    if (request.next_candidate == 0 || request.loc.pass == PassKind::unset) {
         return;
     }
     SpendNumbers numbers;
@@ -210,8 +210,8 @@ void book_spent(const LlmRequest &request) {
 }
 
 void book_metrics(const LlmRequest &request) {
-    if (request.endpoint.operation == Operation::admin) {
-        return;
+    if (request.loc.pass == PassKind::unset) {
+        return;  // health in a location of its own, the admin API
     }
     book_route(request);
     book_key(request);

@@ -22,6 +22,7 @@ struct Ledger {
     Usage usage;
     ServiceTier service_tier = ServiceTier::standard;  // that the provider billed, where it says
     int64_t cost = 0;                                  // nano-dollars
+    int64_t list_cost = 0;                             // before the provider's cost_factor
     bool is_booked = false;                            // `cost` is final
     bool is_unpriced = false;                          // no price was known
     std::string upstream_model;

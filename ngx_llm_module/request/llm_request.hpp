@@ -12,6 +12,7 @@
 #include "ngx_llm_module/conf/config.hpp"
 #include "ngx_llm_module/conf/records.hpp"
 #include "ngx_llm_module/request/body.hpp"
+#include "ngx_llm_module/request/content_log.hpp"
 #include "ngx_llm_module/request/endpoints.hpp"
 #include "ngx_llm_module/request/ledger.hpp"
 #include "ngx_llm_module/request/limits.hpp"
@@ -68,8 +69,9 @@ class LlmRequest {
     Answer answer;
     Downstream downstream;
     Ledger ledger;
-    std::string id;            // x-llm-request-id
-    bool has_replied = false;  // a whole reply went out: filters leave it alone
+    std::unique_ptr<ContentLog> content_log;  // where llm_log_content stands
+    std::string id;                           // x-llm-request-id
+    bool has_replied = false;                 // a whole reply went out: filters leave it alone
     bool is_settled = false;
     // Of this worker's requests that are not settled.
     LlmRequest *next_live = nullptr;

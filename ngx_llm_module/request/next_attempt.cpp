@@ -13,6 +13,7 @@
 #include "ngx_llm_module/request/wishes.hpp"
 #include "ngx_llm_module/route/strategy.hpp"
 #include "ngx_llm_module/state/health.hpp"
+#include "ngx_llm_module/state/metrics.hpp"
 #include "ngx_llm_module/upstream/credentials.hpp"
 #include "ngx_llm_module/upstream/worker.hpp"
 
@@ -145,6 +146,7 @@ bool take_fallback(LlmRequest &request, FallbackKind kind) {
         if (take_model(request, *model, suffix_copy, name, false) == Emptiness::none) {
             plan.fallbacks++;
             request.ledger.fallbacks = plan.fallbacks;
+            count(Metric::model_fallbacks, {before, name, request.ledger.error});
             return true;
         }
         plan.current = std::move(before);
@@ -232,6 +234,7 @@ void note_to_health(LlmRequest &request, Failure failure, int64_t retry_after) {
         ngx_log_error(NGX_LOG_WARN, request.r->connection->log, 0,
                       "llm: deployment %s cools down for %L ms", deployment.id.c_str(), time);
         cool(request.config, deployment.slot, ngx_msec_t(time));
+        count(Metric::cooldowns, {deployment.id, request.ledger.error});
     }
 }
 
@@ -526,6 +529,7 @@ void note_served(LlmRequest &request, bool is_complete) {
     uint32_t slot = request.candidate().deployment->slot;
     if (is_complete) {
         note_success(request.config, slot);
+        count(Metric::deployment_attempts, {request.candidate().deployment->id, ""});
         note_tokens(request.config, slot, request.ledger.usage.total());
     } else {
         open_again(request.config, slot);
@@ -567,6 +571,7 @@ void try_next(LlmRequest &request, const ApiError &error, Failure failure) {
     if (has_time(request) && try_other_way(request, failure)) {
         return;
     }
+    count(Metric::deployment_attempts, {candidate.deployment->id, ledger.error});
     int64_t now = int64_t(ngx_current_msec);
     int64_t retry_after = stated_wait(request);
     if (!request.is_count()) {
@@ -600,6 +605,7 @@ void try_next(LlmRequest &request, const ApiError &error, Failure failure) {
             case NextStep::Kind::candidate:
                 if (step.is_retry) {
                     plan.retries_left--;
+                    count(Metric::retries, {candidate.deployment->id});
                     plan.is_trial = false;
                     request.next_candidate = step.candidate + 1;
                     pause(request, ngx_msec_t(step.wait));

@@ -59,7 +59,8 @@ void book_cost(LlmRequest &request) {
         warn_unpriced(request, candidate);
         return;
     }
-    ledger.cost = cost_of(ledger.usage, price, ledger.service_tier);
+    ledger.list_cost = cost_of(ledger.usage, price, ledger.service_tier);
+    ledger.cost = adjusted_cost(ledger.list_cost, candidate.deployment->provider->cost_factor);
 }
 
 bool drop_unpriced(LlmRequest &request) {

@@ -66,6 +66,10 @@ void settle(LlmRequest &request) {
     ledger.ended = ngx_current_msec;
     book_metrics(request);
     book_spent(request);
+    if (request.content_log != nullptr) {
+        request.content_log->write(request);
+        request.content_log.reset();
+    }
     request.body.release();
     request.ir.reset();
 }

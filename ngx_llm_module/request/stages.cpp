@@ -65,6 +65,10 @@ Next receive(LlmRequest &request) {
         }
     }
     request.ledger.request_bytes = request.body.view().size();
+    if (request.loc.content_log != nullptr) {
+        request.content_log = std::make_unique<ContentLog>(request.loc.content_log_max);
+        request.content_log->take_request(request.body.view());
+    }
     return Next::stage;
 }
 

@@ -2,6 +2,8 @@
 // request. The sizes of the tables follow the zone's: a quarter of it is theirs.
 #include "ngx_llm_module/state/metrics.hpp"
 
+#include <signal.h>
+
 #include <algorithm>
 
 #include "ngx_llm_module/state/zone.hpp"
@@ -17,6 +19,7 @@ constexpr uint32_t kRouteReserve = 64;
 constexpr size_t kMaxValue = 96;
 
 MetricsPart *part = nullptr;
+HeldBytes *own_held = nullptr;
 ngx_slab_pool_t *pool = nullptr;
 
 constexpr int64_t kFirstContentBounds[] = {1000,    5000,    10000,    25000,    50000,
@@ -54,6 +57,25 @@ bool allocate_tables(MetricsPart &made, size_t zone_size) {
     return made.routes.allocate(pool, rows(share * 5 / 8, sizeof(RouteRow), 96, 16384)) &&
            made.keys.allocate(pool, rows(share / 4, sizeof(KeyRow), 64, 65536)) &&
            made.counters.allocate(pool, rows(share / 8, sizeof(CounterRow), 64, 8192));
+}
+
+bool is_alive(uint32_t pid) {
+    return kill(pid_t(pid), 0) == 0 || ngx_errno != NGX_ESRCH;
+}
+
+// A row of a process that is gone is anybody's.
+void claim_held() {
+    own_held = nullptr;
+    auto pid = uint32_t(ngx_pid);
+    for (HeldBytes &row : part->held) {
+        uint32_t owner = row.pid.load();
+        if ((owner == 0 || owner == pid || !is_alive(owner)) &&
+            row.pid.compare_exchange_strong(owner, pid)) {
+            row.bytes.store(0);
+            own_held = &row;
+            return;
+        }
+    }
 }
 
 bool is_continuation(char c) {
@@ -211,6 +233,21 @@ KeyRow *key_row(std::string_view key, std::string_view team) {
     return found != nullptr ? found : row(kOther, kOther, 0);
 }
 
+void add_held(int64_t bytes) {
+    if (own_held != nullptr) {
+        add(own_held->bytes, bytes);
+    }
+}
+
+int64_t held_bytes() {
+    int64_t sum = 0;
+    for (HeldBytes &row : part->held) {
+        uint32_t owner = row.pid.load();
+        sum += owner != 0 && is_alive(owner) ? get(row.bytes) : 0;
+    }
+    return sum;
+}
+
 MetricsPart *metrics_part() {
     return part;
 }
@@ -233,6 +270,7 @@ void open_metrics(const Config &config) {
         part = nullptr;
         return;
     }
+    claim_held();
     // These have a place before clients can fill the tables.
     (void)route_row({}, {}, {});
     (void)key_row({}, {});

@@ -72,7 +72,16 @@ using RouteRow = SeriesRow<304, RouteNumbers>;  // by model, provider and deploy
 using KeyRow = SeriesRow<208, KeyNumbers>;      // by key and team
 using CounterRow = SeriesRow<208, SharedNumber>;
 
+// Of one process: what its clients have not taken yet.
+struct HeldBytes {
+    std::atomic<uint32_t> pid;  // 0: free
+    SharedNumber bytes;
+};
+
+constexpr size_t kHeldRows = 128;
+
 struct MetricsPart {
+    HeldBytes held[kHeldRows];
     std::atomic<uint32_t> is_ready;
     SeriesTable<RouteRow> routes;
     SeriesTable<KeyRow> keys;
@@ -81,6 +90,11 @@ struct MetricsPart {
 
 // Null: there is no zone, or it is too small.
 MetricsPart *metrics_part();
+
+// More (or less) bytes of answers wait for clients of this process.
+void add_held(int64_t bytes);
+// Of all processes that live.
+int64_t held_bytes();
 
 // The rows of a request; null only when there are no tables.
 RouteRow *route_row(std::string_view model, std::string_view provider, std::string_view deployment);

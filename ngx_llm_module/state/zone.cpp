@@ -3,6 +3,7 @@
 #include "ngx_llm_module/state/zone.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include "ngx_llm_module/base/guard.hpp"
 #include "ngx_llm_module/state/health.hpp"

@@ -6,6 +6,7 @@
 #include "ngx_llm_module/base/guard.hpp"
 #include "ngx_llm_module/request/headers.hpp"
 #include "ngx_llm_module/request/llm_request.hpp"
+#include "ngx_llm_module/state/metrics.hpp"
 
 namespace llm {
 namespace {
@@ -24,7 +25,15 @@ Downstream::~Downstream() {
     stop();
 }
 
+void Downstream::note_held(size_t bytes) {
+    if (bytes != held_) {
+        add_held(int64_t(bytes) - int64_t(held_));
+        held_ = bytes;
+    }
+}
+
 void Downstream::stop() {
+    note_held(0);
     if (ping_timer_.timer_set) {
         ngx_del_timer(&ping_timer_);
     }
@@ -97,6 +106,9 @@ bool Downstream::write(ByteBuffer &out, bool is_last) {
     }
     std::swap(sending_, out);
     out.clear();
+    if (request_.content_log != nullptr) {
+        request_.content_log->take_answer(sending_.view());
+    }
     ngx_memzero(&buf_, sizeof(buf_));
     std::string_view bytes = sending_.view();
     buf_.start = reinterpret_cast<u_char *>(const_cast<char *>(bytes.data()));
@@ -128,6 +140,7 @@ bool Downstream::flush() {
     ngx_connection_t *c = request_.r->connection;
     is_blocked_ = ngx_buf_size(&buf_) > 0 || (c->buffered & NGX_LOWLEVEL_BUFFERED) ||
                   request_.r->out != nullptr;
+    note_held(is_blocked_ ? sending_.size() : 0);
     if (is_blocked_) {
         ngx_http_core_loc_conf_t *core = core_conf(request_.r);
         if (!c->write->timer_set) {

@@ -49,6 +49,7 @@ class Downstream {
   private:
     bool send_header();
     bool flush();
+    void note_held(size_t bytes);
     void arm_ping();
     static void on_writable(ngx_http_request_t *r);
     static void on_ping(ngx_event_t *ev);
@@ -59,6 +60,7 @@ class Downstream {
     ngx_chain_t link_;
     ngx_event_t ping_timer_ = {};
     ngx_msec_t last_write_ = 0;
+    size_t held_ = 0;  // that the client has not taken, as the metrics know it
     ngx_uint_t error_status_ = 0;
     bool is_blocked_ = false;
     bool has_begun_ = false;

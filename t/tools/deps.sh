@@ -9,7 +9,7 @@ packages_of() {
     build) echo nginx nginx-dev dpkg-dev g++ make libhiredis-dev libsimdjson-dev libssl-dev zlib1g-dev ;;
     run) echo ca-certificates curl ;;
     test) echo ca-certificates clang-14 curl libclang-rt-14-dev libgtest-dev \
-        libio-socket-ssl-perl openssl perl prometheus redis-server "$(node_packages)" ;;
+        libio-socket-ssl-perl openssl perl prometheus chromium redis-server "$(node_packages)" ;;
     lint) echo clang-format-14 perl ;;
     sanitize) echo ca-certificates dpkg-dev ;;
     *) echo "deps.sh: unknown purpose '$1'" >&2; exit 2 ;;

@@ -65,6 +65,7 @@ my @RULES = (
     ['text is ASCII, without blanks at line ends', \&check_text],
     ['scripts parse', \&check_scripts],
     ['the text of the Lua scripts is what their files say', \&check_lua],
+    ['the text of the dashboard is what its files say', \&check_dashboard],
     ['README.md is what the tables in the code say', \&check_docs],
 );
 
@@ -262,6 +263,11 @@ sub check_docs {
 
 sub check_lua {
     my $output = `perl t/tools/scripts.pl --check 2>&1`;
+    return $? ? $output =~ /(\S.*)/ : ();
+}
+
+sub check_dashboard {
+    my $output = `perl t/tools/dashboard.pl --check 2>&1`;
     return $? ? $output =~ /(\S.*)/ : ();
 }
 

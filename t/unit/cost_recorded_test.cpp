@@ -76,6 +76,11 @@ constexpr Recorded kRecorded[] = {
      R"({"input_tokens":869,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,
          "output_tokens":119})",
      4392000},
+    // 8050 x 3000 + 771 x 15000 + 2 searches of a cent
+    {"messages, searches of the provider", Form::messages, "anthropic", "claude-sonnet-4-5",
+     R"({"input_tokens":8050,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,
+         "output_tokens":771,"server_tool_use":{"web_search_requests":2,"web_fetch_requests":0}})",
+     55715000},
     // 57 x 300 + (10 + 42) x 2500
     {"Gemini, thoughts", Form::gemini, "gemini", "gemini-2.5-flash",
      R"({"promptTokenCount":57,"candidatesTokenCount":10,"totalTokenCount":109,

@@ -16,8 +16,10 @@ struct Usage {
     int64_t reasoning = 0;
     int64_t audio_in = 0;
     int64_t audio_out = 0;
-    bool known = false;      // the provider said something
-    bool estimated = false;  // the numbers are ours
+    int64_t web_searches = 0;  // that the provider ran and bills by number
+    int64_t audio_ms = 0;      // of speech, where it is billed by time
+    bool known = false;        // the provider said something
+    bool estimated = false;    // the numbers are ours
 
     int64_t total() const { return input + output; }
 
@@ -26,7 +28,7 @@ struct Usage {
     void normalise() {
         auto floor_at_zero = [](int64_t &n) { n = n < 0 ? 0 : n; };
         for (int64_t *n : {&input, &cache_read, &cache_write, &cache_write_5m, &cache_write_1h,
-                           &output, &reasoning, &audio_in, &audio_out}) {
+                           &output, &reasoning, &audio_in, &audio_out, &web_searches, &audio_ms}) {
             floor_at_zero(*n);
         }
         if (cache_write > input) {

@@ -126,6 +126,7 @@ struct RawUsage {
     int64_t cache_write_5m = 0;
     int64_t cache_write_1h = 0;
     int64_t thinking = 0;
+    int64_t web_searches = 0;
     bool known = false;
 
     void merge(json::Value usage);

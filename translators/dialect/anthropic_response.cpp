@@ -179,6 +179,7 @@ void RawUsage::merge(Value usage) {
     take(usage["cache_creation"]["ephemeral_5m_input_tokens"], cache_write_5m);
     take(usage["cache_creation"]["ephemeral_1h_input_tokens"], cache_write_1h);
     take(usage["output_tokens_details"]["thinking_tokens"], thinking);
+    take(usage["server_tool_use"]["web_search_requests"], web_searches);
 }
 
 namespace {
@@ -207,6 +208,7 @@ void RawUsage::merge_metrics(Value metrics) {
 Usage RawUsage::to_usage() const {
     Usage usage;
     usage.known = known;
+    usage.web_searches = web_searches;
     usage.cache_read = cache_read;
     usage.cache_write = cache_write;
     if (cache_write == 0) {

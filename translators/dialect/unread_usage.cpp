@@ -16,6 +16,7 @@ namespace {
 
 constexpr size_t kMaxMember = 16 * 1024;  // counts are a few hundred bytes
 constexpr size_t kMaxModel = 512;
+constexpr double kMostSeconds = 1e6;
 
 enum Kind : size_t { kCounts, kModel, kFlatCount };
 
@@ -199,6 +200,10 @@ void UnreadUsage::take_object(std::string_view object) {
                counts["candidatesTokenCount"].is_number()) {
         gemini_.merge(counts);
         read = gemini_.to_usage();
+    } else if (std::optional<double> seconds = counts["seconds"].as_double();
+               seconds && *seconds > 0 && *seconds < kMostSeconds) {
+        read.known = true;  // speech that is billed by time
+        read.audio_ms = int64_t(*seconds * 1000 + 0.5);
     } else if (counts["billed_units"].is_object() || counts["tokens"].is_object()) {
         cohere::read_usage(counts, read);
     } else if (openai::read_usage(counts, read)) {

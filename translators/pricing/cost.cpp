@@ -155,7 +155,14 @@ int64_t cost_of(const Usage &told, const Price &price, ServiceTier tier) {
     femto += Wide(audio_out) * rates.at_or(PriceKind::audio_out, out);
     femto += Wide(usage.reasoning) * rates.at_or(PriceKind::reasoning, out);
     femto += price.amount(PriceSection::unit, PriceKind::request);
+    femto += Wide(usage.web_searches) * price.amount(PriceSection::unit, PriceKind::web_search);
+    femto += Wide(usage.audio_ms) * price.amount(PriceSection::unit, PriceKind::second_in) / 1000;
     return to_nano(femto);
+}
+
+int64_t adjusted_cost(int64_t nano, int64_t millionths) {
+    Wide scaled = (Wide(nano) * millionths + kOneFactor / 2) / kOneFactor;
+    return int64_t(std::min<Wide>(scaled, std::numeric_limits<int64_t>::max()));
 }
 
 int64_t cost_of_units(const Price &price, PriceKind kind, int64_t count, int64_t of) {

@@ -19,6 +19,10 @@ ServiceTier service_tier(std::string_view name);
 // changes the others by the same factor as the input or output.
 int64_t cost_of(const Usage &usage, const Price &price, ServiceTier tier = ServiceTier::standard);
 
+// A discount (below one) or margin (above), in millionths; rounded half up.
+constexpr int64_t kOneFactor = 1000000;
+int64_t adjusted_cost(int64_t nano, int64_t millionths);
+
 // `count` units of a kind in PriceSection::unit, in nano-dollars. Counts may be parts: 2.5 seconds
 // are 2500 of 1000.
 int64_t cost_of_units(const Price &price, PriceKind kind, int64_t count, int64_t of = 1);

@@ -1,0 +1,313 @@
+// What was spent, as LiteLLM's proxy tells it: the list of recent requests, sums over all days, and
+// activity by day. Rows of state/spend.hpp in other words; nothing is counted here.
+#include "ngx_llm_module/state/spend.hpp"
+
+#include <algorithm>
+#include <map>
+
+#include "ngx_llm_module/admin/resource.hpp"
+#include "ngx_llm_module/request/ledger.hpp"
+#include "translators/pricing/cost.hpp"
+
+namespace llm {
+namespace {
+
+constexpr size_t kMostRecent = 1000;
+constexpr size_t kUsualLimit = 100;
+constexpr int64_t kSecondsOfDay = 86400;
+
+// Civil date of a day since 1970.
+std::string date_of(uint32_t day) {
+    ngx_tm_t tm;
+    ngx_gmtime(time_t(day) * kSecondsOfDay, &tm);
+    char text[16];
+    snprintf(text, sizeof(text), "%04d-%02d-%02d", int(tm.ngx_tm_year), int(tm.ngx_tm_mon),
+             int(tm.ngx_tm_mday));
+    return text;
+}
+
+std::string time_of(int64_t ms) {
+    ngx_tm_t tm;
+    ngx_gmtime(time_t(ms / 1000), &tm);
+    char text[40];
+    snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", int(tm.ngx_tm_year),
+             int(tm.ngx_tm_mon), int(tm.ngx_tm_mday), int(tm.ngx_tm_hour), int(tm.ngx_tm_min),
+             int(tm.ngx_tm_sec), int(ms % 1000));
+    return text;
+}
+
+json::Writer &money(json::Writer &w, std::string_view name, int64_t nano) {
+    std::string text = dollars(nano);
+    return w.key(name).raw({text});
+}
+
+AdminAnswer answer_of(ByteBuffer out) {
+    AdminAnswer answer;
+    answer.body = std::move(out);
+    return answer;
+}
+
+// start_date and end_date of the query, both included; dates compare as text.
+struct Days {
+    std::string first, last;
+
+    explicit Days(const AdminCall &call)
+        : first(call.argument("start_date").substr(0, 10)),
+          last(call.argument("end_date").substr(0, 10)) {}
+    bool has(const std::string &date) const {
+        return (first.empty() || date >= first) && (last.empty() || date <= last);
+    }
+};
+
+size_t limit_of(const AdminCall &call, size_t usual) {
+    std::string text = call.argument("limit");
+    ngx_int_t number = ngx_atoi(reinterpret_cast<u_char *>(text.data()), text.size());
+    return number > 0 ? std::min(size_t(number), kMostRecent) : usual;
+}
+
+// The sums of all days of one kind, the dearest first.
+std::vector<SpendRow> sums_of(const AdminCall &call, SpendOf of) {
+    std::vector<SpendRow> rows = read_spend(call.config);
+    std::erase_if(rows, [&](const SpendRow &row) { return row.day != kAllDays || row.of != of; });
+    std::sort(rows.begin(), rows.end(), [](const SpendRow &a, const SpendRow &b) {
+        return a.numbers.cost != b.numbers.cost ? a.numbers.cost > b.numbers.cost
+                                                : a.view() < b.view();
+    });
+    return rows;
+}
+
+std::string alias_of(const AdminCall &call, std::string_view hash) {
+    Loaded<KeyRecord> key = load_record<KeyRecord>(call, RecordKind::key, std::string(hash));
+    return key.exists ? key.record.alias : std::string();
+}
+
+void write_metrics(const SpendNumbers &from, json::Writer &w) {
+    w.object();
+    money(w, "spend", from.cost);
+    w.key("prompt_tokens").number(from.input).key("completion_tokens").number(from.output);
+    w.key("cache_read_input_tokens").number(from.cache_read);
+    w.key("cache_creation_input_tokens").number(from.cache_write);
+    w.key("total_tokens").number(from.input + from.output);
+    w.key("successful_requests").number(from.requests - from.failed);
+    w.key("failed_requests").number(from.failed).key("api_requests").number(from.requests).end();
+}
+
+void write_recent(const RecentRequest &recent, json::Writer &w) {
+    auto outcome = Outcome(recent.outcome);
+    w.object().key("request_id").plain(text_of(recent.id));
+    w.key("api_key").plain(text_of(recent.key)).key("key_alias").plain(text_of(recent.alias));
+    w.key("team_id").plain(text_of(recent.team)).key("user").plain(text_of(recent.user));
+    w.key("model").plain(text_of(recent.model));
+    w.key("upstream_model").plain(text_of(recent.upstream_model));
+    w.key("custom_llm_provider").plain(text_of(recent.provider));
+    w.key("deployment").plain(text_of(recent.deployment));
+    money(w, "spend", recent.numbers.cost);
+    w.key("prompt_tokens").number(recent.numbers.input);
+    w.key("completion_tokens").number(recent.numbers.output);
+    w.key("total_tokens").number(recent.numbers.input + recent.numbers.output);
+    w.key("cache_read_input_tokens").number(recent.numbers.cache_read);
+    w.key("startTime").plain(time_of(recent.ended - recent.duration));
+    w.key("endTime").plain(time_of(recent.ended));
+    w.key("status").plain(outcome == Outcome::ok ? "success" : "failure");
+    w.key("outcome").plain(name(outcome)).key("error").plain(text_of(recent.error));
+    w.key("attempts").number(recent.attempts).key("fallbacks").number(recent.fallbacks);
+    w.key("stream").boolean(recent.is_stream != 0);
+    w.key("duration_ms").number(recent.duration);
+    w.key("first_content_ms").number(recent.first_content);
+    w.key("overhead_ms").number(recent.overhead).end();
+}
+
+// [{name_member: ..., total_spend, requests ...}]
+AdminAnswer list_sums(AdminCall &call, SpendOf of, std::string_view name_member) {
+    ByteBuffer out;
+    json::Writer w(out);
+    size_t left = limit_of(call, kUsualLimit);
+    w.array();
+    for (const SpendRow &row : sums_of(call, of)) {
+        if (left-- == 0) {
+            break;
+        }
+        w.object().key(name_member).plain(row.view());
+        if (of == SpendOf::key) {
+            w.key("key_alias").plain(alias_of(call, row.view()));
+        }
+        money(w, "total_spend", row.numbers.cost);
+        w.key("log_count").number(row.numbers.requests);
+        w.key("total_tokens").number(row.numbers.input + row.numbers.output).end();
+    }
+    w.end();
+    return answer_of(std::move(out));
+}
+
+using ByDay = std::map<std::string, std::vector<const SpendRow *>, std::greater<>>;
+
+ByDay days_of(const std::vector<SpendRow> &rows, const Days &days) {
+    ByDay by_day;
+    for (const SpendRow &row : rows) {
+        if (row.day != kAllDays) {
+            if (std::string date = date_of(row.day); days.has(date)) {
+                by_day[date].push_back(&row);
+            }
+        }
+    }
+    return by_day;
+}
+
+void write_breakdown(const AdminCall &call, const std::vector<const SpendRow *> &rows, SpendOf of,
+                     std::string_view member, json::Writer &w) {
+    w.key(member).object();
+    for (const SpendRow *row : rows) {
+        if (row->of == of) {
+            Arena arena;
+            w.key(json::escape(row->view(), arena)).object().key("metrics");
+            write_metrics(row->numbers, w);
+            w.key("metadata").object();
+            if (of == SpendOf::key) {
+                w.key("key_alias").plain(alias_of(call, row->view()));
+            }
+            w.end().end();
+        }
+    }
+    w.end();
+}
+
+}  // namespace
+
+AdminAnswer spend_logs(AdminCall &call) {
+    ByteBuffer out;
+    json::Writer w(out);
+    std::string key = call.argument("api_key");
+    if (key.starts_with("sk-")) {
+        key = hash_of_key(key);
+    }
+    std::string id = call.argument("request_id");
+    std::string user = call.argument("user_id");
+    Days days(call);
+    size_t left = limit_of(call, kMostRecent);
+    w.array();
+    for (const RecentRequest &recent : read_recent(call.config, kMostRecent)) {
+        bool is_wanted = (key.empty() || key == text_of(recent.key)) &&
+                         (id.empty() || id == text_of(recent.id)) &&
+                         (user.empty() || user == text_of(recent.user)) &&
+                         days.has(date_of(uint32_t(recent.ended / 1000 / kSecondsOfDay)));
+        if (is_wanted && left > 0) {
+            left--;
+            write_recent(recent, w);
+        }
+    }
+    w.end();
+    return answer_of(std::move(out));
+}
+
+AdminAnswer global_spend(AdminCall &call) {
+    ByteBuffer out;
+    json::Writer w(out);
+    w.object();
+    money(w, "spend", spent(call.config, SpendOf::all, {}).cost);
+    w.key("max_budget").number(0).end();
+    return answer_of(std::move(out));
+}
+
+AdminAnswer global_spend_logs(AdminCall &call) {
+    ByteBuffer out;
+    json::Writer w(out);
+    std::string key = call.argument("api_key");
+    std::vector<SpendRow> rows = read_spend(call.config);
+    w.array();
+    for (const auto &[date, list] : days_of(rows, Days(call))) {
+        for (const SpendRow *row : list) {
+            if (row->of == (key.empty() ? SpendOf::all : SpendOf::key) && row->view() == key) {
+                w.object().key("date").plain(date);
+                money(w, "spend", row->numbers.cost).end();
+            }
+        }
+    }
+    w.end();
+    return answer_of(std::move(out));
+}
+
+AdminAnswer global_spend_keys(AdminCall &call) {
+    return list_sums(call, SpendOf::key, "api_key");
+}
+
+AdminAnswer global_spend_models(AdminCall &call) {
+    return list_sums(call, SpendOf::model, "model");
+}
+
+AdminAnswer global_spend_teams(AdminCall &call) {
+    return list_sums(call, SpendOf::team, "team_id");
+}
+
+AdminAnswer global_spend_tags(AdminCall &call) {
+    return list_sums(call, SpendOf::tag, "individual_request_tag");
+}
+
+AdminAnswer global_spend_providers(AdminCall &call) {
+    return list_sums(call, SpendOf::provider, "provider");
+}
+
+AdminAnswer global_spend_users(AdminCall &call) {
+    return list_sums(call, SpendOf::user, "user_id");
+}
+
+AdminAnswer global_spend_customers(AdminCall &call) {
+    return list_sums(call, SpendOf::customer, "end_user");
+}
+
+AdminAnswer global_activity(AdminCall &call) {
+    ByteBuffer out;
+    json::Writer w(out);
+    SpendNumbers sum;
+    std::vector<SpendRow> rows = read_spend(call.config);
+    w.object().key("daily_data").array();
+    for (const auto &[date, list] : days_of(rows, Days(call))) {
+        for (const SpendRow *row : list) {
+            if (row->of == SpendOf::all) {
+                sum.add(row->numbers);
+                w.object().key("date").plain(date);
+                w.key("api_requests").number(row->numbers.requests);
+                w.key("total_tokens").number(row->numbers.input + row->numbers.output).end();
+            }
+        }
+    }
+    w.end().key("sum_api_requests").number(sum.requests);
+    w.key("sum_total_tokens").number(sum.input + sum.output).end();
+    return answer_of(std::move(out));
+}
+
+AdminAnswer daily_activity(AdminCall &call) {
+    ByteBuffer out;
+    json::Writer w(out);
+    SpendNumbers sum;
+    std::vector<SpendRow> rows = read_spend(call.config);
+    w.object().key("results").array();
+    for (const auto &[date, list] : days_of(rows, Days(call))) {
+        SpendNumbers day;
+        for (const SpendRow *row : list) {
+            if (row->of == SpendOf::all) {
+                day.add(row->numbers);
+            }
+        }
+        sum.add(day);
+        w.object().key("date").plain(date).key("metrics");
+        write_metrics(day, w);
+        w.key("breakdown").object();
+        write_breakdown(call, list, SpendOf::model, "models", w);
+        write_breakdown(call, list, SpendOf::provider, "providers", w);
+        write_breakdown(call, list, SpendOf::key, "api_keys", w);
+        write_breakdown(call, list, SpendOf::team, "entities", w);
+        w.end().end();
+    }
+    w.end().key("metadata").object();
+    money(w, "total_spend", sum.cost);
+    w.key("total_prompt_tokens").number(sum.input);
+    w.key("total_completion_tokens").number(sum.output);
+    w.key("total_tokens").number(sum.input + sum.output);
+    w.key("total_api_requests").number(sum.requests);
+    w.key("total_successful_requests").number(sum.requests - sum.failed);
+    w.key("total_failed_requests").number(sum.failed);
+    w.key("page").number(1).key("total_pages").number(1).key("has_more").boolean(false).end().end();
+    return answer_of(std::move(out));
+}
+
+}  // namespace llm
