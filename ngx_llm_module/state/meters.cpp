@@ -231,8 +231,8 @@ void clear_dead_rows(Meters &table) {
 bool init_meters(void *part, ngx_slab_pool_t *pool, size_t zone_size) {
     Meters &table = *static_cast<Meters *>(part);
     table.pool = pool;
-    table.meter_count = uint32_t(zone_size / 4 / sizeof(Meter));
-    table.lease_count = uint32_t(zone_size / 6 / sizeof(LeaseCell));
+    table.meter_count = uint32_t(zone_size / 5 / sizeof(Meter));
+    table.lease_count = uint32_t(zone_size / 8 / sizeof(LeaseCell));
     table.bucket_count = 1;
     while (table.bucket_count < table.meter_count) {
         table.bucket_count *= 2;
