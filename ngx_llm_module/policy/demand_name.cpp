@@ -1,6 +1,8 @@
 // Names of counters; see the header.
 #include "ngx_llm_module/policy/demand_name.hpp"
 
+#include <charconv>
+
 namespace llm {
 namespace {
 
@@ -26,16 +28,23 @@ std::string_view token_name(TokenKind kind) {
     return "tokens";
 }
 
+void append_number(uint64_t number, std::string &out) {
+    char text[20];
+    auto end = std::to_chars(text, text + sizeof(text), number).ptr;
+    out.append(text, size_t(end - text));
+}
+
 void append_period(const Period &period, std::string &out) {
     switch (period.kind) {
         case PeriodKind::forever:
             out.append("ever");
             return;
         case PeriodKind::sliding:
-            out.append(std::to_string(period.seconds)).push_back('s');
+            append_number(period.seconds, out);
+            out.push_back('s');
             return;
         case PeriodKind::calendar:
-            out.append(std::to_string(period.count));
+            append_number(period.count, out);
             out.append(period.unit == CalendarUnit::day    ? "d"
                        : period.unit == CalendarUnit::week ? "w"
                                                            : "mo");
@@ -71,7 +80,8 @@ void append_name(const Demand &demand, std::string &out) {
         append_period(demand.period, out);
     }
     out.push_back(':');
-    out.append(std::to_string(demand.id.size())).push_back(':');
+    append_number(demand.id.size(), out);
+    out.push_back(':');
     out.append(demand.id).push_back(':');
     out.append(demand.detail);
 }

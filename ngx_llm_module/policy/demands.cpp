@@ -96,6 +96,7 @@ void add_demands(const DemandSource &source, Demands &demands) {
     if (who.is_master) {
         return;
     }
+    demands.list.reserve(16);
     if (who.key != nullptr) {
         add_owner(source, {Scope::key, who.key->hash, {}, who.key->alias}, who.key->limits,
                   demands);

@@ -82,8 +82,9 @@ struct Used {
     int64_t output_tokens = 0;
     int64_t cost = 0;  // nano-dollars
 
-    int64_t of(const Demand &demand) const {
-        switch (demand.quantity) {
+    int64_t of(const Demand &demand) const { return of(demand.quantity, demand.tokens); }
+    int64_t of(Quantity quantity, TokenKind tokens) const {
+        switch (quantity) {
             case Quantity::requests:
                 return 1;
             case Quantity::parallel:
@@ -93,9 +94,9 @@ struct Used {
             case Quantity::tokens:
                 break;
         }
-        return demand.tokens == TokenKind::input    ? input_tokens
-               : demand.tokens == TokenKind::output ? output_tokens
-                                                    : input_tokens + output_tokens;
+        return tokens == TokenKind::input    ? input_tokens
+               : tokens == TokenKind::output ? output_tokens
+                                             : input_tokens + output_tokens;
     }
 };
 

@@ -46,7 +46,9 @@ class ZoneLease final : public Lease {
 
     // What of a demand is needed to settle it: the demand itself may be gone by then.
     struct Kept {
-        Demand demand;  // its views are not used
+        Quantity quantity;
+        TokenKind tokens;
+        int64_t limit;
         MeterKey key;
         uint32_t meter;
         uint32_t holding;  // of the cell; kNoCell: nothing is reserved
@@ -76,15 +78,16 @@ class ZoneLease final : public Lease {
     uint32_t cell_ = kNoCell;
     uint32_t serial_ = 0;
     Clocks clocks_{};
+    std::string name_;
     bool is_full_ = false;  // a counter found no place
     bool is_released_ = false;
 };
 
 MeterKey ZoneLease::key_of(const Demand &demand) {
     MeterKey key;
-    std::string name;
-    append_name(demand, name);
-    key.id = meter_id(table_, name);
+    name_.clear();
+    append_name(demand, name_);
+    key.id = meter_id(table_, name_);
     key.is_parallel = demand.quantity == Quantity::parallel;
     key.period = demand.period;
     if (demand.period.kind == PeriodKind::calendar) {
@@ -175,7 +178,8 @@ void ZoneLease::take_range(size_t first, size_t last) {
             meter_add(table_.meters[checked.meter], keys_[i], clocks_, checked.held);
             continue;
         }
-        Kept kept{demand, keys_[i], checked.meter, kNoCell, checked.held};
+        Kept kept{demand.quantity, demand.tokens, demand.limit, keys_[i],
+                  checked.meter,   kNoCell,       checked.held};
         if (cell_ != kNoCell && hold(table_, cell_, checked.meter, checked.held)) {
             kept.holding = table_.leases[cell_].count - 1;
         }
@@ -281,7 +285,7 @@ Verdict ZoneLease::move(size_t first) {
 
 bool ZoneLease::grow(const Used &so_far) {
     bool has_more = std::any_of(kept_.begin(), kept_.end(), [&](const Kept &kept) {
-        return so_far.of(kept.demand) > kept.held;
+        return so_far.of(kept.quantity, kept.tokens) > kept.held;
     });
     if (!has_more || is_released_) {
         return true;
@@ -299,13 +303,13 @@ bool ZoneLease::grow(const Used &so_far) {
         return true;
     }
     for (Kept &kept : kept_) {
-        int64_t more = so_far.of(kept.demand) - kept.held;
+        int64_t more = so_far.of(kept.quantity, kept.tokens) - kept.held;
         if (more <= 0 || kept.holding == kNoCell) {
             continue;
         }
         Meter &meter = table_.meters[kept.meter];
         int64_t used = meter_used(meter, kept.key, clocks_);
-        if (used + meter.reserved + more > kept.demand.limit) {
+        if (used + meter.reserved + more > kept.limit) {
             return false;
         }
         meter.reserved += more;
@@ -316,7 +320,7 @@ bool ZoneLease::grow(const Used &so_far) {
 }
 
 void ZoneLease::count_used(const Kept &kept, const Used &used) {
-    int64_t amount = used.of(kept.demand);
+    int64_t amount = used.of(kept.quantity, kept.tokens);
     if (amount <= 0 || kept.key.is_parallel) {
         return;
     }
