@@ -22,7 +22,9 @@ LLM::Limits->each_store(sub {
             location /tokens/ { llm_pass models; llm_limit $arg_key tpm=10000; }
             location /out/ { llm_pass models; llm_limit $arg_key tpm=100 tokens=output; }
             location /both/ { llm_pass models; llm_limit $arg_a rpm=2; llm_limit $arg_b rpm=4; }
-            location /free/ { llm_pass models; }',
+            location /free/ { llm_pass models; }
+            location /paged/ { llm_pass models; llm_limit $arg_key rpm=1;
+                error_page 502 503 504 /50x.html; }',
         location => 'llm_limit $arg_key rpm=3; access_log logs/limit.log limit;'));
     $t->start;
     my ($pair) = grep { $_->{name} eq 'chat to messages' } LLM::Pair->all;
@@ -58,6 +60,11 @@ LLM::Limits->each_store(sub {
             qr/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/, 'with a moment');
         is($p->request_count, 3, 'the provider saw three');
         is($ask->('', 'key=b')->{status}, 200, 'another value has its own');
+        $ask->('/paged', 'key=p');
+        $r = $ask->('/paged', 'key=p');
+        is($r->{status}, 429, 'where nginx has error pages of its own');
+        ok($r->{headers}{'retry-after'} > 50 && $r->{headers}{'x-ratelimit-limit-requests'},
+            'the headers are there as well');
         $t->wait_for(sub { $t->slurp('logs/limit.log') =~ tr/\n// >= 6 }, 5, 'the log');
         is($t->slurp('logs/limit.log'), "passed\n" x 3 . "refused rpm\n" x 2 . "passed\n",
             '$llm_limit_status');

@@ -10,10 +10,6 @@
 namespace llm {
 namespace {
 
-Clocks clocks_now() {
-    return {int64_t(ngx_current_msec), int64_t(ngx_time())};
-}
-
 // The refusal that lasts longest: never, a time, when another request ends.
 bool lasts_longer(int64_t a, int64_t b) {
     return b >= 0 && (a < 0 || a > b);
@@ -175,7 +171,7 @@ void ZoneLease::take_range(size_t first, size_t last) {
         }
         demand.used += checked.held;
         if (demand.quantity == Quantity::requests) {
-            meter_add(table_.meters[checked.meter], keys_[i], clocks_, checked.held);
+            meter_add(table_, table_.meters[checked.meter], keys_[i], clocks_, checked.held);
             continue;
         }
         Kept kept{demand.quantity, demand.tokens, demand.limit, keys_[i],
@@ -328,7 +324,7 @@ void ZoneLease::count_used(const Kept &kept, const Used &used) {
                          ? kept.meter
                          : find_meter(table_, kept.key, clocks_);
     if (meter != kNoCell) {
-        meter_add(table_.meters[meter], kept.key, clocks_, amount);
+        meter_add(table_, table_.meters[meter], kept.key, clocks_, amount);
     }
 }
 

@@ -96,15 +96,16 @@ void reply_error(LlmRequest &request, const ApiError &error) {
     ngx_log_error(NGX_LOG_INFO, r->connection->log, 0, "llm: replied %ui, %*s", ngx_uint_t(status),
                   ledger.error.size(), ledger.error.data());
 
+    if (!ledger.retry_after.empty()) {
+        add_header(r, "retry-after", ledger.retry_after);
+    }
     auto *core = static_cast<ngx_http_core_loc_conf_t *>(
         ngx_http_get_module_loc_conf(r, ngx_http_core_module));
     if (core->error_pages != nullptr) {
+        request.limits.add_headers();
         request.downstream.keep_error_body(std::move(out), status);
         finish_request(request, status);
         return;
-    }
-    if (!ledger.retry_after.empty()) {
-        add_header(r, "retry-after", ledger.retry_after);
     }
     if (status == NGX_HTTP_NOT_ALLOWED) {
         add_header(r, "allow", request.endpoint.allow);

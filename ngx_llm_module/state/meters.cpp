@@ -334,14 +334,17 @@ int64_t meter_used(Meter &meter, const MeterKey &key, const Clocks &clocks) {
     return meter.sum.amount;
 }
 
-void meter_add(Meter &meter, const MeterKey &key, const Clocks &clocks, int64_t amount) {
+void meter_add(Meters &table, Meter &meter, const MeterKey &key, const Clocks &clocks,
+               int64_t amount) {
     if (meter.is_parallel || amount <= 0) {
         return;
     }
     if (meter.period == PeriodKind::sliding) {
         window_add(meter.window, key.period, clocks.ms, amount);
+        table.budgets_changed += meter.seconds > kShortWindow ? 1 : 0;
         return;
     }
+    table.budgets_changed++;
     if (meter.period == PeriodKind::calendar && meter.sum.begin < key.begin) {
         meter.sum = {key.begin, key.end, 0};
     }
@@ -479,7 +482,7 @@ void claim_row(const Config &config) {
     if (is_reused) {
         rebuild(*table);
     }
-    take_back(*table, {int64_t(ngx_current_msec), int64_t(ngx_time())}, true);
+    take_back(*table, clocks_now(), true);
     for (uint32_t i = 0; i < kRows; i++) {
         if (table->rows[i].load() == 0) {
             table->rows[i] = pid;
@@ -519,7 +522,7 @@ InFlight count_in_flight(const Config &config, uint32_t slot, std::span<uint32_t
     }
     if (has_dead_rows(*table)) {
         MetersLock lock(*table, zone_pool(config));
-        take_back(*table, {int64_t(ngx_current_msec), int64_t(ngx_time())}, true);
+        take_back(*table, clocks_now(), true);
     }
     InFlight sum{table->in_flight.load(), table->in_flight_of[slot].load(), 0};
     for (const auto &row : table->rows) {

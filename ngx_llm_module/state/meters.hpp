@@ -80,6 +80,7 @@ struct Meters {
     std::atomic<uint32_t> in_flight;
     std::atomic<uint32_t> in_flight_of[kMaxSlots];
     std::atomic<uint64_t> meters_used, leases_used, evicted;
+    std::atomic<uint64_t> budgets_changed;  // another number after each change of a budget
 };
 
 // Of a new zone. False: there is no room.
@@ -100,6 +101,9 @@ class MetersLock {
 // What a meter is called; secret-keyed, because clients choose names.
 MeterId meter_id(const Meters &meters, std::string_view name);
 
+// Budgets are kept over a restart, counts of a minute are not.
+constexpr uint32_t kShortWindow = 60;
+
 // One counter in its period, as the caller knows it.
 struct MeterKey {
     MeterId id;
@@ -113,10 +117,18 @@ struct Clocks {
     int64_t now;  // Unix time
 };
 
+// What was counted before the machine started (saved_budgets.hpp) has its place, too.
+constexpr int64_t kBeforeBoot = int64_t(400) * 86400 * 1000;
+
+inline Clocks clocks_now() {
+    return {int64_t(ngx_current_msec) + kBeforeBoot, int64_t(ngx_time())};
+}
+
 // Finds or makes it, evicting one that counts nothing. kNoCell: the table is full of living ones.
 uint32_t find_meter(Meters &meters, const MeterKey &key, const Clocks &clocks);
 int64_t meter_used(Meter &meter, const MeterKey &key, const Clocks &clocks);
-void meter_add(Meter &meter, const MeterKey &key, const Clocks &clocks, int64_t amount);
+void meter_add(Meters &table, Meter &meter, const MeterKey &key, const Clocks &clocks,
+               int64_t amount);
 
 // A free cell of this process, or kNoCell. It counts from commit_lease() on.
 uint32_t new_lease(Meters &meters);

@@ -65,4 +65,13 @@ int64_t window_frees(const Window &window, const Period &period, int64_t now, in
     return wait;
 }
 
+int window_steps(const Window &window, const Period &period, int64_t now,
+                 WindowStep (&steps)[kKeptSteps]) {
+    int count = 0;
+    each_living(window, period, now, [&](int64_t step, int64_t amount) {
+        steps[count++] = {end_of(window, period, step) - int64_t(period.seconds) * 1000, amount};
+    });
+    return count;
+}
+
 }  // namespace llm

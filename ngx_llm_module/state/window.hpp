@@ -37,6 +37,15 @@ int64_t window_sum(const Window &window, const Period &period, int64_t now);
 // In how many ms at least `amount` of what counts now will have left; -1: there is not so much.
 int64_t window_frees(const Window &window, const Period &period, int64_t now, int64_t amount);
 
+// What still counts, the oldest first; how many there are. For saving: adding them again in this
+// order, at their times, makes the same window.
+struct WindowStep {
+    int64_t last;  // on the window's clock
+    int64_t amount;
+};
+int window_steps(const Window &window, const Period &period, int64_t now,
+                 WindowStep (&steps)[kKeptSteps]);
+
 // Whether a demand fits, and what it then holds; see Demand.
 struct Room {
     bool fits = false;

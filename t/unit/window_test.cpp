@@ -137,6 +137,23 @@ TEST(Window, FreesInTheOrderOfComing) {
     EXPECT_EQ(window_frees(window, kOneMinute, 50000, 13), -1);
 }
 
+TEST(Window, SavedStepsMakeTheSameWindow) {
+    Window window{}, again{};
+    Period period{PeriodKind::sliding, 86400};
+    for (int64_t now = 0; now < 100000000; now += 777777) {
+        window_add(window, period, now, 3);
+    }
+    int64_t now = 100000000;
+    WindowStep steps[kKeptSteps];
+    int count = window_steps(window, period, now, steps);
+    for (int i = 0; i < count; i++) {
+        window_add(again, period, steps[i].last, steps[i].amount);
+    }
+    for (; now < 200000000; now += 333333) {
+        ASSERT_EQ(window_sum(window, period, now), window_sum(again, period, now)) << now;
+    }
+}
+
 TEST(Room, OfWhatIsLeft) {
     EXPECT_TRUE(room_for(1, 1, 0, 0).fits);
     EXPECT_FALSE(room_for(1, 1, 1, 0).fits);
