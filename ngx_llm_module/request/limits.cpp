@@ -161,12 +161,6 @@ void Limits::collect() {
     }
     add_demands({request_.identity, request_.target_model, values, estimate_}, demands_);
     demands_.common = demands_.list.size();
-    add_alternatives();
-}
-
-void Limits::add_alternatives() {
-    demands_.list.resize(demands_.common);
-    demands_.alternatives.clear();
     for (const Candidate &candidate : request_.candidates) {
         add_alternative(*candidate.deployment, estimate_, demands_);
     }

@@ -42,7 +42,6 @@ class Limits final : public Waiter {
     enum class State : uint8_t { none, admitting, moving, held, left, over };
 
     void collect();
-    void add_alternatives();
     Admission take(const Verdict &verdict);
     void warn();
     void add_rate_headers(Quantity quantity, std::string_view what);
