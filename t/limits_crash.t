@@ -37,15 +37,15 @@ LLM::Limits->each_store(sub {
         push @{$by_worker{$_->header('x-worker')}}, $_ for @$on;
         return %by_worker;
     };
-    # How many more are let in within a second.
+    # How many more are let in: all that are, the first of them within a second.
     my $room = sub {
         my ($key, $want) = @_;
         my @on;
         my $deadline = time + LLM::Port::slow(1);
-        while (time < $deadline) {
+        while (@on <= $want) {
             my $s = $open->($key);
-            last if $s->status == 429 && @on >= $want;
             push @on, $s if $s->status == 200;
+            last if $s->status != 200 && (@on >= $want || time > $deadline);
         }
         return @on;
     };
