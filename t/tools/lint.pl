@@ -119,7 +119,7 @@ sub check_arrows {
         }
         for my $include (includes($file)) {
             my ($to, $line) = @$include;
-            next if dirname($to) =~ m{\A\Q$from\E(?:/|\z)}
+            next if dirname($to) eq $from || $to =~ m{\A\Q$from\E/\w+/\w+\.inc\z}
                 || $house eq 'ngx_llm_module' && $to =~ m{\Atranslators/};
             next if $to =~ m{\A$house/(\w+)/} && grep { $_ eq $1 } @$allowed;
             next if grep { $file =~ /\A$_->[0]\z/ && $to =~ /\A$_->[1]\z/ } @MAY_ALSO;
