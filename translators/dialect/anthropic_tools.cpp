@@ -68,6 +68,7 @@ Status ToolRenderer::select(TakesBuiltIn takes) {
             LLM_TRY(refuse("the target does not have this built-in tool"));
             continue;
         }
+        LLM_TRY(check_arguments(tool, reader_));
         if (tool.kind == ToolKind::custom && has_grammar(tool, reader_)) {
             // With drop_params the tool stays, without its grammar.
             LLM_TRY(refuse("the target cannot hold a tool's input to a grammar"));

@@ -46,6 +46,7 @@ Status FunctionTools::select() {
         if (!names.insert(name).second) {
             return invalid("two tools have the same name", "tools");
         }
+        LLM_TRY(check_arguments(tool, reader_));
         if (tool.kind == ToolKind::custom) {
             if (has_grammar(tool, reader_)) {
                 // With drop_params the tool stays, without its grammar.
@@ -108,18 +109,34 @@ void FunctionTools::write_schema(RawJson schema) {
     }
 }
 
+namespace {
+
+bool has_object_type(json::Value schema) {
+    json::Value type = schema.find("type");
+    bool has_object = type.is_unset() || type.equals("object");
+    for (json::Value one : type.items()) {
+        has_object = has_object || one.equals("object");
+    }
+    return has_object;
+}
+
+}  // namespace
+
+Status check_arguments(const ir::Tool &tool, json::Reader &reader) {
+    Result<json::Value> schema = reader.parse_unpadded(tool.schema.bytes);
+    if (tool.kind == ir::ToolKind::function && schema && !has_object_type(*schema)) {
+        return invalid("the arguments of a tool must be an object", "tools");
+    }
+    return {};
+}
+
 bool is_object_schema(json::Value schema, json::Writer &writer) {
     if (!schema.is_object() || schema.size() == 0) {
         writer.raw({kEmptySchema});
         return false;
     }
-    json::Value type = schema.find("type");
-    bool has_object = type.is_unset();
-    for (json::Value one : type.items()) {
-        has_object = has_object || one.equals("object");
-    }
-    if (!has_object) {
-        return true;  // another type alone is for the provider to refuse
+    if (schema.find("type").is_string()) {
+        return true;  // checked before
     }
     writer.object().key("type").plain("object");
     for (auto [key, value] : schema.members()) {

@@ -15,6 +15,8 @@ constexpr std::string_view kEmptySchema = "{\"type\":\"object\",\"properties\":{
 // Arguments are an object everywhere. True: the schema says so, and can go on as it is. Else it was
 // written here, with the type that it lacks, or with object alone out of several types.
 bool is_object_schema(json::Value schema, json::Writer &writer);
+// Refuses a schema of another type.
+Status check_arguments(const ir::Tool &tool, json::Reader &reader);
 // A free text tool as a function with one string.
 constexpr std::string_view kTextInputSchema =
     "{\"type\":\"object\",\"properties\":{\"input\":{\"type\":\"string\"}},"
