@@ -220,7 +220,8 @@ void RedisLease::on_lost(RedisLoss loss) {
 
 Verdict RedisLease::read_verdict(const RedisReply &reply) {
     held_.resize(demands_.list.size());
-    for (size_t i = 0; i < demands_.list.size(); i++) {
+    // The common ones were not looked at when only the deployment changes.
+    for (size_t i = is_moving_ ? demands_.common : 0; i < demands_.list.size(); i++) {
         demands_.list[i].used = reply[3 + 3 * i].integer();
         demands_.list[i].reset_ms = reply[4 + 3 * i].integer();
         held_[i] = reply[5 + 3 * i].integer();
@@ -348,9 +349,14 @@ bool RedisLease::grow(const Used &so_far) {
     if (place_ == Place::machine) {
         return local_->grow(so_far);
     }
+    // Before it has used all, so that the answer is there when it has.
     auto needs_more = [&](const Kept &kept) {
-        return !kept.is_counted && so_far.of(kept.demand) > kept.held;
+        int64_t used = so_far.of(kept.demand);
+        return !kept.is_counted && !kept.is_last && used + used / (2 * kMorePart) > kept.held;
     };
+    has_run_out_ = has_run_out_ || std::any_of(kept_.begin(), kept_.end(), [&](const Kept &kept) {
+                       return kept.is_last && so_far.of(kept.demand) > kept.held;
+                   });
     if (has_run_out_ || growing_ != nullptr || place_ != Place::redis ||
         std::none_of(kept_.begin(), kept_.end(), needs_more)) {
         return !has_run_out_;
@@ -369,7 +375,8 @@ bool RedisLease::grow(const Used &so_far) {
             args.add(kept.counter.name).add(std::string_view(&kept.counter.kind, 1));
             args.add(kept.counter.period_ms).add(int64_t(i >= common_kept_));
             args.add(kept.demand.limit).add(used);
-            args.add(used + used / kMorePart + kMoreLeast).add(kept.held);
+            kept.wanted = used + used / kMorePart + kMoreLeast;
+            args.add(kept.wanted).add(kept.held);
         }
     }
     growing_ = command.get();
@@ -387,6 +394,7 @@ void RedisLease::on_grown(const RedisReply &reply) {
             int64_t held = reply[i++].integer();
             has_run_out_ = has_run_out_ || held < 0;
             kept.held = held < 0 ? kept.held : held;
+            kept.is_last = kept.held < kept.wanted;
         }
     }
 }

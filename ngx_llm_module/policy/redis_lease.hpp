@@ -38,7 +38,9 @@ class RedisLease final : public Lease {
         RedisCounter counter;
         int64_t held = 0;
         bool is_counted = false;  // a request: it counted when it was admitted
-        bool is_growing = false;  // Redis is asked for more
+        bool is_growing = false;  // Redis is asked for more,
+        int64_t wanted = 0;       // so much
+        bool is_last = false;     // it had no more than what is held now
     };
 
     bool ask(size_t first_alternative, bool is_move);

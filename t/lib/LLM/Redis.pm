@@ -170,7 +170,8 @@ sub _read {
 sub keys {
     my ($self, $pattern) = @_;
 
-    return sort @{$self->cmd('KEYS', defined $pattern ? $pattern : '*')};
+    my @names = sort @{$self->cmd('KEYS', defined $pattern ? $pattern : '*')};
+    return @names;
 }
 
 sub info {
