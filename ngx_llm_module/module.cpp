@@ -18,6 +18,7 @@
 #include "ngx_llm_module/request/llm_request.hpp"
 #include "ngx_llm_module/state/inflight.hpp"
 #include "ngx_llm_module/state/metrics.hpp"
+#include "ngx_llm_module/state/saved_budgets.hpp"
 #include "ngx_llm_module/state/spend.hpp"
 #include "ngx_llm_module/state/state_file.hpp"
 #include "ngx_llm_module/state/state_keeper.hpp"
@@ -28,6 +29,7 @@ namespace llm {
 // Counters that are saved beside the records: name, generation, save, load.
 static constexpr StateSection kStateSections[] = {
     {"spend", spend_generation, save_spend, load_spend},
+    {"budgets", budgets_generation, save_budgets, load_budgets},
 };
 const std::span<const StateSection> state_sections = kStateSections;
 
