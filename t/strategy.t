@@ -99,7 +99,9 @@ subtest 'usage-based' => sub {
 
 subtest 'latency-based' => sub {
     all_answer(c => { %{json(200, $pair->answer(text => 'slow'))}, delay => 0.2 });
-    choices(6, model => 'fast');
+    my %seen;
+    $seen{choice(model => 'fast')}++ for 1 .. 60;
+    is(scalar keys %seen, 3, 'a new one is tried');
     my $n = choices(20, model => 'fast');
     ok(!$n->{f3}, 'the slow one not') or diag explain $n;
     $n = choices(20, model => 'fast') for 1 .. 2;

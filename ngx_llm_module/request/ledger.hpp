@@ -19,7 +19,10 @@ std::string_view name(Outcome outcome);
 struct Ledger {
     Outcome outcome = Outcome::none;
     std::string_view error;  // class name, static; empty: none
-    Usage usage;
+    Usage usage;             // of all attempts that delivered something
+    Usage earlier;           // of those before the current one
+    int64_t earlier_cost = 0;
+    int64_t earlier_list_cost = 0;
     ServiceTier service_tier = ServiceTier::standard;  // that the provider billed, where it says
     int64_t cost = 0;                                  // nano-dollars
     int64_t list_cost = 0;                             // before the provider's cost_factor

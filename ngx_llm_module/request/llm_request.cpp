@@ -51,6 +51,11 @@ bool LlmRequest::drop_params() const {
     return own == NGX_CONF_UNSET ? loc.drop_params : own;
 }
 
+ngx_uint_t LlmRequest::recover_mode() const {
+    ngx_uint_t own = candidate().model->routing.recover;
+    return own == NGX_CONF_UNSET_UINT ? loc.recover : own;
+}
+
 // nginx notes the begin of a request with its first bytes.
 ngx_msec_t request_age(const ngx_http_request_t *r) {
     ngx_time_t *now = ngx_timeofday();

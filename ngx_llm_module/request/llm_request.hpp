@@ -84,6 +84,7 @@ class LlmRequest {
     const Candidate &candidate() const { return candidates[next_candidate - 1]; }
     Timeouts timeouts() const;  // of the current candidate
     bool drop_params() const;
+    ngx_uint_t recover_mode() const;  // llm_recover
     bool is_stream() const { return envelope.stream; }
     bool is_kept() const { return !is_raw && endpoint.operation == Operation::kept; }
     bool is_other() const { return !is_raw && endpoint.operation == Operation::other; }
@@ -110,6 +111,8 @@ enum class Moved : uint8_t { no, yes, replied };
 Moved move_to_fallback(LlmRequest &request);
 // Credentials are there, or cannot be had: the request is built and sent.
 void continue_attempt(LlmRequest &request);
+// The same candidate at once, asked in another way.
+void repeat_attempt(LlmRequest &request);
 // The same candidate again, not counted: its idle connection was dead.
 void retry_on_new_connection(LlmRequest &request);
 // The current attempt has no answer: another one, or the error to the client.

@@ -79,7 +79,9 @@ std::vector<PlannedModel>::iterator find_pending(LlmRequest &request, FallbackKi
 RankHints hints_for(LlmRequest &request, const Model &model, bool try_cooled) {
     RankHints hints;
     hints.tags = &request.plan.wishes.tags;
-    hints.body = request.is_count() ? std::string_view() : request.body.view();
+    // Of what is not translated nobody knows how many tokens it is.
+    bool is_text = !request.is_count() && !request.is_other();
+    hints.body = is_text ? request.body.view() : std::string_view();
     hints.try_cooled = try_cooled;
     if (model.deployments.size() > 1 && model.routing.has_affinity) {
         if (Result<json::Value> root = worker().parse_body(request)) {
@@ -357,7 +359,11 @@ void pass_over(LlmRequest &request) {
             start_attempt(request);
             return;
         case Moved::no:
-            request.limits.reply();
+            if (request.answer.is_committed()) {
+                request.answer.give_up();
+            } else {
+                request.limits.reply();
+            }
             return;
         case Moved::replied:
             return;
@@ -391,6 +397,10 @@ bool has_time(const LlmRequest &request) {
 }
 
 void reply_failure(LlmRequest &request, const ApiError &error) {
+    if (request.answer.is_committed()) {
+        request.answer.give_up();
+        return;
+    }
     if (request.is_count() && is_no_counter(error.error_class)) {
         answer_estimated_count(request);
         return;
@@ -474,6 +484,10 @@ void start_attempt(LlmRequest &request) {
         case Moved::no:
             break;
     }
+    if (request.answer.is_committed()) {
+        request.answer.give_up();
+        return;
+    }
     request.next_candidate = 1;  // for the log
     ngx_msec_t wait = 0;
     (void)availability(request.config, request.candidate().deployment->slot, &wait);
@@ -514,6 +528,11 @@ void continue_attempt(LlmRequest &request) {
     }
     request.attempt = make_attempt(request, candidate, std::move(outgoing), request.answer);
     request.attempt->start();
+}
+
+void repeat_attempt(LlmRequest &request) {
+    request.attempt.reset();
+    send_attempt(request);
 }
 
 void retry_on_new_connection(LlmRequest &request) {

@@ -35,6 +35,40 @@ Price price_of(const LlmRequest &request, const Candidate &candidate) {
     return worker().price(request.config, deployment, candidate.upstream_model);
 }
 
+namespace {
+
+constexpr int64_t Usage::*kCounts[] = {
+    &Usage::input,          &Usage::cache_read,     &Usage::cache_write,
+    &Usage::cache_write_5m, &Usage::cache_write_1h, &Usage::output,
+    &Usage::reasoning,      &Usage::audio_in,       &Usage::audio_out};
+
+// At the price of the current deployment.
+int64_t cost_of_attempt(LlmRequest &request) {
+    Ledger &ledger = request.ledger;
+    const Candidate &candidate = request.candidate();
+    Price price = price_of(request, candidate);
+    if (!price.is_known() && !ledger.upstream_model.empty()) {
+        // A name of the operator's own, such as a deployment at Azure: the answer tells the model.
+        price = worker().price(request.config, *candidate.deployment, ledger.upstream_model);
+    }
+    if (!price.is_known()) {
+        ledger.is_unpriced = true;
+        warn_unpriced(request, candidate);
+        return 0;
+    }
+    Usage own = ledger.usage;
+    for (int64_t Usage::*count : kCounts) {
+        own.*count -= ledger.earlier.*count;
+    }
+    return cost_of(own, price, ledger.service_tier);
+}
+
+int64_t adjusted(const LlmRequest &request, int64_t cost) {
+    return adjusted_cost(cost, request.candidate().deployment->provider->cost_factor);
+}
+
+}  // namespace
+
 void book_cost(LlmRequest &request) {
     Ledger &ledger = request.ledger;
     if (ledger.is_booked || request.next_candidate == 0 || request.is_count() ||
@@ -48,19 +82,25 @@ void book_cost(LlmRequest &request) {
     if ((request.is_raw || request.is_other()) && !ledger.usage.known) {
         return;  // a file, a list: nothing that has a price
     }
-    const Candidate &candidate = request.candidate();
-    Price price = price_of(request, candidate);
-    if (!price.is_known() && !ledger.upstream_model.empty()) {
-        // A name of the operator's own, such as a deployment at Azure: the answer tells the model.
-        price = worker().price(request.config, *candidate.deployment, ledger.upstream_model);
+    int64_t cost = cost_of_attempt(request);
+    ledger.list_cost = ledger.earlier_list_cost + cost;
+    ledger.cost = ledger.earlier_cost + adjusted(request, cost);
+}
+
+void count_earlier(LlmRequest &request) {
+    Ledger &ledger = request.ledger;
+    int64_t cost = cost_of_attempt(request);
+    ledger.earlier_list_cost += cost;
+    ledger.earlier_cost += adjusted(request, cost);
+    ledger.earlier = ledger.usage;
+}
+
+void add_usage(Usage &to, const Usage &more) {
+    for (int64_t Usage::*count : kCounts) {
+        to.*count += more.*count;
     }
-    if (!price.is_known()) {
-        ledger.is_unpriced = true;
-        warn_unpriced(request, candidate);
-        return;
-    }
-    ledger.list_cost = cost_of(ledger.usage, price, ledger.service_tier);
-    ledger.cost = adjusted_cost(ledger.list_cost, candidate.deployment->provider->cost_factor);
+    to.known = to.known || more.known;
+    to.estimated = to.estimated || more.estimated;
 }
 
 bool drop_unpriced(LlmRequest &request) {

@@ -1,6 +1,9 @@
 // What a request costs, and which deployments may serve it when their price is not known.
 #pragma once
 
+#include <initializer_list>
+
+#include "translators/core/usage.hpp"
 #include "translators/pricing/price.hpp"
 
 namespace llm {
@@ -14,6 +17,11 @@ Price price_of(const LlmRequest &request, const Candidate &candidate);
 
 // Computes the cost of what the current deployment delivered, once; the ledger keeps it.
 void book_cost(LlmRequest &request);
+
+// A stream broke and another attempt goes on with it: what it used so far is kept apart.
+void count_earlier(LlmRequest &request);
+
+void add_usage(Usage &to, const Usage &more);
 
 // llm_unknown_price refuse: takes away candidates whose price is not known. False when none is
 // left: the request was answered.

@@ -11,11 +11,6 @@
 namespace llm {
 namespace {
 
-bool has_weights(std::span<const Candidate> tier) {
-    return std::any_of(tier.begin(), tier.end(),
-                       [](const Candidate &c) { return c.deployment->is_weight_given; });
-}
-
 // One draw without replacement: the chosen deployment moves to `first`. Share 0 means: only when
 // nothing else of its order is left.
 void draw(std::span<Candidate> tier, size_t first, uint64_t (*share)(const Candidate &candidate)) {
@@ -42,12 +37,36 @@ uint64_t share_by_weight(const Candidate &candidate) {
     return candidate.deployment->weight;
 }
 
+uint64_t share_by_rpm(const Candidate &candidate) {
+    return uint64_t(std::max<int64_t>(candidate.deployment->limits.rpm, 0));
+}
+
+uint64_t share_by_tpm(const Candidate &candidate) {
+    return uint64_t(std::max<int64_t>(candidate.deployment->limits.tpm, 0));
+}
+
 uint64_t same_share(const Candidate &) {
     return 1;
 }
 
+using Share = uint64_t (*)(const Candidate &candidate);
+
+// The first of these that somebody in the tier has.
+Share choose_share(std::span<const Candidate> tier) {
+    auto any = [&](auto &&has) { return std::any_of(tier.begin(), tier.end(), has); };
+    if (any([](const Candidate &c) { return c.deployment->is_weight_given; })) {
+        return share_by_weight;
+    }
+    for (Share share : {share_by_rpm, share_by_tpm}) {
+        if (any([&](const Candidate &c) { return share(c) > 0; })) {
+            return share;
+        }
+    }
+    return same_share;
+}
+
 void shuffle(std::span<Candidate> tier) {
-    auto share = has_weights(tier) ? share_by_weight : same_share;
+    Share share = choose_share(tier);
     for (size_t first = 0; first + 1 < tier.size(); first++) {
         draw(tier, first, share);
     }

@@ -33,7 +33,11 @@ ApiError plain_error(ErrorClass error_class, std::string_view what) {
 }  // namespace
 
 void Answer::reset() {
-    relay_.reset();
+    if (!is_committed_) {
+        relay_.reset();
+        recoverable_ = nullptr;
+    }
+    is_continued_ = false;
     inflate_.reset();
     invoke_.reset();
     unread_usage_.reset();
@@ -56,16 +60,34 @@ void Answer::append_renamed(std::string_view text, std::string_view id, std::str
     llm::append_renamed(request_, text, id, previous, out);
 }
 
+bool Answer::is_recoverable() const {
+    ngx_uint_t recover = request_.recover_mode();
+    return request_.is_stream() && recover != kRecoverOff && !request_.envelope.is_structured &&
+           !renames_answer(request_) &&
+           !(recover == kRecoverContinue && request_.envelope.has_tools);
+}
+
 void Answer::start_relay() {
-    ClientView view = client_view(request_);
+    mode_ = Mode::stream;
     bool is_mock = request_.candidate().deployment->provider->is_mock();
     const Dialect &from = request_.provider_dialect();
-    if (&from == request_.client && !is_mock) {
+    if (recoverable_ != nullptr) {
+        recoverable_->begin_again(is_mock ? nullptr : from.make_decoder(), is_continued_);
+        is_counted_ = false;
+        return;
+    }
+    ClientView view = client_view(request_);
+    bool can_translate = is_mock || from.is_provider();
+    if (can_translate && is_recoverable()) {
+        auto relay = std::make_unique<RecoverableRelay>(is_mock ? nullptr : from.make_decoder(),
+                                                        request_.client->make_encoder(view));
+        recoverable_ = relay.get();
+        relay_ = std::move(relay);
+    } else if (&from == request_.client && !is_mock) {
         relay_ = make_pass_relay(from, view, renames_answer(request_) ? this : nullptr);
     } else {
         relay_ = make_translating_relay(is_mock ? nullptr : &from, *request_.client, view);
     }
-    mode_ = Mode::stream;
 }
 
 // What comes goes on as it is.
@@ -106,6 +128,10 @@ bool Answer::on_head(const wire::HttpHead &head) {
         is_type(head.find("content-type"), stream_type())) {
         if (request_.speech().carrier == Carrier::bedrock) {
             invoke_ = std::make_unique<anthropic::InvokeStream>();
+        }
+        if (recoverable_ != nullptr && !request_.provider_dialect().is_provider()) {
+            fail(ErrorClass::upstream_protocol, "the provider's stream cannot be put to the other");
+            return false;
         }
         start_relay();
         return true;
@@ -201,6 +227,10 @@ bool Answer::deliver() {
             return false;
         }
     }
+    if (is_waiting_ && recoverable_->is_alive()) {
+        is_waiting_ = false;
+        request_.attempt->on_first_content();
+    }
     bool is_last = relay_->is_complete();
     if (is_last) {
         request_.attempt->finish();
@@ -220,15 +250,17 @@ bool Answer::commit() {
     if (!request_.downstream.begin_stream()) {
         return false;
     }
-    // No other attempt will need the request any more.
-    request_.body.release();
-    request_.ir.reset();
+    if (recoverable_ == nullptr) {
+        // No other attempt will need the request any more.
+        request_.body.release();
+        request_.ir.reset();
+    }
     request_.attempt->on_first_content();
     return true;
 }
 
 void Answer::on_event(const ir::StreamEvent &event) {
-    if (relay_ == nullptr) {
+    if (mode_ == Mode::head) {
         start_relay();
     }
     relay_->event(event);
@@ -305,8 +337,15 @@ void Answer::fail(const ApiError &error, std::optional<Failure> known) {
         try_next(request_, error, failure);
         return;
     }
-    note_broken(request_, failure);
+    if (!recover(error, failure)) {
+        note_broken(request_, failure);
+        end_broken(is_broken_ ? break_ : error);
+    }
+}
+
+void Answer::end_broken(const ApiError &error) {
     record();
+    request_.ledger.error = spelling(error.error_class).name;
     request_.ledger.outcome =
         error.error_class == ErrorClass::timeout ? Outcome::timeout : Outcome::cut;
     request_.attempt.reset();
@@ -319,6 +358,54 @@ void Answer::fail(const ApiError &error, std::optional<Failure> known) {
                   request_.ledger.error.data());
     relay_->append_error(error);
     (void)request_.downstream.write(relay_->out(), true);
+}
+
+// True: another attempt is under way, or the request has ended.
+bool Answer::recover(const ApiError &error, Failure failure) {
+    if (recoverable_ == nullptr) {
+        return false;
+    }
+    if (is_continued_ && !recoverable_->is_alive() &&
+        (failure == Failure::bad_request || failure == Failure::unsupported)) {
+        is_refused_ = true;  // the same deployment, from the start
+        repeat_attempt(request_);
+        return true;
+    }
+    if (!recoverable_->can_recover() || !rule_of(failure).elsewhere) {
+        return false;
+    }
+    if (!is_broken_) {
+        is_broken_ = true;
+        break_ = error;
+        break_text_ = error.message.bytes;
+        break_code_ = error.code.bytes;
+        break_.message.bytes = break_text_;
+        break_.code.bytes = break_code_;
+        break_.param = {};
+    }
+    if (!is_counted_) {
+        record();
+        count_earlier(request_);
+        is_counted_ = true;
+    }
+    if (!request_.downstream.write(relay_->out(), false)) {
+        return true;
+    }
+    is_waiting_ = true;
+    is_refused_ = false;
+    try_next(request_, break_, failure);
+    return true;
+}
+
+void Answer::give_up() {
+    end_broken(break_);
+}
+
+std::string_view Answer::prefill(const Dialect &dialect, const ModelTraits &traits) {
+    is_continued_ = is_broken_ && !is_refused_ && !recoverable_->sent().empty() &&
+                    request_.recover_mode() == kRecoverContinue && traits.prefill &&
+                    dialect.id == DialectId::anthropic;
+    return is_continued_ ? recoverable_->sent() : std::string_view();
 }
 
 void Answer::end_error() {
@@ -479,8 +566,13 @@ void Answer::replay_as_stream(const ir::Response &response) {
         void on_event(const ir::StreamEvent &event) override { relay.event(event); }
         Relay &relay;
     };
-    relay_ = make_translating_relay(nullptr, *request_.client, client_view(request_));
     mode_ = Mode::stream;
+    if (recoverable_ != nullptr) {
+        recoverable_->begin_again(nullptr, is_continued_);
+        is_counted_ = false;
+    } else {
+        relay_ = make_translating_relay(nullptr, *request_.client, client_view(request_));
+    }
     Events events(*relay_);
     ir::replay(response, events);
     relay_->finish();
@@ -510,7 +602,9 @@ void Answer::send_ping() {
 
 void Answer::record() {
     Ledger &ledger = request_.ledger;
-    if (relay_ != nullptr) {
+    if (is_counted_) {
+        ledger.usage = ledger.earlier;
+    } else if (relay_ != nullptr) {
         ledger.usage = relay_->usage();
         ledger.upstream_model = relay_->upstream_model();
         ledger.finish_reason = relay_->finish_reason();
@@ -520,6 +614,7 @@ void Answer::record() {
         if (relay_->has_content() && (!relay_->is_complete() || !ledger.usage.known)) {
             estimate_usage(request_, relay_->content_bytes(), relay_->is_usage_current());
         }
+        add_usage(ledger.usage, ledger.earlier);
     } else if (mode_ == Mode::raw) {
         ledger.usage = unread_usage_->usage();
         ledger.upstream_model = unread_usage_->model();

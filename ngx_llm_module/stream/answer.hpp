@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "ngx_llm_module/stream/relay.hpp"
+#include "ngx_llm_module/stream/recoverable_relay.hpp"
 #include "ngx_llm_module/upstream/attempt.hpp"
 #include "ngx_llm_module/upstream/inflate.hpp"
 #include "translators/dialect/anthropic_invoke.hpp"
@@ -40,6 +40,10 @@ class Answer final : public AnswerSink, private AnswerNames {
     bool is_committed() const { return is_committed_; }
     bool is_complete() const { return relay_ != nullptr && relay_->is_complete(); }
     void record();  // usage and names into the ledger
+    // No other attempt will go on with the broken stream: the client is told.
+    void give_up();
+    // The text that the current attempt is to continue, plain; empty: it is asked from the start.
+    std::string_view prefill(const Dialect &dialect, const ModelTraits &traits);
 
   private:
     enum class Mode : uint8_t { head, error, whole, stream, raw };
@@ -54,6 +58,8 @@ class Answer final : public AnswerSink, private AnswerNames {
     void fail(const ApiError &error, std::optional<Failure> failure = {});
     void fail(Broken why);
     void fail(ErrorClass error_class, std::string_view what, uint16_t status = 0);
+    bool recover(const ApiError &error, Failure failure);
+    void end_broken(const ApiError &error);
     void end_error();
     void end_whole();
     void end_count(json::Value root, size_t size);
@@ -62,10 +68,15 @@ class Answer final : public AnswerSink, private AnswerNames {
     void replay_as_stream(const ir::Response &response);
     bool start_raw(const wire::HttpHead &head);
     void start_relay();
+    bool is_recoverable() const;
     std::string_view stream_type() const;
 
     LlmRequest &request_;
     std::unique_ptr<Relay> relay_;
+    RecoverableRelay *recoverable_ = nullptr;  // the same, where llm_recover applies
+    ApiError break_;  // the first, once the stream broke behind the commit point
+    std::string break_text_;
+    std::string break_code_;
     std::unique_ptr<Inflate> inflate_;
     std::unique_ptr<anthropic::InvokeStream> invoke_;  // messages in an event stream of AWS
     std::unique_ptr<UnreadUsage> unread_usage_;        // of what is forwarded unread
@@ -75,7 +86,12 @@ class Answer final : public AnswerSink, private AnswerNames {
     uint16_t status_ = 0;
     Mode mode_ = Mode::head;
     bool is_committed_ = false;
-    bool is_ended_ = false;  // the provider said all it will say
+    bool is_broken_ = false;     // break_ stands; another answer is looked for
+    bool is_waiting_ = false;    // for its first content
+    bool is_continued_ = false;  // it goes on from the text that was sent
+    bool is_refused_ = false;    // the current deployment does not continue a text
+    bool is_counted_ = false;    // what the attempt used is in the ledger
+    bool is_ended_ = false;      // the provider said all it will say
 };
 
 }  // namespace llm

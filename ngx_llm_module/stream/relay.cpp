@@ -2,6 +2,7 @@
 // output buffer keep their memory.
 #include "ngx_llm_module/stream/relay.hpp"
 
+#include "ngx_llm_module/stream/translating_relay.hpp"
 #include "ngx_llm_module/upstream/worker.hpp"
 #include "translators/pricing/delivered.hpp"
 #include "translators/wire/json_array.hpp"
@@ -28,99 +29,85 @@ void Relay::fail(ErrorClass error_class, std::string_view plain) {
     fail(error);
 }
 
+void TranslatingRelay::finish() {
+    if (decoder_ != nullptr && !is_complete() && failure() == nullptr) {
+        decoder_->finish(*this);
+    }
+    if (!is_complete()) {
+        fail(ErrorClass::stream_truncated, "the provider's stream ended early");
+    }
+}
+
+void TranslatingRelay::on_event(const ir::StreamEvent &event) {
+    if (!is_complete() && failure() == nullptr) {
+        pass(event);
+    }
+}
+
+void TranslatingRelay::pass(const ir::StreamEvent &event) {
+    tap(event);
+    if (event.kind == ir::EventKind::error) {
+        ApiError error;
+        error.error_class = event.error_class;
+        error.message = event.text;
+        error.code = event.name;
+        fail(error);
+        return;
+    }
+    encoder_->event(event, out_);
+}
+
+void TranslatingRelay::use_decoder(std::unique_ptr<Decoder> decoder) {
+    decoder_ = std::move(decoder);
+    usage_ = Usage();
+    content_bytes_ = 0;
+    first_output_ = 0;
+    forget_failure();
+}
+
+void TranslatingRelay::tap(const ir::StreamEvent &event) {
+    bool had_content = has_content_;
+    switch (event.kind) {
+        case ir::EventKind::start:
+            model_ = event.name.bytes;
+            break;
+        case ir::EventKind::delta:
+        case ir::EventKind::signature:
+            has_content_ = has_content_ || !event.text.empty();
+            if (event.kind == ir::EventKind::delta) {
+                content_bytes_ += event.text.bytes.size();
+            }
+            break;
+        case ir::EventKind::open:
+            has_content_ = has_content_ || event.block_kind == ir::BlockKind::tool ||
+                           event.block_kind == ir::BlockKind::opaque;
+            break;
+        case ir::EventKind::redacted:
+            has_content_ = true;
+            break;
+        case ir::EventKind::finish:
+            finish_reason_ = event.native.bytes;
+            break;
+        case ir::EventKind::end:
+            is_complete_ = true;
+            break;
+        case ir::EventKind::usage:
+        case ir::EventKind::cite:
+        case ir::EventKind::close:
+        case ir::EventKind::logprobs:
+        case ir::EventKind::error:
+        case ir::EventKind::ping:
+            break;
+    }
+    if (event.usage != nullptr) {
+        usage_ = *event.usage;
+    }
+    if (!had_content) {
+        first_output_ = usage_.output;
+    }
+}
+
 namespace {
-
-class TranslatingRelay final : public Relay, private ir::EventSink {
-  public:
-    TranslatingRelay(std::unique_ptr<Decoder> decoder, std::unique_ptr<Encoder> encoder)
-        : decoder_(std::move(decoder)), encoder_(std::move(encoder)) {}
-
-    void feed(std::string_view bytes) override { decoder_->feed(bytes, *this); }
-    void event(const ir::StreamEvent &event) override { on_event(event); }
-
-    void finish() override {
-        if (decoder_ != nullptr && !is_complete() && failure() == nullptr) {
-            decoder_->finish(*this);
-        }
-        if (!is_complete()) {
-            fail(ErrorClass::stream_truncated, "the provider's stream ended early");
-        }
-    }
-
-    void append_error(const ApiError &error) override { encoder_->error(error, out_); }
-    void append_ping() override { encoder_->ping(out_); }
-    const Usage &usage() const override { return usage_; }
-    std::string_view upstream_model() const override { return model_; }
-    std::string_view finish_reason() const override { return finish_reason_; }
-    uint64_t content_bytes() const override { return content_bytes_; }
-
-  private:
-    void on_event(const ir::StreamEvent &event) override {
-        if (is_complete() || failure() != nullptr) {
-            return;
-        }
-        tap(event);
-        if (event.kind == ir::EventKind::error) {
-            ApiError error;
-            error.error_class = event.error_class;
-            error.message = event.text;
-            error.code = event.name;
-            fail(error);
-            return;
-        }
-        encoder_->event(event, out_);
-    }
-
-    // What the ledger and the commit point need to know.
-    void tap(const ir::StreamEvent &event) {
-        bool had_content = has_content_;
-        switch (event.kind) {
-            case ir::EventKind::start:
-                model_ = event.name.bytes;
-                break;
-            case ir::EventKind::delta:
-            case ir::EventKind::signature:
-                has_content_ = has_content_ || !event.text.empty();
-                if (event.kind == ir::EventKind::delta) {
-                    content_bytes_ += event.text.bytes.size();
-                }
-                break;
-            case ir::EventKind::open:
-                has_content_ = has_content_ || event.block_kind == ir::BlockKind::tool ||
-                               event.block_kind == ir::BlockKind::opaque;
-                break;
-            case ir::EventKind::redacted:
-                has_content_ = true;
-                break;
-            case ir::EventKind::finish:
-                finish_reason_ = event.native.bytes;
-                break;
-            case ir::EventKind::end:
-                is_complete_ = true;
-                break;
-            case ir::EventKind::usage:
-            case ir::EventKind::cite:
-            case ir::EventKind::close:
-            case ir::EventKind::logprobs:
-            case ir::EventKind::error:
-            case ir::EventKind::ping:
-                break;
-        }
-        if (event.usage != nullptr) {
-            usage_ = *event.usage;
-        }
-        if (!had_content) {
-            first_output_ = usage_.output;
-        }
-    }
-
-    std::unique_ptr<Decoder> decoder_;
-    std::unique_ptr<Encoder> encoder_;
-    Usage usage_;
-    uint64_t content_bytes_ = 0;
-    std::string model_;
-    std::string finish_reason_;
-};
 
 class PassRelay final : public Relay, private wire::SseHandler {
   public:

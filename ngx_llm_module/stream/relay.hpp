@@ -42,6 +42,7 @@ class Relay {
   protected:
     void fail(const ApiError &error);
     void fail(ErrorClass error_class, std::string_view plain);
+    void forget_failure() { has_failed_ = false; }
 
     ByteBuffer out_;
     bool has_content_ = false;

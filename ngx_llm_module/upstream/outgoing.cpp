@@ -317,9 +317,34 @@ Status parse_for_translation(LlmRequest &request) {
     return {};
 }
 
+// The text that a broken stream had so far, as a last turn of the assistant for one attempt.
+class Prefilled {
+  public:
+    Prefilled(ir::Request &request, std::string_view text, Arena &arena) : request_(request) {
+        is_there_ = !text.empty();
+        if (is_there_) {
+            ir::Turn &turn = request.turns.emplace_back();
+            turn.role = ir::Role::assistant;
+            turn.parts.push_back({ir::Text{json::escape(text, arena), {}, {}}});
+        }
+    }
+    ~Prefilled() {
+        if (is_there_) {
+            request_.turns.pop_back();
+        }
+    }
+    Prefilled(const Prefilled &) = delete;
+    Prefilled &operator=(const Prefilled &) = delete;
+
+  private:
+    ir::Request &request_;
+    bool is_there_;
+};
+
 Status translate(LlmRequest &request, const Target &target, const Dialect &spoken,
-                 const Provider &provider, OutgoingRequest &out) {
+                 const Provider &provider, std::string_view prefill, OutgoingRequest &out) {
     LLM_TRY(parse_for_translation(request));
+    Prefilled prefilled(*request.ir, prefill, request.arena);
     LLM_TRY(check_state(*request.ir, spoken.id));
     if (target.without_reasoning) {
         for (ir::Turn &turn : request.ir->turns) {
@@ -428,7 +453,9 @@ std::string chat_target(const Call &call, std::string_view model) {
 }
 
 // In turn; after one that could not be reached, the next.
-const Endpoint &choose_endpoint(Plan &plan, const Tried &tried, const Speech &speech) {
+const Endpoint &choose_endpoint(LlmRequest &request, const Speech &speech) {
+    Plan &plan = request.plan;
+    const Tried &tried = plan.tried[request.next_candidate - 1];
     size_t count = speech.endpoints.size();
     plan.url_count = unsigned(count);
     if (count == 1) {
@@ -447,8 +474,7 @@ Status build_other(LlmRequest &request, const Candidate &candidate, OutgoingRequ
         if (path.empty()) {
             continue;
         }
-        const Tried &tried = request.plan.tried[request.next_candidate - 1];
-        const Endpoint &endpoint = choose_endpoint(request.plan, tried, speech);
+        const Endpoint &endpoint = choose_endpoint(request, speech);
         out.endpoint = &endpoint;
         LLM_TRY(splice_other_body(request, candidate.upstream_model, out));
         Call call{request, provider, speech, endpoint, true, {}};
@@ -483,7 +509,6 @@ Status build_kept(LlmRequest &request, const Candidate &candidate, const Speech 
 
 Status build_request(LlmRequest &request, const Candidate &candidate, OutgoingRequest &out) {
     const Provider &provider = *candidate.deployment->provider;
-    const Tried &tried = request.plan.tried[request.next_candidate - 1];
     if (provider.is_mock()) {
         if (request.is_other() || request.is_kept()) {
             return unsupported("the mock has no such endpoint", "model");
@@ -492,7 +517,7 @@ Status build_request(LlmRequest &request, const Candidate &candidate, OutgoingRe
     }
     if (request.is_raw) {
         const Speech &speech = provider.speeches.front();
-        const Endpoint &endpoint = choose_endpoint(request.plan, tried, speech);
+        const Endpoint &endpoint = choose_endpoint(request, speech);
         out.endpoint = &endpoint;
         if (!request.body.view().empty()) {
             out.body.push_back(request.body.view());
@@ -507,7 +532,7 @@ Status build_request(LlmRequest &request, const Candidate &candidate, OutgoingRe
         return build_other(request, candidate, out);
     }
     const Speech &speech = provider.speech_for(*request.client);
-    const Endpoint &endpoint = choose_endpoint(request.plan, tried, speech);
+    const Endpoint &endpoint = choose_endpoint(request, speech);
     out.endpoint = &endpoint;
     if (request.keeper != nullptr && &provider != request.keeper) {
         return unsupported("only the provider that keeps it could look it up",
@@ -528,12 +553,13 @@ Status build_request(LlmRequest &request, const Candidate &candidate, OutgoingRe
         target.beta_flags = call.beta_flags = beta_flags(request, provider, speech);
     }
     // Other carriers' counters have forms of their own.
-    bool is_spliced =
-        call.same_dialect && (!request.is_count() || speech.carrier == Carrier::direct);
+    std::string_view prefill = request.answer.prefill(*speech.dialect, target.traits);
+    bool is_spliced = call.same_dialect && prefill.empty() &&
+                      (!request.is_count() || speech.carrier == Carrier::direct);
     if (is_spliced) {
         LLM_TRY(splice(request, target, provider, out));
     } else {
-        LLM_TRY(translate(request, target, *speech.dialect, provider, out));
+        LLM_TRY(translate(request, target, *speech.dialect, provider, prefill, out));
     }
     return build_head(call, "POST", chat_target(call, candidate.upstream_model), size_of(out.body),
                       out);
