@@ -43,7 +43,8 @@ subtest 'a whole answer' => sub {
     $p->script(json(200, chat_answer(text => 'the answer')));
     my $r = ask('/logged', "a \"question\" \x{263a}");
     my $e = entry();
-    is(try_json($e->{request})->{messages}[0]{content}, "a \"question\" \x{263a}", 'request');
+    utf8::encode(my $request = $e->{request});
+    is(try_json($request)->{messages}[0]{content}, "a \"question\" \x{263a}", 'request');
     is($e->{answer}, $r->{body}, 'answer, as the client got it');
     is($e->{answer_bytes}, length $r->{body}, 'its size');
     is("$e->{id} $e->{model} $e->{outcome}", "$r->{headers}{'x-llm-request-id'} on-chat ok", 'whose');

@@ -49,6 +49,7 @@ $t->http_conf(<<"END");
         llm_max_body 4k;
         location / { llm_pass models; }
         location /chat/ { llm_pass chat; }
+        location = /metrics { llm_metrics; }
     }
 END
 $t->start;
@@ -158,6 +159,9 @@ subtest 'refusals' => sub {
 
 subtest 'nothing is anywhere' => sub {
     $t->wait_for(sub { () = $t->slurp('logs/all.log') =~ /\n/g }, 5, 'the access log');
+    my $metrics = $t->get('/metrics')->{body};
+    like($metrics, qr/^llm_requests_total\{/m, 'the metrics page');
+    push @shown, $metrics;
     # nginx itself logs the head of a request at this level, not knowing what is secret.
     my @lines = grep { !/http header: "|http request line: / } split /\n/, $t->log_text;
     my $text = join "\n", @lines;

@@ -25,7 +25,7 @@ $t->http_conf(<<"END");
     llm_provider chat { dialect openai; base_url $url/v1; }
     llm_model a { deployment chat/gpt-4o input_cost=0.000001 output_cost=3e-6; }
     llm_model b { deployment chat/other input_cost=0.00001 output_cost=0; }
-    llm_model bad { deployment chat/bad input_cost=1 output_cost=1; }
+    llm_model bad { deployment chat/bad input_cost=0.001 output_cost=0.001; }
     log_format spent '\$llm_key_alias \$llm_cost \$llm_input_tokens \$llm_output_tokens \$llm_outcome';
     server {
         listen 127.0.0.1:%%PORT%%;
@@ -119,7 +119,9 @@ subtest 'case 53: nothing is lost or booked twice' => sub {
     is(sprintf('%.7f', sum0(map { (split)[1] } @lines)), sprintf('%.7f', $all), 'the log agrees');
     $t->reload;
     is(admin('/global/spend')->{spend}, $all, 'after a reload');
-    $t->kill_worker;
+    my ($pid) = $t->worker_pids;
+    $t->expect_log(qr/worker process $pid exited on signal 9/);
+    $t->kill_worker('KILL', $pid);
     $t->wait_for(sub { eval { $t->get('/metrics')->{status} } // 0 == 200 }, 10, 'a new worker');
     is(admin('/global/spend')->{spend}, $all, 'after a worker was killed');
     $t->stop;

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "ngx_llm_module/admin/resource.hpp"
+#include "ngx_llm_module/policy/record_cache.hpp"
 #include "ngx_llm_module/request/ledger.hpp"
 #include "translators/pricing/cost.hpp"
 
@@ -77,8 +78,8 @@ std::vector<SpendRow> sums_of(const AdminCall &call, SpendOf of) {
 }
 
 std::string alias_of(const AdminCall &call, std::string_view hash) {
-    Loaded<KeyRecord> key = load_record<KeyRecord>(call, RecordKind::key, std::string(hash));
-    return key.exists ? key.record.alias : std::string();
+    auto key = find_key(call.config, std::string(hash));
+    return key != nullptr ? key->alias : std::string();
 }
 
 void write_metrics(const SpendNumbers &from, json::Writer &w) {

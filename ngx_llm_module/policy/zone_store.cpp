@@ -26,6 +26,23 @@ void say_full() {
     }
 }
 
+// `name`: room for one, used again.
+MeterKey meter_key(const Config &config, const Meters &table, const Demand &demand, int64_t now,
+                   std::string &name) {
+    MeterKey key;
+    name.clear();
+    append_name(demand, name);
+    key.id = meter_id(table, name);
+    key.is_parallel = demand.quantity == Quantity::parallel;
+    key.period = demand.period;
+    if (demand.period.kind == PeriodKind::calendar) {
+        PeriodBounds bounds = calendar_bounds(config.time_zone, demand.period, now);
+        key.begin = bounds.begin;
+        key.end = bounds.end;
+    }
+    return key;
+}
+
 class ZoneLease final : public Lease {
   public:
     ZoneLease(const Config &config, Meters &table, Demands &demands)
@@ -80,18 +97,7 @@ class ZoneLease final : public Lease {
 };
 
 MeterKey ZoneLease::key_of(const Demand &demand) {
-    MeterKey key;
-    name_.clear();
-    append_name(demand, name_);
-    key.id = meter_id(table_, name_);
-    key.is_parallel = demand.quantity == Quantity::parallel;
-    key.period = demand.period;
-    if (demand.period.kind == PeriodKind::calendar) {
-        PeriodBounds bounds = calendar_bounds(config_.time_zone, demand.period, clocks_.now);
-        key.begin = bounds.begin;
-        key.end = bounds.end;
-    }
-    return key;
+    return meter_key(config_, table_, demand, clocks_.now, name_);
 }
 
 void ZoneLease::prepare(size_t first, size_t last) {
@@ -378,6 +384,21 @@ std::unique_ptr<Lease> ZoneStore::open(Demands &demands, Waiter &) {
         return std::make_unique<NoLease>();
     }
     return std::make_unique<ZoneLease>(config_, *table, demands);
+}
+
+int64_t used_in_zone(const Config &config, const Demand &demand) {
+    Meters *table = find_meters(config);
+    if (table == nullptr) {
+        return 0;
+    }
+    Clocks clocks = clocks_now();
+    std::string name;
+    MeterKey key = meter_key(config, *table, demand, clocks.now, name);
+    MetersLock lock(*table, zone_pool(config));
+    uint32_t cell = look_up_meter(*table, key);
+    return cell != kNoCell
+               ? meter_used(table->meters[cell], key, clocks) + table->meters[cell].reserved
+               : 0;
 }
 
 }  // namespace llm

@@ -15,4 +15,7 @@ class ZoneStore final : public LimitStore {
     const Config &config_;
 };
 
+// What has been used against a limit, and what living requests hold of it.
+int64_t used_in_zone(const Config &config, const Demand &demand);
+
 }  // namespace llm

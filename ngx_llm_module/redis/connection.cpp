@@ -8,6 +8,7 @@
 
 #include "ngx_llm_module/base/guard.hpp"
 #include "ngx_llm_module/base/peer.hpp"
+#include "ngx_llm_module/state/metrics.hpp"
 
 namespace llm {
 namespace {
@@ -368,6 +369,8 @@ bool RedisConnection::on_step(RedisStep step, const RedisReply &reply) {
 
 void RedisConnection::on_command_reply(std::unique_ptr<RedisCommand> command,
                                        const RedisReply &reply) {
+    count(Metric::redis_trips);
+    count(Metric::redis_time, {}, int64_t(ngx_current_msec - command->began_) * 1000);
     if (!reply.is_error()) {
         command->on_reply(reply);
     } else if (reply.is_error_of("NOSCRIPT") && command->script != nullptr && !command->has_text_) {
@@ -450,6 +453,9 @@ void RedisConnection::fail(const char *why, int error) {
     RedisClosing closing = state_ != State::open ? RedisClosing::refused
                            : is_silent_          ? RedisClosing::silent
                                                  : RedisClosing::lost;
+    count(Metric::redis_errors, {closing == RedisClosing::refused  ? "refused"
+                                 : closing == RedisClosing::silent ? "timeout"
+                                                                   : "lost"});
     drop();
     owner_.on_closed(*this, closing, why);
 }

@@ -321,6 +321,15 @@ uint32_t find_meter(Meters &table, const MeterKey &key, const Clocks &clocks) {
     return index;
 }
 
+uint32_t look_up_meter(const Meters &table, const MeterKey &key) {
+    need_lock(table.pool);
+    uint32_t i = table.buckets[key.id.low & (table.bucket_count - 1)];
+    while (i != kNoCell && !(table.meters[i].id == key.id)) {
+        i = table.meters[i].next;
+    }
+    return i;
+}
+
 int64_t meter_used(Meter &meter, const MeterKey &key, const Clocks &clocks) {
     if (meter.is_parallel) {
         return 0;

@@ -126,6 +126,8 @@ inline Clocks clocks_now() {
 
 // Finds or makes it, evicting one that counts nothing. kNoCell: the table is full of living ones.
 uint32_t find_meter(Meters &meters, const MeterKey &key, const Clocks &clocks);
+// Finds it if it is there; nothing changes.
+uint32_t look_up_meter(const Meters &meters, const MeterKey &key);
 int64_t meter_used(Meter &meter, const MeterKey &key, const Clocks &clocks);
 void meter_add(Meters &table, Meter &meter, const MeterKey &key, const Clocks &clocks,
                int64_t amount);

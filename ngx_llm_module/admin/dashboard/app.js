@@ -191,7 +191,7 @@ function showNow(m) {
   ]);
 }
 
-// Down: put aside, or none of at least three attempts went well.
+// Down: put aside, or none of at least three requests went well.
 function showDeployments(m) {
   const names = new Set(m.all('llm_deployment_requests_in_flight').map((s) => s.labels.deployment));
   for (const s of m.all('llm_requests_total')) names.add(s.labels.deployment);
@@ -200,7 +200,7 @@ function showDeployments(m) {
     const state = m.all('llm_deployment_state').find((s) => mine(s.labels));
     const requests = m.sum('llm_requests_total', mine);
     const errors = m.sum('llm_requests_total', (l) => mine(l) && failed(l));
-    const down = state ? state.value === 0 : requests >= 3 && errors === requests;
+    const down = (state && state.value === 0) || (requests >= 3 && errors === requests);
     return { name, mine, requests, errors, down };
   }).sort((a, b) => b.down - a.down || b.requests - a.requests || (a.name < b.name ? -1 : 1)).slice(0, 100);
   const first = 'gen_ai_server_time_to_first_token_seconds';
