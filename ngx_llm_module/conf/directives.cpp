@@ -233,7 +233,7 @@ char *set_log_content(ngx_conf_t *cf, ngx_command_t *, void *conf) {
     if (cf->args->nelts == 3) {
         ngx_str_t size = str(view(args[2]).substr(std::min(size_t(4), args[2].len)));
         ssize_t most = view(args[2]).starts_with("max=") ? ngx_parse_size(&size) : NGX_ERROR;
-        if (most <= 0) {
+        if (most <= 0 || view(args[1]) == "off") {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "llm: invalid parameter \"%V\"", &args[2]);
             return conf_error();
         }
