@@ -46,10 +46,10 @@ sub status {
     return join ' ', sort keys %seen;
 }
 
-my $made = admin('/key/generate', { key_alias => 'first', models => ['m'], rpm_limit => 100,
+my $made = admin('/key/generate', { key_alias => 'first', models => ['m'], rpm_limit => 100_000,
     max_budget => 12.5, budget_duration => '30d', metadata => { 'a b' => [1, { c => 'd "e"' }] },
     budget_limits => [{ budget_duration => '1d', max_budget => 1 }], duration => '1h',
-    model_rpm_limit => { m => 5 }, tags => ['t1'], aliases => { mine => 'm' }, blocked => \0,
+    model_rpm_limit => { m => 50_000 }, tags => ['t1'], aliases => { mine => 'm' }, blocked => \0,
     permissions => {}, team_id => undef, guardrails => [] });
 my $key = $made->{key};
 

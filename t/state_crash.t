@@ -53,8 +53,8 @@ sub client {
     POSIX::_exit(0);
 }
 
-sub promised { return map { split /\n/, -e $_ ? $t->slurp($_) : '' }
-    map { "acknowledged-$_" } 1 .. $clients }
+sub promised { return map { split /\n/, -e $_ ? $t->slurp($_) : "" }
+    map { "$acknowledged-$_" } 1 .. $clients }
 
 my $total = 0;
 for my $round (1 .. $rounds) {
