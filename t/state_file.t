@@ -152,7 +152,7 @@ subtest 'a snapshot takes the place of a long journal' => sub {
 
 subtest 'a zone that is too small' => sub {
     my $line = contents("$state.journal");
-    $t->http_conf(conf(size => '2m'))->start;
+    $t->http_conf(conf(size => '4m'))->start;
     my $status = 200;
     my $count = 0;
     while ($status == 200 && $count++ < 400) {
