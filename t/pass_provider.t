@@ -187,7 +187,9 @@ subtest 'the mock as a provider' => sub {
     my $ask = { model => 'm', max_tokens => 5, messages => [{ role => 'user', content => 'hi' }] };
     is($t->post('/mock/v1/chat/completions', $ask)->{json}{object}, 'chat.completion', 'chat');
     is($t->post('/mock/v1/messages', $ask)->{json}{type}, 'message', 'messages');
-    is($t->post('/mock/v1/embeddings', $ask)->{status}, 404, 'it has no other path');
+    my $r = $t->post('/mock/v1/embeddings', $ask);
+    is($r->{status}, 400, 'it has no other path');
+    like($r->{json}{error}{message}, qr/no such endpoint/, 'and says so');
 };
 
 $t->done;

@@ -33,6 +33,7 @@ my $conf = <<"END";
     llm_provider first { dialect openai; base_url $url/first; api_key sk-first; }
     llm_provider second { dialect anthropic; base_url $url/second; api_key sk-second; }
     llm_model over {
+        cooldown_time 0;
         deployment first/a order=1;
         deployment second/b order=2;
     }
