@@ -12,6 +12,7 @@
 #include "ngx_llm_module/observe/variables.hpp"
 #include "ngx_llm_module/policy/limit_store.hpp"
 #include "ngx_llm_module/policy/record_cache.hpp"
+#include "ngx_llm_module/policy/shared_records.hpp"
 #include "ngx_llm_module/redis/client.hpp"
 #include "ngx_llm_module/request/access.hpp"
 #include "ngx_llm_module/request/body.hpp"
@@ -103,6 +104,7 @@ ngx_int_t init_process(ngx_cycle_t *cycle) {
         open_metrics(*config);
         open_spend(*config);
         start_state_keeper(*config, cycle);
+        start_sharing(*config);
         return start_worker(*config) ? NGX_OK : NGX_ERROR;
     }
     return NGX_OK;
@@ -115,6 +117,7 @@ void exit_process(ngx_cycle_t *cycle) {
     }
     stop_limits();
     stop_worker();
+    stop_sharing();
     stop_redis();
     stop_state_keeper();
     clear_record_cache();

@@ -31,7 +31,7 @@ sub statuses {
 sub owner {
     my (@redis) = @_;
 
-    my ($found) = grep { $_->keys('llm:*') } @redis;
+    my ($found) = grep { $_->keys('llm:{limits}*') } @redis;
     return $found;
 }
 
@@ -42,7 +42,7 @@ subtest 'cluster' => sub {
 
     is(statuses($t, 'a', 4), '200 200 200 429', 'the limit holds, whichever node is asked');
     is(statuses($t, 'b', 3), '200 200 200', 'another key');
-    is(scalar(grep { $_->keys('llm:*') } @redis), 1, 'all counters are at one node');
+    is(scalar(grep { $_->keys('llm:{limits}*') } @redis), 1, 'all counters are at one node');
     my $owner = owner(@redis);
     is_deeply($owner->cmd('HGETALL', 'llm:{limits}:reserved'), [], 'nothing is held');
 
@@ -68,7 +68,10 @@ subtest 'sentinel' => sub {
 
     is(statuses($t, 'a', 4), '200 200 200 429', 'the limit holds');
     $t->wait_for(sub { @{$sentinel->cmd('SENTINEL', 'replicas', 'limits')} }, 15, 'a replica');
-    $t->wait_for(sub { $redis[1]->keys('llm:*a') }, 5, 'the replica to know it');
+    $t->wait_for(sub {
+        my ($from, $to) = map { $_->info('replication') } @redis;
+        return ($to->{slave_repl_offset} // -1) == $from->{master_repl_offset};
+    }, 15, 'the replica to know it');
     $redis[0]->kill;
     $t->wait_for(sub { $redis[1]->info('replication')->{role} eq 'master' }, 20, 'the fail-over');
     ok($t->wait_for(sub { statuses($t, 'b', 1) eq '200' }, 10, 'the new master'), 'it is followed');

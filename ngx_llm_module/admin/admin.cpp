@@ -5,6 +5,7 @@
 #include "ngx_llm_module/base/guard.hpp"
 #include "ngx_llm_module/base/pool.hpp"
 #include "ngx_llm_module/policy/identify.hpp"
+#include "ngx_llm_module/policy/shared_records.hpp"
 #include "ngx_llm_module/request/access.hpp"
 #include "ngx_llm_module/request/handler.hpp"
 #include "ngx_llm_module/request/headers.hpp"
@@ -57,7 +58,10 @@ class AdminTask final : public StoreWaiter {
   public:
     AdminTask(LlmRequest &request, const Route &route, std::string_view part)
         : request_(request), route_(route), part_(part), query_(view(request.r->args)) {}
-    ~AdminTask() { forget_store(*this); }
+    ~AdminTask() {
+        forget_store(*this);
+        forget_share(*this);
+    }
 
     void run();
     void on_stored(bool is_stored) override;
@@ -73,7 +77,7 @@ class AdminTask final : public StoreWaiter {
     std::string query_;
     AdminAnswer answer_;
     std::vector<StoredRecord> before_;  // of each change
-    bool is_waiting_ = false;
+    bool is_stored_ = false;            // on the disk; Redis is next
 };
 
 // Handlers see the records as they are, and ask for changes of what they saw.
@@ -116,13 +120,17 @@ void AdminTask::run() {
         send(std::move(answer_));
         return;
     }
-    is_waiting_ = true;
     store_changes(answer_.changes, *this);
 }
 
 void AdminTask::on_stored(bool is_stored) {
     ngx_connection_t *c = request_.r->connection;
     ngx_http_set_log_request(c->log, request_.r);
+    if (is_stored && !is_stored_) {
+        is_stored_ = true;
+        share_changes(answer_.changes, *this);
+        return;
+    }
     if (!is_stored) {
         undo();
         answer_ = admin_error(NGX_HTTP_INTERNAL_SERVER_ERROR,

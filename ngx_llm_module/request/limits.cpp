@@ -107,9 +107,9 @@ std::string message_of(const Demand &demand, int64_t wait_ms) {
     }
     text.append(" is reached: ").append(describe(demand));
     if (wait_ms > 0) {
-        text.append("; there is room again in ")
-            .append(std::to_string((wait_ms + 999) / 1000))
-            .append(" seconds");
+        int64_t seconds = (wait_ms + 999) / 1000;
+        text.append("; there is room again in ").append(std::to_string(seconds));
+        text.append(seconds == 1 ? " second" : " seconds");
     }
     return text;
 }
@@ -272,7 +272,7 @@ void Limits::reply() {
                   scope.size(), scope.data(), describe(demand).c_str());
     ApiError error;
     error.error_class = ErrorClass::rate_limit;
-    error.message = json::escape(message_of(demand, wait), request_.arena);
+    error.message = json::escape(message_of(demand, verdict_.wait_ms), request_.arena);
     error.own = is_budget ? "budget_exceeded" : "";
     reply_error(request_, error);
 }

@@ -27,6 +27,7 @@ struct SharedRecord;
 struct RecordsPart {
     std::atomic<uint64_t> generation;  // rises with every change of any record
     std::atomic<uint32_t> keeper;      // pid of the worker that saves what changes (state_keeper)
+    std::atomic<uint32_t> sharer;      // pid of the worker that follows Redis (shared_records)
     uint32_t bucket_count;             // a power of two
     uint32_t is_loaded;                // the state file was read
     std::atomic<uint64_t> saved[8];    // of each StateSection: its generation on the disk

@@ -110,7 +110,7 @@ sub kill {
     CORE::kill 'KILL', $self->{pid};
     waitpid $self->{pid}, 0;
     delete @$self{qw(pid conn)};
-    $self->{guardian}->watch(0);
+    $self->{guardian}->watch(0) if $self->{guardian};  # not at the end of the program
     return;
 }
 

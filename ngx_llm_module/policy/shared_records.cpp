@@ -1,0 +1,288 @@
+#include "ngx_llm_module/policy/shared_records.hpp"
+
+#include <signal.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "ngx_llm_module/base/guard.hpp"
+#include "ngx_llm_module/redis/client.hpp"
+
+namespace llm {
+namespace {
+
+constexpr ngx_msec_t kInterval = 1000;
+// Until the first look has succeeded: a machine that begins knows no keys yet.
+constexpr ngx_msec_t kFirstInterval = 50;
+constexpr size_t kPage = 100;  // records in one command
+
+class PutCommand;
+
+class Sharing {
+  public:
+    Sharing(const Config &config, RedisClient &client);
+    ~Sharing();
+
+    void share(std::span<const RecordChange> changes, StoreWaiter &waiter);
+    void forget(StoreWaiter &waiter);
+    void strike(PutCommand &command) { std::erase(waiting_, &command); }
+    void on_put_failed() { has_missed_ = true; }
+    bool is_kept_here() const { return !config_.state_path.empty(); }
+
+    void on_page(const RedisReply &reply);
+    void on_page_lost();
+
+  private:
+    static void on_timer(ngx_event_t *ev);
+    bool is_elected();
+    void look();
+    void push();
+    std::unique_ptr<PutCommand> make_put();
+
+    const Config &config_;
+    RedisClient &client_;
+    std::string base_;
+    ngx_event_t timer_ = {};
+    std::string epoch_;       // name of the records in Redis; another one: it was flushed
+    std::string last_ = "0";  // number of the last change that was seen
+    bool is_looking_ = false;
+    bool has_looked_ = false;
+    bool has_missed_ = true;  // Redis may lack records of ours
+    std::vector<PutCommand *> waiting_;
+};
+
+Sharing *current = nullptr;
+
+class PutCommand final : public RedisCommand {
+  public:
+    ~PutCommand() override {
+        if (current != nullptr && waiter != nullptr) {
+            current->strike(*this);
+        }
+    }
+    void on_reply(const RedisReply &reply) override { end(!reply.is_error()); }
+    void on_lost(RedisLoss) override { end(false); }
+
+    StoreWaiter *waiter = nullptr;
+
+  private:
+    void end(bool is_done) {
+        if (current == nullptr) {
+            return;
+        }
+        if (!is_done) {
+            current->on_put_failed();
+        }
+        if (StoreWaiter *told = std::exchange(waiter, nullptr)) {
+            current->strike(*this);
+            told->on_stored(is_done || current->is_kept_here());
+        }
+    }
+};
+
+class GetCommand final : public RedisCommand {
+  public:
+    void on_reply(const RedisReply &reply) override {
+        if (current != nullptr) {
+            reply.is_array() ? current->on_page(reply) : current->on_page_lost();
+        }
+    }
+    void on_lost(RedisLoss) override {
+        if (current != nullptr) {
+            current->on_page_lost();
+        }
+    }
+};
+
+std::string new_epoch() {
+    return std::to_string(ngx_time()) + "-" + std::to_string(ngx_random()) + "-" +
+           std::to_string(ngx_pid);
+}
+
+void add_record(RespArgs &args, RecordKind kind, std::string_view id, std::string_view json,
+                uint64_t version) {
+    std::string name(kRecordKinds[size_t(kind)]);
+    args.add(name.append(":").append(id)).add(int64_t(version)).add(json);
+}
+
+Sharing::Sharing(const Config &config, RedisClient &client)
+    : config_(config), client_(client), base_(client.config().prefix + "{records}") {
+    timer_.handler = guard<on_timer>;
+    timer_.data = this;
+    timer_.log = ngx_cycle->log;
+    timer_.cancelable = 1;
+    ngx_add_timer(&timer_, kFirstInterval);
+}
+
+Sharing::~Sharing() {
+    if (timer_.timer_set) {
+        ngx_del_timer(&timer_);
+    }
+    if (auto *part = zone_part<RecordsPart>(config_, ZonePart::records)) {
+        auto own = uint32_t(ngx_pid);
+        part->sharer.compare_exchange_strong(own, 0);
+    }
+}
+
+// The first that finds no living one.
+bool Sharing::is_elected() {
+    auto *part = zone_part<RecordsPart>(config_, ZonePart::records);
+    if (part == nullptr) {
+        return false;
+    }
+    auto own = uint32_t(ngx_pid);
+    uint32_t now = part->sharer.load();
+    if (now == own) {
+        return true;
+    }
+    bool is_gone = now == 0 || (kill(pid_t(now), 0) != 0 && ngx_errno == NGX_ESRCH);
+    return is_gone && part->sharer.compare_exchange_strong(now, own);
+}
+
+void Sharing::on_timer(ngx_event_t *ev) {
+    auto &self = *static_cast<Sharing *>(ev->data);
+    bool is_elected = self.is_elected();
+    ngx_add_timer(ev, is_elected && !self.has_looked_ ? kFirstInterval : kInterval);
+    if (is_elected && !self.is_looking_) {
+        self.look();
+    }
+}
+
+void Sharing::look() {
+    auto command = std::make_unique<GetCommand>();
+    command->script = &redis_script("get_records");
+    command->args.add(int64_t(1)).add(base_).add(epoch_).add(last_);
+    command->args.add(int64_t(kPage)).add(new_epoch());
+    is_looking_ = client_.send(std::move(command), base_);
+    has_missed_ = has_missed_ || !is_looking_;
+}
+
+void Sharing::on_page_lost() {
+    is_looking_ = false;
+    has_missed_ = true;
+}
+
+void Sharing::on_page(const RedisReply &reply) {
+    is_looking_ = false;
+    if (reply[0].text() != epoch_) {
+        epoch_ = reply[0].text();
+        has_missed_ = true;
+    }
+    last_ = reply[1].text();
+    size_t count = 0;
+    for (size_t i = 2; i + 1 < reply.size(); i += 2, count++) {
+        std::string_view name = reply[i].text(), value = reply[i + 1].text();
+        size_t colon = name.find(':'), end = value.find(':');
+        auto kind =
+            std::find(std::begin(kRecordKinds), std::end(kRecordKinds), name.substr(0, colon));
+        if (colon == std::string_view::npos || end == std::string_view::npos ||
+            kind == std::end(kRecordKinds)) {
+            continue;  // of a later version of this module
+        }
+        ngx_int_t version = ngx_atoi(str(value).data, end);
+        if (version > 0 &&
+            !merge_record(config_, RecordKind(kind - std::begin(kRecordKinds)),
+                          name.substr(colon + 1), value.substr(end + 1), uint64_t(version))) {
+            ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                          "llm: llm_zone is full, a record of another machine has no room");
+        }
+    }
+    if (count == kPage) {
+        look();
+        return;
+    }
+    has_looked_ = true;
+    if (has_missed_) {
+        push();
+    }
+}
+
+std::unique_ptr<PutCommand> Sharing::make_put() {
+    auto command = std::make_unique<PutCommand>();
+    command->script = &redis_script("put_records");
+    command->args.add(int64_t(1)).add(base_).add(new_epoch());
+    return command;
+}
+
+// All that is here: Redis takes what is newer than its own.
+void Sharing::push() {
+    has_missed_ = false;
+    std::unique_ptr<PutCommand> command;
+    size_t count = 0;
+    auto send = [&] {
+        if (command != nullptr && !client_.send(std::move(command), base_)) {
+            has_missed_ = true;
+        }
+        command = nullptr;
+    };
+    for_each_record(config_, [&](RecordKind kind, const std::string &id, const std::string &json,
+                                 uint64_t version) {
+        if (has_missed_) {
+            return;  // away again
+        }
+        if (command == nullptr) {
+            command = make_put();
+        }
+        add_record(command->args, kind, id, json, version);
+        if (++count % kPage == 0) {
+            send();
+        }
+    });
+    send();
+}
+
+void Sharing::share(std::span<const RecordChange> changes, StoreWaiter &waiter) {
+    auto command = make_put();
+    for (const RecordChange &change : changes) {
+        add_record(command->args, change.kind, change.id, change.json, change.version);
+    }
+    PutCommand &sent = *command;
+    if (!client_.send(std::move(command), base_)) {
+        has_missed_ = true;
+        waiter.on_stored(is_kept_here());
+        return;
+    }
+    sent.waiter = &waiter;
+    waiting_.push_back(&sent);
+}
+
+void Sharing::forget(StoreWaiter &waiter) {
+    std::erase_if(waiting_, [&](PutCommand *command) {
+        bool is_its = command->waiter == &waiter;
+        if (is_its) {
+            command->waiter = nullptr;
+        }
+        return is_its;
+    });
+}
+
+}  // namespace
+
+void start_sharing(const Config &config) {
+    stop_sharing();
+    if (RedisClient *client = redis()) {
+        current = new Sharing(config, *client);
+    }
+}
+
+void stop_sharing() {
+    delete std::exchange(current, nullptr);
+}
+
+void share_changes(std::span<const RecordChange> changes, StoreWaiter &waiter) {
+    if (current == nullptr) {
+        waiter.on_stored(true);
+        return;
+    }
+    current->share(changes, waiter);
+}
+
+void forget_share(StoreWaiter &waiter) {
+    if (current != nullptr) {
+        current->forget(waiter);
+    }
+}
+
+}  // namespace llm

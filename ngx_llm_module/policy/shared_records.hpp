@@ -1,0 +1,24 @@
+// Records of several machines, through Redis: what the admin API changes here is written there, and
+// one worker of each machine looks every second for what others have changed. The zone stays what
+// requests look into; of two versions of a record the newer one wins, wherever it was made.
+#pragma once
+
+#include <span>
+
+#include "ngx_llm_module/state/record_table.hpp"
+#include "ngx_llm_module/state/state_keeper.hpp"
+
+namespace llm {
+
+// When the worker begins, after start_redis(), and when it ends, before stop_redis().
+void start_sharing(const Config &config);
+void stop_sharing();
+
+// Changes that are in the zone already go to Redis. Told at once without llm_redis. A Redis that is
+// away is an error only where the change would live nowhere else (no state=): it gets all that it
+// missed when it is back.
+void share_changes(std::span<const RecordChange> changes, StoreWaiter &waiter);
+// It has gone and must not be told.
+void forget_share(StoreWaiter &waiter);
+
+}  // namespace llm

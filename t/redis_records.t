@@ -1,0 +1,129 @@
+# Keys of several machines: what the admin API of one says holds at the others, whatever becomes of
+# Redis and of workers. Each nginx here is such a machine.
+
+use strict;
+use warnings;
+use LLM::Test;
+use LLM::Redis;
+
+my $redis = LLM::Redis->new;
+my $master = 'sk-master-of-several-machines';
+
+sub machine {
+    my (%o) = @_;
+    my $t = LLM::Test->new(workers => 2);
+    my $state = '';
+
+    if ($o{state}) {
+        mkdir $t->dir . '/state' or die $!;
+        chmod 0777, $t->dir . '/state';
+        $state = 'state=' . $t->dir . '/state/llm.state';
+    }
+    $t->http_conf(<<"END");
+    llm_zone 8m $state;
+    llm_redis ${\$redis->url} timeout=1s on_outage=local;
+    llm_master_key $master;
+    llm_provider mock {}
+    llm_model m { deployment mock/m; }
+    llm_model other { deployment mock/other; }
+    server {
+        listen 127.0.0.1:%%PORT%%;
+        location / { llm_pass models; }
+        location /admin/ { llm_admin; }
+    }
+END
+    $t->start;
+    return $t;
+}
+
+sub admin {
+    my ($t, $path, $body) = @_;
+    return $t->post("/admin$path", $body, headers => [Authorization => "Bearer $master"]);
+}
+
+sub status {
+    my ($t, $key) = @_;
+    return $t->post('/v1/chat/completions', { model => 'm',
+        messages => [{ role => 'user', content => 'hi' }] },
+        headers => [Authorization => "Bearer $key"])->{status};
+}
+
+sub becomes {
+    my ($t, $key, $wanted, $name) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    return ok($t->wait_for(sub { status($t, $key) == $wanted }, 5, $name), $name);
+}
+
+my ($one, $two) = (machine(state => 1), machine());
+
+subtest 'case 55: changes hold at every machine' => sub {
+    my $key = admin($one, '/key/generate', { models => ['m'] })->{json}{key};
+    is(status($one, $key), 200, 'a new key, here');
+    becomes($two, $key, 200, 'and there');
+    is(admin($two, '/key/block', { key => $key })->{status}, 200, 'blocked there');
+    is(status($two, $key), 401, 'where it holds at once');
+    becomes($one, $key, 401, 'and here');
+    admin($one, '/key/unblock', { key => $key });
+    becomes($two, $key, 200, 'unblocked');
+    admin($one, '/key/update', { key => $key, models => ['other'] });
+    becomes($two, $key, 403, 'its list of models');
+    admin($two, '/key/delete', { keys => [$key] });
+    becomes($one, $key, 401, 'deleted');
+    my $team = admin($one, '/team/new', { team_id => 'crew', models => ['m'] });
+    is($team->{status}, 200, 'a team');
+    my $member = admin($one, '/key/generate', { team_id => 'crew' })->{json}{key};
+    becomes($two, $member, 200, 'and its key');
+    admin($two, '/team/block', { team_id => 'crew' });
+    becomes($one, $member, 401, 'the team is blocked');
+};
+
+subtest 'no key stands in Redis' => sub {
+    my $key = admin($one, '/key/generate', {})->{json}{key};
+    my $all = join ' ', @{$redis->cmd('HGETALL', 'llm:{records}:data')};
+    like($all, qr/key:[0-9a-f]{64}/, 'its hash does');
+    unlike($all, qr/\Q$key\E/, 'the key does not');
+};
+
+subtest 'a machine that begins later' => sub {
+    my @keys = map { admin($one, '/key/generate', {})->{json}{key} } 1 .. 130;
+    my $late = machine();
+    becomes($late, $_, 200, 'knows the keys') for @keys[0, 99, 100, 129];
+    $late->stop;
+};
+
+subtest 'Redis loses everything' => sub {
+    my $key = admin($one, '/key/generate', {})->{json}{key};
+    becomes($two, $key, 200, 'a key');
+    $redis->cmd('FLUSHALL');
+    is(status($_, $key), 200, 'is still good') for $one, $two;
+    ok($one->wait_for(sub { my $n = $redis->cmd('HLEN', 'llm:{records}:data'); $n && $n > 100 }, 10,
+        'back in Redis'), 'and Redis gets it again');
+    admin($two, '/key/block', { key => $key });
+    becomes($one, $key, 401, 'changes go on');
+};
+
+subtest 'Redis is away' => sub {
+    my $known = admin($one, '/key/generate', {})->{json}{key};
+    becomes($two, $known, 200, 'a key that both know');
+    $redis->kill;
+    ok($one->wait_for(sub { admin($two, '/key/generate', {})->{status} == 500 }, 5, 'refused'),
+        'what would live nowhere else is refused');
+    my $made = admin($one, '/key/generate', {});
+    is($made->{status}, 200, 'what is on the disk is not');
+    is(status($one, $made->{json}{key}), 200, 'and holds');
+    is(status($two, $known), 200, 'known keys are good without Redis');
+    $redis->start;
+    becomes($two, $made->{json}{key}, 200, 'it arrives when Redis is back');
+};
+
+subtest 'the worker that follows Redis is killed' => sub {
+    for my $pid ($two->worker_pids) {
+        $two->kill_worker('KILL', $pid);
+        $two->expect_log(qr/worker process $pid exited on signal 9/);
+        my $key = admin($one, '/key/generate', {})->{json}{key};
+        becomes($two, $key, 200, 'another one goes on');
+    }
+};
+
+$one->stop;
+$two->done;
