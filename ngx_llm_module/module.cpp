@@ -12,6 +12,7 @@
 #include "ngx_llm_module/observe/variables.hpp"
 #include "ngx_llm_module/policy/limit_store.hpp"
 #include "ngx_llm_module/policy/record_cache.hpp"
+#include "ngx_llm_module/policy/shared_cooldowns.hpp"
 #include "ngx_llm_module/policy/shared_records.hpp"
 #include "ngx_llm_module/redis/client.hpp"
 #include "ngx_llm_module/request/access.hpp"
@@ -105,6 +106,7 @@ ngx_int_t init_process(ngx_cycle_t *cycle) {
         open_spend(*config);
         start_state_keeper(*config, cycle);
         start_sharing(*config);
+        start_shared_cooldowns(*config);
         return start_worker(*config) ? NGX_OK : NGX_ERROR;
     }
     return NGX_OK;
@@ -117,6 +119,7 @@ void exit_process(ngx_cycle_t *cycle) {
     }
     stop_limits();
     stop_worker();
+    stop_shared_cooldowns();
     stop_sharing();
     stop_redis();
     stop_state_keeper();

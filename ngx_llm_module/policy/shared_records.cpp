@@ -36,7 +36,6 @@ class Sharing {
 
   private:
     static void on_timer(ngx_event_t *ev);
-    bool is_elected();
     void look();
     void push();
     std::unique_ptr<PutCommand> make_put();
@@ -126,24 +125,9 @@ Sharing::~Sharing() {
     }
 }
 
-// The first that finds no living one.
-bool Sharing::is_elected() {
-    auto *part = zone_part<RecordsPart>(config_, ZonePart::records);
-    if (part == nullptr) {
-        return false;
-    }
-    auto own = uint32_t(ngx_pid);
-    uint32_t now = part->sharer.load();
-    if (now == own) {
-        return true;
-    }
-    bool is_gone = now == 0 || (kill(pid_t(now), 0) != 0 && ngx_errno == NGX_ESRCH);
-    return is_gone && part->sharer.compare_exchange_strong(now, own);
-}
-
 void Sharing::on_timer(ngx_event_t *ev) {
     auto &self = *static_cast<Sharing *>(ev->data);
-    bool is_elected = self.is_elected();
+    bool is_elected = is_sharer(self.config_);
     ngx_add_timer(ev, is_elected && !self.has_looked_ ? kFirstInterval : kInterval);
     if (is_elected && !self.is_looking_) {
         self.look();
@@ -259,6 +243,21 @@ void Sharing::forget(StoreWaiter &waiter) {
 }
 
 }  // namespace
+
+// The first that finds no living one.
+bool is_sharer(const Config &config) {
+    auto *part = zone_part<RecordsPart>(config, ZonePart::records);
+    if (part == nullptr) {
+        return false;
+    }
+    auto own = uint32_t(ngx_pid);
+    uint32_t now = part->sharer.load();
+    if (now == own) {
+        return true;
+    }
+    bool is_gone = now == 0 || (kill(pid_t(now), 0) != 0 && ngx_errno == NGX_ESRCH);
+    return is_gone && part->sharer.compare_exchange_strong(now, own);
+}
 
 void start_sharing(const Config &config) {
     stop_sharing();

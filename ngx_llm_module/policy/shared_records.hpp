@@ -14,6 +14,9 @@ namespace llm {
 void start_sharing(const Config &config);
 void stop_sharing();
 
+// Is this the worker that looks for what other machines say? There is one of each machine.
+bool is_sharer(const Config &config);
+
 // Changes that are in the zone already go to Redis. Told at once without llm_redis. A Redis that is
 // away is an error only where the change would live nowhere else (no state=): it gets all that it
 // missed when it is back.

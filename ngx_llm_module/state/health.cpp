@@ -130,8 +130,11 @@ void cool(const Config &config, uint32_t slot, ngx_msec_t time) {
     }
 }
 
+// Told again and again, with the way of the message added each time: that is no news.
 void cool_from_elsewhere(const Config &config, uint32_t slot, ngx_msec_t time) {
-    if (SlotHealth *health = health_of(config, slot)) {
+    constexpr uint64_t kNoNews = 200;
+    SlotHealth *health = health_of(config, slot);
+    if (health != nullptr && now_ms() + time > health->cooled_until.load() + kNoNews) {
         set_cooled(*health, time);
     }
 }

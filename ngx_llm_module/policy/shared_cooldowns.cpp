@@ -1,0 +1,129 @@
+#include "ngx_llm_module/policy/shared_cooldowns.hpp"
+
+#include <string>
+#include <unordered_map>
+#include <utility>
+
+#include "ngx_llm_module/base/guard.hpp"
+#include "ngx_llm_module/policy/shared_records.hpp"
+#include "ngx_llm_module/redis/client.hpp"
+#include "ngx_llm_module/state/health.hpp"
+
+namespace llm {
+namespace {
+
+constexpr ngx_msec_t kInterval = 500;
+
+class Cooldowns {
+  public:
+    Cooldowns(const Config &config, RedisClient &client);
+    ~Cooldowns();
+
+    // Told by this worker: the others learn it at once, or with nobody there never; it is a hint
+    // that lives for seconds.
+    void tell(uint32_t slot, ngx_msec_t time);
+    void on_reply(const RedisReply &reply);
+
+  private:
+    static void on_timer(ngx_event_t *ev);
+    void send(const std::string *id, ngx_msec_t time);
+
+    const Config &config_;
+    RedisClient &client_;
+    std::string base_;
+    ngx_event_t timer_ = {};
+    std::unordered_map<std::string_view, uint32_t> slots_;  // by the ids of deployments
+    std::unordered_map<uint32_t, const std::string *> ids_;
+};
+
+Cooldowns *current = nullptr;
+
+class CooldownCommand final : public RedisCommand {
+  public:
+    void on_reply(const RedisReply &reply) override {
+        if (current != nullptr && reply.is_array()) {
+            current->on_reply(reply);
+        }
+    }
+    void on_lost(RedisLoss) override {}
+};
+
+void hear(const Config &, uint32_t slot, ngx_msec_t time) {
+    if (current != nullptr) {
+        current->tell(slot, time);
+    }
+}
+
+Cooldowns::Cooldowns(const Config &config, RedisClient &client)
+    : config_(config), client_(client), base_(client.config().prefix + "{health}") {
+    for (const auto *models : {&config.models, &config.direct}) {
+        for (const auto &model : *models) {
+            for (const Deployment &deployment : model->deployments) {
+                slots_.emplace(deployment.id, deployment.slot);
+                ids_.emplace(deployment.slot, &deployment.id);
+            }
+        }
+    }
+    timer_.handler = guard<on_timer>;
+    timer_.data = this;
+    timer_.log = ngx_cycle->log;
+    timer_.cancelable = 1;
+    ngx_add_timer(&timer_, kInterval);
+    on_cooled(hear);
+}
+
+Cooldowns::~Cooldowns() {
+    on_cooled(nullptr);
+    if (timer_.timer_set) {
+        ngx_del_timer(&timer_);
+    }
+}
+
+void Cooldowns::on_timer(ngx_event_t *ev) {
+    auto &self = *static_cast<Cooldowns *>(ev->data);
+    ngx_add_timer(ev, kInterval);
+    if (is_sharer(self.config_)) {
+        self.send(nullptr, 0);
+    }
+}
+
+void Cooldowns::tell(uint32_t slot, ngx_msec_t time) {
+    if (auto found = ids_.find(slot); found != ids_.end()) {
+        send(found->second, time);
+    }
+}
+
+void Cooldowns::send(const std::string *id, ngx_msec_t time) {
+    auto command = std::make_unique<CooldownCommand>();
+    command->script = &redis_script("cooldowns");
+    command->args.add(int64_t(1)).add(base_);
+    if (id != nullptr) {
+        command->args.add(*id).add(int64_t(time));
+    }
+    (void)client_.send(std::move(command), base_);
+}
+
+void Cooldowns::on_reply(const RedisReply &reply) {
+    for (size_t i = 0; i + 1 < reply.size(); i += 2) {
+        auto found = slots_.find(reply[i].text());
+        int64_t left = reply[i + 1].integer();
+        if (found != slots_.end() && left > 0) {
+            cool_from_elsewhere(config_, found->second, ngx_msec_t(left));
+        }
+    }
+}
+
+}  // namespace
+
+void start_shared_cooldowns(const Config &config) {
+    stop_shared_cooldowns();
+    if (RedisClient *client = redis()) {
+        current = new Cooldowns(config, *client);
+    }
+}
+
+void stop_shared_cooldowns() {
+    delete std::exchange(current, nullptr);
+}
+
+}  // namespace llm
