@@ -22,6 +22,7 @@ my $chat = $provider{chat};
 my $messages = $provider{messages};
 
 $t->http_conf(<<"END");
+    llm_cooldown_time 0;  # each check is told by the provider itself
     llm_provider chat-side {
         preset openai;
         base_url http://127.0.0.1:${\$chat->port}/v1;
