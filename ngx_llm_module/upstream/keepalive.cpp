@@ -24,12 +24,18 @@ IdleConnections::~IdleConnections() {
 }
 
 ngx_connection_t *IdleConnections::take() {
-    for (auto it = idle_.begin(); it != idle_.end(); ++it) {
-        if (!it->body.complete()) {
+    for (auto next = idle_.begin(); next != idle_.end();) {
+        Idle &idle = *next++;
+        // The rest of its last answer may be at hand, its event is only not due yet.
+        if (!idle.body.complete() && !still_usable(idle)) {
+            drop(idle);
             continue;
         }
-        ngx_connection_t *c = it->c;
-        idle_.erase(it);
+        if (!idle.body.complete()) {
+            continue;
+        }
+        ngx_connection_t *c = idle.c;
+        idle_.erase(idle.self);
         c->idle = 0;
         c->sent = 0;
         c->data = nullptr;
