@@ -182,7 +182,7 @@ void observe(Histogram &histogram, TimeKind kind, int64_t micros) {
 
 void Labels::put(std::string_view bytes) {
     size_t size = std::min(bytes.size(), sizeof(text_) - size_);
-    ngx_memcpy(text_ + size_, bytes.data(), size);
+    std::copy_n(bytes.data(), size, text_ + size_);
     size_ += size;
 }
 

@@ -3,6 +3,7 @@
 // stay. Entries are booked under the pool's mutex, a few hundred bytes at a time.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <span>
 #include <string>
@@ -104,7 +105,7 @@ bool load_spend(const Config &config, std::string_view text);
 template <size_t kSize>
 void set_text(char (&to)[kSize], std::string_view text) {
     size_t size = text.size() < kSize ? text.size() : kSize - 1;
-    ngx_memcpy(to, text.data(), size);
+    std::copy_n(text.data(), size, to);  // nothing may stand nowhere
     to[size] = '\0';
 }
 
