@@ -16,6 +16,8 @@ namespace {
 constexpr ngx_msec_t kInterval = 1000;
 // Until the first look has succeeded: a machine that begins knows no keys yet.
 constexpr ngx_msec_t kFirstInterval = 50;
+// A Redis that takes nothing (full, read-only) is not given all records every second.
+constexpr ngx_msec_t kPatience = 15000;
 constexpr size_t kPage = 100;  // records in one command
 
 class PutCommand;
@@ -28,7 +30,12 @@ class Sharing {
     void share(std::span<const RecordChange> changes, StoreWaiter &waiter);
     void forget(StoreWaiter &waiter);
     void strike(PutCommand &command) { std::erase(waiting_, &command); }
-    void on_put_failed() { has_missed_ = true; }
+    void on_put_failed(bool is_refused) {
+        has_missed_ = true;
+        if (is_refused) {
+            patience_until_ = ngx_current_msec + kPatience;
+        }
+    }
     bool is_kept_here() const { return !config_.state_path.empty(); }
 
     void on_page(const RedisReply &reply);
@@ -48,7 +55,8 @@ class Sharing {
     std::string last_ = "0";  // number of the last change that was seen
     bool is_looking_ = false;
     bool has_looked_ = false;
-    bool has_missed_ = true;  // Redis may lack records of ours
+    bool has_missed_ = true;         // Redis may lack records of ours
+    ngx_msec_t patience_until_ = 0;  // before that nothing is handed in again
     std::vector<PutCommand *> waiting_;
 };
 
@@ -61,18 +69,18 @@ class PutCommand final : public RedisCommand {
             current->strike(*this);
         }
     }
-    void on_reply(const RedisReply &reply) override { end(!reply.is_error()); }
-    void on_lost(RedisLoss) override { end(false); }
+    void on_reply(const RedisReply &reply) override { end(!reply.is_error(), true); }
+    void on_lost(RedisLoss) override { end(false, false); }
 
     StoreWaiter *waiter = nullptr;
 
   private:
-    void end(bool is_done) {
+    void end(bool is_done, bool is_answered) {
         if (current == nullptr) {
             return;
         }
         if (!is_done) {
-            current->on_put_failed();
+            current->on_put_failed(is_answered);
         }
         if (StoreWaiter *told = std::exchange(waiter, nullptr)) {
             current->strike(*this);
@@ -178,7 +186,7 @@ void Sharing::on_page(const RedisReply &reply) {
         return;
     }
     has_looked_ = true;
-    if (has_missed_) {
+    if (has_missed_ && ngx_msec_int_t(ngx_current_msec - patience_until_) >= 0) {
         push();
     }
 }
