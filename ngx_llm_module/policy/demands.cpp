@@ -96,7 +96,9 @@ void add_demands(const DemandSource &source, Demands &demands) {
     if (who.is_master) {
         return;
     }
-    demands.list.reserve(16);
+    if (who.key != nullptr || !source.limits.empty()) {
+        demands.list.reserve(16);
+    }
     if (who.key != nullptr) {
         add_owner(source, {Scope::key, who.key->counted_as(), {}, who.key->alias}, who.key->limits,
                   demands);

@@ -137,7 +137,7 @@ ngx_int_t refuse_method(LlmRequest &request) {
 }  // namespace
 
 LlmRequest *make_llm_request(ngx_http_request_t *r) {
-    auto *request = pool_new<LlmRequest>(r->pool, r);
+    auto *request = pool_new_recycled<LlmRequest>(r->pool, r);
     // The pool's cleanup may come seconds late (lingering close); this one is prompt.
     ngx_http_cleanup_t *cleanup = request != nullptr ? ngx_http_cleanup_add(r, 0) : nullptr;
     if (cleanup == nullptr) {

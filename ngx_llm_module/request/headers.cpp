@@ -2,6 +2,7 @@
 // the request: they tell organisation names, limits of our account, cookies.
 #include "ngx_llm_module/request/headers.hpp"
 
+#include <charconv>
 #include <span>
 
 #include "ngx_llm_module/request/llm_request.hpp"
@@ -10,10 +11,13 @@
 namespace llm {
 namespace {
 
+// As the client sees them: what stands behind the prefix is the provider's own name.
+constexpr std::string_view kOwnPrefix = "llm-provider-";
 constexpr std::string_view kRequestIdHeaders[] = {
-    "x-request-id",     "request-id",        "apim-request-id",
-    "x-amzn-requestid", "x-goog-request-id", "mistral-correlation-id",
-    "x-debug-trace-id",
+    "llm-provider-x-request-id",      "llm-provider-request-id",
+    "llm-provider-apim-request-id",   "llm-provider-x-amzn-requestid",
+    "llm-provider-x-goog-request-id", "llm-provider-mistral-correlation-id",
+    "llm-provider-x-debug-trace-id",
 };
 
 // Of an answer that is forwarded unread, these come through as they are.
@@ -32,9 +36,9 @@ bool is_one_of(std::string_view name, std::span<const std::string_view> list) {
 }
 
 void add_number(ngx_http_request_t *r, std::string_view name, uint64_t number) {
-    u_char text[NGX_INT64_LEN];
-    u_char *end = ngx_sprintf(text, "%uL", number);
-    add_header(r, name, {reinterpret_cast<char *>(text), size_t(end - text)});
+    char text[NGX_INT64_LEN];
+    char *end = std::to_chars(text, text + sizeof(text), number).ptr;
+    add_header(r, name, {text, size_t(end - text)});
 }
 
 }  // namespace
@@ -76,8 +80,7 @@ void add_answer_headers(LlmRequest &request) {
         add_header(r, "x-llm-cost", dollars(request.ledger.cost));
     }
     for (const auto &[name, value] : request.ledger.provider_headers) {
-        ngx_str_t copy = copy_str(r->pool, name);
-        add_header(r, view(copy), value);
+        add_header(r, name, value);
     }
     if (!request.notes.dropped.empty()) {
         std::string names;
@@ -95,15 +98,10 @@ void note_provider_headers(LlmRequest &request, const wire::HttpHead &head) {
     auto &kept = request.ledger.provider_headers;
     kept.clear();
     for (const wire::HttpHeader &header : head.headers()) {
-        if (is_one_of(header.name, kRequestIdHeaders) && kept.size() < 8) {
-            kept.reserve(4);
-            std::string name;
-            name.reserve(40);
-            name.append("llm-provider-");
-            for (char c : header.name) {
-                name.push_back(char(ngx_tolower(c)));
+        for (std::string_view name : kRequestIdHeaders) {
+            if (wire::same_name(header.name, name.substr(kOwnPrefix.size())) && kept.size() < 8) {
+                kept.emplace_back(name, header.value);
             }
-            kept.emplace_back(std::move(name), header.value);
         }
     }
     // On a good answer it says nothing about failure.

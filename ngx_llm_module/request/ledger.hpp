@@ -35,8 +35,8 @@ struct Ledger {
     std::string_view limit_status;  // of the admission, static; empty: no limit applies
     ngx_uint_t status = 0;          // of the provider
     uint64_t request_bytes = 0;
-    // Of the provider's headers, what the client may see.
-    std::vector<std::pair<std::string, std::string>> provider_headers;
+    // Of the provider's headers, what the client may see: the client's name for it (static), value.
+    std::vector<std::pair<std::string_view, std::string>> provider_headers;
     std::string retry_after;
 
     // On the clock of ngx_current_msec; 0: did not happen.

@@ -23,49 +23,74 @@ HeldBytes *own_held = nullptr;
 ngx_slab_pool_t *pool = nullptr;
 
 // The rows that this process used last: to write out their labels costs more than all counting.
-struct KnownRoute {
-    RouteRow *row;
-    size_t sizes[3];
-    char text[180];  // the three names, one behind the other
+template <class Row>
+class KnownRows {
+  public:
+    using Values = std::initializer_list<std::string_view>;
 
-    bool is(const std::string_view (&names)[3]) const {
-        const char *at = text;
-        for (size_t i = 0; i < 3; i++) {
-            if (names[i] != std::string_view(at, sizes[i])) {
-                return false;
-            }
-            at += sizes[i];
+    Row *find(Metric kind, Values values) {
+        const Place &place = place_of(kind, values);
+        const char *at = place.text;
+        if (place.row == nullptr || place.kind != kind) {
+            return nullptr;
         }
-        return true;
+        for (std::string_view value : values) {
+            if (size_t(static_cast<unsigned char>(*at)) != value.size() ||
+                memcmp(at + 1, value.data(), value.size()) != 0) {
+                return nullptr;
+            }
+            at += 1 + value.size();
+        }
+        return place.row;
     }
+
+    void remember(Metric kind, Values values, Row *row) {
+        Place &place = place_of(kind, values);
+        size_t size = values.size();
+        bool is_short = true;
+        for (std::string_view value : values) {
+            size += value.size();
+            is_short = is_short && value.size() < 256;
+        }
+        if (!is_short || size > sizeof(place.text)) {
+            return;
+        }
+        place.row = row;
+        place.kind = kind;
+        char *to = place.text;
+        for (std::string_view value : values) {
+            *to++ = char(value.size());
+            to = std::copy(value.begin(), value.end(), to);
+        }
+    }
+
+    void forget() { std::fill(std::begin(places_), std::end(places_), Place()); }
+
+  private:
+    struct Place {
+        Row *row;
+        Metric kind;
+        char text[183];  // each value behind its size
+    };
+
+    Place &place_of(Metric kind, Values values) {
+        auto hash = uint32_t(kind);
+        for (std::string_view value : values) {
+            hash = hash * 31 + uint32_t(value.size());
+            if (!value.empty()) {
+                hash = hash * 31 + uint8_t(value.back());
+                hash = hash * 31 + uint8_t(value[value.size() / 2]);
+            }
+        }
+        return places_[hash % std::size(places_)];
+    }
+
+    Place places_[64];
 };
 
-KnownRoute known_routes[64];
-
-KnownRoute &place_of(const std::string_view (&names)[3]) {
-    uint32_t hash = 0;
-    for (std::string_view name : names) {
-        hash = hash * 31 + uint32_t(name.size());
-        if (!name.empty()) {
-            hash = hash * 31 + uint8_t(name.back());
-            hash = hash * 31 + uint8_t(name[name.size() / 2]);
-        }
-    }
-    return known_routes[hash % std::size(known_routes)];
-}
-
-void remember(KnownRoute &known, const std::string_view (&names)[3], RouteRow *row) {
-    known.row = nullptr;
-    if (names[0].size() + names[1].size() + names[2].size() > sizeof(known.text)) {
-        return;
-    }
-    char *to = known.text;
-    for (size_t i = 0; i < 3; i++) {
-        to = std::copy(names[i].begin(), names[i].end(), to);
-        known.sizes[i] = names[i].size();
-    }
-    known.row = row;
-}
+KnownRows<RouteRow> known_routes;
+KnownRows<KeyRow> known_keys;
+KnownRows<CounterRow> known_counters;
 
 constexpr int64_t kFirstContentBounds[] = {1000,    5000,    10000,    25000,    50000,
                                            100000,  250000,  500000,   750000,   1000000,
@@ -227,10 +252,16 @@ void count(Metric metric, std::initializer_list<std::string_view> values, int64_
     if (part == nullptr) {
         return;
     }
+    if (CounterRow *known = known_counters.find(metric, values)) {
+        add(known->numbers, amount);
+        return;
+    }
     auto kind = uint16_t(metric);
     CounterRow *row = find_or_add(part->counters, kind, labels_of(metric, values).view(),
                                   uint32_t(Metric::count));
-    if (row == nullptr) {
+    if (row != nullptr) {
+        known_counters.remember(metric, values, row);
+    } else {
         Labels other;
         std::string_view names = kMetrics[size_t(metric)].labels;
         for (size_t i = 0; i < values.size(); i++) {
@@ -258,13 +289,11 @@ RouteRow *route_row(std::string_view model, std::string_view provider,
                    uint32_t kept) {
         return find_or_add(table, 0, labels_of(Metric::cost, {asked, from, at}).view(), kept);
     };
-    const std::string_view names[] = {model, provider, deployment};
-    KnownRoute &known = place_of(names);
-    if (known.row != nullptr && known.is(names)) {
-        return known.row;
+    if (RouteRow *known = known_routes.find(Metric::cost, {model, provider, deployment})) {
+        return known;
     }
     if (RouteRow *found = row(model, provider, deployment, reserve)) {
-        remember(known, names, found);
+        known_routes.remember(Metric::cost, {model, provider, deployment}, found);
         return found;
     }
     if (RouteRow *found = row(kOther, provider, deployment, 1)) {
@@ -280,8 +309,14 @@ KeyRow *key_row(std::string_view key, std::string_view team) {
     auto row = [&](std::string_view own, std::string_view above, uint32_t kept) {
         return find_or_add(part->keys, 0, labels_of(Metric::key_cost, {own, above}).view(), kept);
     };
-    KeyRow *found = row(key, team, 1);
-    return found != nullptr ? found : row(kOther, kOther, 0);
+    if (KeyRow *known = known_keys.find(Metric::key_cost, {key, team})) {
+        return known;
+    }
+    if (KeyRow *found = row(key, team, 1)) {
+        known_keys.remember(Metric::key_cost, {key, team}, found);
+        return found;
+    }
+    return row(kOther, kOther, 0);
 }
 
 void add_held(int64_t bytes) {
@@ -305,7 +340,9 @@ MetricsPart *metrics_part() {
 
 void open_metrics(const Config &config) {
     part = zone_part<MetricsPart>(config, ZonePart::metrics);
-    ngx_memzero(known_routes, sizeof(known_routes));
+    known_routes.forget();
+    known_keys.forget();
+    known_counters.forget();
     pool = zone_pool(config);
     if (part == nullptr) {
         return;

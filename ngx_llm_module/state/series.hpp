@@ -14,7 +14,9 @@ using SharedNumber = std::atomic<int64_t>;
 static_assert(SharedNumber::is_always_lock_free);
 
 inline void add(SharedNumber &number, int64_t amount) {
-    number.fetch_add(amount, std::memory_order_relaxed);
+    if (amount != 0) {  // most of what a request could count, it does not
+        number.fetch_add(amount, std::memory_order_relaxed);
+    }
 }
 
 inline int64_t get(const SharedNumber &number) {

@@ -36,13 +36,20 @@ struct Wanted {
     SpendOf of;
     uint8_t size = 0;
     char name[kSpendName];
+    uint32_t name_hash;
     uint32_t hash;
 
-    Wanted(uint32_t on, SpendOf what, std::string_view text) : day(on), of(what) {
+    Wanted(uint32_t on, SpendOf what, std::string_view text) : of(what) {
         for (char c : text.substr(0, kSpendName)) {
             name[size++] = static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
         }
-        hash = hash_of({name, size}) * 31 + day * 8 + uint32_t(of);
+        name_hash = hash_of({name, size});
+        set_day(on);
+    }
+
+    void set_day(uint32_t on) {
+        day = on;
+        hash = name_hash * 31 + day * 8 + uint32_t(of);
     }
 
     bool is(const SpendRow &row) const {
@@ -203,17 +210,17 @@ void book_spend(std::span<const SpendName> names, const SpendNumbers &numbers,
         return;
     }
     auto today = uint32_t(ngx_time() / kSecondsOfDay);
-    // Hashed before the lock is taken.
-    std::vector<Wanted> wanted;
-    wanted.reserve(2 * names.size() + 2);
-    for (uint32_t day : {kAllDays, today}) {
-        wanted.emplace_back(day, SpendOf::all, std::string_view());
-        for (const SpendName &name : names) {
-            wanted.emplace_back(day, name.of, name.name);
-        }
+    // Hashed before the lock is taken; the room for it is used again.
+    static std::vector<Wanted> wanted;
+    wanted.clear();
+    wanted.emplace_back(kAllDays, SpendOf::all, std::string_view());
+    for (const SpendName &name : names) {
+        wanted.emplace_back(kAllDays, name.of, name.name);
     }
     Locked locked(pool);
-    for (const Wanted &row : wanted) {
+    for (Wanted &row : wanted) {
+        book_one(*part, row, today, numbers);
+        row.set_day(today);
         book_one(*part, row, today, numbers);
     }
     part->ring[part->ring_next % part->ring_size] = recent;

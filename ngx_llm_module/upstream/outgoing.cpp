@@ -3,206 +3,16 @@
 // ever looked at here, so nothing of them can travel on.
 #include "ngx_llm_module/upstream/outgoing.hpp"
 
-#include <optional>
-
-#include "ngx_llm_module/request/headers.hpp"
 #include "ngx_llm_module/request/llm_request.hpp"
-#include "ngx_llm_module/state/health.hpp"
-#include "ngx_llm_module/upstream/credentials.hpp"
+#include "ngx_llm_module/upstream/outgoing_head.hpp"
+#include "ngx_llm_module/upstream/outgoing_path.hpp"
 #include "ngx_llm_module/upstream/worker.hpp"
-#include "translators/dialect/anthropic_beta.hpp"
 #include "translators/dialect/anthropic_invoke.hpp"
 #include "translators/dialect/client_state.hpp"
 #include "translators/provider/path.hpp"
-#include "translators/provider/request_head.hpp"
-#include "translators/provider/sigv4.hpp"
 
 namespace llm {
 namespace {
-
-// The client's headers that go on to a provider of its own dialect.
-// Those with a dialect go to providers of that dialect only.
-struct Forwarded {
-    std::string_view name;
-    std::optional<DialectId> only;
-};
-
-constexpr std::string_view kVersion = "anthropic-version";
-
-constexpr Forwarded kForwarded[] = {
-    {kVersion, DialectId::anthropic},
-    {"openai-beta", DialectId::openai},
-    {"idempotency-key", {}},
-    {"traceparent", {}},
-    {"tracestate", {}},
-};
-
-// What is known where the request is written.
-struct Call {
-    LlmRequest &request;
-    const Provider &provider;
-    const Speech &speech;
-    const Endpoint &endpoint;
-    bool same_dialect;
-    std::string_view beta_flags;  // of the messages API
-};
-
-// In turn, but not one that the provider refused lately, and never one that it refused for this
-// request.
-std::string_view choose_key(const Call &call) {
-    const std::vector<Value> &keys = call.provider.api_keys;
-    Plan &plan = call.request.plan;
-    plan.key_count = unsigned(keys.size());
-    if (keys.empty()) {
-        return {};
-    }
-    plan.key = 0;
-    if (keys.size() > 1) {
-        uint32_t refused = plan.tried[call.request.next_candidate - 1].failed_keys;
-        uint32_t parked =
-            parked_keys(call.request.config, call.request.candidate().deployment->slot);
-        auto turn = size_t(worker().next_id() % keys.size());
-        plan.key = unsigned(turn);
-        for (uint32_t avoid : {refused, refused | parked}) {
-            for (size_t i = 0; i < keys.size(); i++) {
-                size_t key = (turn + i) % keys.size();
-                if (key >= 32 || (avoid >> key & 1) == 0) {
-                    plan.key = unsigned(key);
-                    break;
-                }
-            }
-        }
-    }
-    return keys[plan.key].get(call.request.r);
-}
-
-// Where the version and the flags of an API are members of the body.
-bool goes_in_body(std::string_view name, const Speech &speech) {
-    return (speech.carrier == Carrier::bedrock && name.starts_with("anthropic-")) ||
-           (speech.carrier == Carrier::vertex && name == kVersion);
-}
-
-constexpr std::string_view kBeta = "anthropic-beta";
-
-// The client's flags for the messages API, of all its header lines, without those that the
-// provider would refuse. In the arena.
-std::string_view beta_flags(LlmRequest &request, const Provider &provider, const Speech &speech) {
-    if (speech.dialect->id != DialectId::anthropic) {
-        return {};
-    }
-    std::string flags;
-    for (ngx_list_part_t *part = &request.r->headers_in.headers.part; part != nullptr;
-         part = part->next) {
-        auto *headers = static_cast<ngx_table_elt_t *>(part->elts);
-        for (ngx_uint_t i = 0; i < part->nelts; i++) {
-            if (headers[i].hash != 0 && wire::same_name(view(headers[i].key), kBeta)) {
-                flags.append(flags.empty() ? "" : ",").append(view(headers[i].value));
-            }
-        }
-    }
-    if (flags.empty()) {
-        return {};
-    }
-    bool is_official = provider.preset != nullptr && provider.preset->is_official;
-    return request.arena.copy(anthropic::beta_flags_for(flags, speech.carrier, is_official));
-}
-
-// The client's header lines that go on, repeated ones too: flags may be spread over several.
-std::vector<HeaderLine> forwarded_headers(const Call &call) {
-    std::vector<HeaderLine> lines;
-    DialectId spoken = call.speech.dialect->id;
-    for (ngx_list_part_t *part = &call.request.r->headers_in.headers.part; part != nullptr;
-         part = part->next) {
-        auto *headers = static_cast<ngx_table_elt_t *>(part->elts);
-        for (ngx_uint_t i = 0; i < part->nelts; i++) {
-            for (const auto &[name, only] : kForwarded) {
-                if (headers[i].hash != 0 && wire::same_name(view(headers[i].key), name) &&
-                    only.value_or(spoken) == spoken && !goes_in_body(name, call.speech)) {
-                    lines.push_back({name, view(headers[i].value)});
-                }
-            }
-        }
-    }
-    return lines;
-}
-
-// Adds what proves that the head and the body are ours; both are complete otherwise. `target` is
-// what stands in the request line.
-void sign_request(const Call &call, std::string_view method, std::string_view target,
-                  std::string_view host, OutgoingRequest &out) {
-    ngx_http_request_t *r = call.request.r;
-    const AwsAccount &aws = call.provider.aws;
-    size_t question = target.find('?');
-    SigV4Request request;
-    request.method = method;
-    request.host = host;
-    request.path = target.substr(0, question);
-    request.query = question == std::string_view::npos ? "" : target.substr(question + 1);
-    request.payload = out.body;
-    request.key_id = aws.id.get(r);
-    request.secret = aws.secret.get(r);
-    request.session_token = aws.token.get(r);
-    request.region = call.provider.variable("region");
-    request.service = call.provider.auth.service;
-    request.time = int64_t(ngx_time());
-    for (const SigV4Header &line : sign_sigv4(request)) {
-        add_header_line(line.name, line.value, out.head);
-    }
-}
-
-Status build_head(const Call &call, std::string_view method, std::string_view path,
-                  size_t body_size, OutgoingRequest &out) {
-    LlmRequest &request = call.request;
-    std::vector<HeaderLine> configured;
-    for (const ProviderHeader &header : call.provider.headers) {
-        configured.push_back({header.name, header.value.get(request.r)});
-    }
-    std::vector<HeaderLine> content;
-    if (request.is_raw || request.is_other()) {
-        std::string_view accept = client_header(request.r, "accept");
-        content.push_back({"content-type", client_header(request.r, "content-type")});
-        content.push_back({"content-encoding", client_header(request.r, "content-encoding")});
-        content.push_back({"accept", accept.empty() ? "*/*" : accept});
-    }
-    std::vector<HeaderLine> forwarded;
-    if (call.same_dialect) {
-        forwarded = forwarded_headers(call);
-        if (!call.beta_flags.empty() && !goes_in_body(kBeta, call.speech)) {
-            forwarded.push_back({kBeta, call.beta_flags});
-        }
-    }
-    RequestHead head;
-    head.method = method;
-    head.base_path = call.endpoint.path;
-    head.path = path;
-    head.host = call.endpoint.host_header;
-    head.user_agent = "ngx_http_llm_module";
-    head.dialect = call.speech.dialect;
-    head.carrier = call.speech.carrier;
-    head.is_stream = request.is_stream();
-    head.body_size = body_size;
-    head.auth = call.provider.auth;
-    head.key = choose_key(call);
-    if (CredentialSource *source = worker().credentials(call.provider)) {
-        if (source->token().empty()) {
-            return Error{Errc::internal, "there is no access token for the provider"};
-        }
-        head.key = source->token();
-    }
-    head.configured = configured;
-    head.content = content;
-    head.forwarded = forwarded;
-    if (call.provider.preset != nullptr) {
-        head.fixed = call.provider.preset->headers;
-    }
-    append_head(head, out.head);
-    if (call.provider.auth.kind == AuthKind::sigv4 && !is_configured(configured, "authorization")) {
-        sign_request(call, method, std::string(call.endpoint.path).append(path), head_host(head),
-                     out);
-    }
-    out.head.append("\r\n");
-    return {};
-}
 
 size_t size_of(const std::vector<std::string_view> &pieces) {
     size_t size = 0;
@@ -374,84 +184,6 @@ Status translate(LlmRequest &request, const Target &target, const Dialect &spoke
     return {};
 }
 
-// Is a parameter of this name in the query already?
-bool has_parameter(std::string_view target, std::string_view name) {
-    size_t question = target.find('?');
-    while (question != std::string_view::npos) {
-        target.remove_prefix(question + 1);
-        if (target.substr(0, target.find_first_of("=&")) == name) {
-            return true;
-        }
-        question = target.find('&');
-    }
-    return false;
-}
-
-// The client's query, but for ?key=, which is a credential, and what the path has by itself.
-void append_query(const LlmRequest &request, std::string &target) {
-    std::string own = target;
-    std::string_view args = view(request.r->args);
-    char separator = own.find('?') == std::string::npos ? '?' : '&';
-    while (!args.empty()) {
-        std::string_view one = args.substr(0, args.find('&'));
-        args.remove_prefix(one.size() == args.size() ? one.size() : one.size() + 1);
-        std::string_view name = one.substr(0, one.find('='));
-        if (!one.empty() && name != "key" && !has_parameter(own, name)) {
-            target.append(1, separator).append(one);
-            separator = '&';
-        }
-    }
-}
-
-bool is_version(std::string_view segment) {
-    return segment.size() > 2 && segment[1] == 'v' && segment[2] >= '0' && segment[2] <= '9';
-}
-
-// Clients append "/v1" and the like to what they think is the host, or all of a path that they know
-// ("/v1/projects/..."); base URLs often end in it already.
-std::string_view without_base(std::string_view path, std::string_view base) {
-    size_t last = base.rfind('/');
-    if (last == std::string_view::npos) {
-        return path;
-    }
-    auto below = [&](std::string_view known) {
-        return path.starts_with(known) &&
-               (path.size() == known.size() || path[known.size()] == '/');
-    };
-    if (last > 0 && below(base)) {
-        path.remove_prefix(base.size());
-    } else if (is_version(base.substr(last)) && below(base.substr(last))) {
-        path.remove_prefix(base.size() - last);
-    }
-    return path;
-}
-
-std::string raw_target(const LlmRequest &request, const Endpoint &endpoint) {
-    std::string_view path = without_base(request.raw_path, endpoint.path);
-    std::string target(path);
-    if (!request.is_raw_path_escaped) {
-        uintptr_t extra =
-            2 * ngx_escape_uri(nullptr, (u_char *)path.data(), path.size(), NGX_ESCAPE_URI);
-        target.resize(path.size() + extra);
-        ngx_escape_uri((u_char *)target.data(), (u_char *)path.data(), path.size(), NGX_ESCAPE_URI);
-    }
-    append_query(request, target);
-    return target;
-}
-
-std::string chat_target(const Call &call, std::string_view model) {
-    const Speech &speech = call.speech;
-    bool is_stream = call.request.is_stream() && !speech.stream_path.empty();
-    std::string path = fill_model(call.request.is_count() ? speech.count_path
-                                  : is_stream             ? speech.stream_path
-                                                          : speech.chat_path,
-                                  model);
-    if (call.same_dialect && call.request.only_provider != nullptr) {
-        append_query(call.request, path);  // such a location is the provider's own address
-    }
-    return path;
-}
-
 // In turn; after one that could not be reached, the next.
 const Endpoint &choose_endpoint(LlmRequest &request, const Speech &speech) {
     Plan &plan = request.plan;
@@ -561,8 +293,7 @@ Status build_request(LlmRequest &request, const Candidate &candidate, OutgoingRe
     } else {
         LLM_TRY(translate(request, target, *speech.dialect, provider, prefill, out));
     }
-    return build_head(call, "POST", chat_target(call, candidate.upstream_model), size_of(out.body),
-                      out);
+    return build_chat_head(call, candidate.upstream_model, size_of(out.body), out);
 }
 
 }  // namespace llm

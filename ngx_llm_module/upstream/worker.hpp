@@ -27,6 +27,22 @@ struct EndpointState {
     ngx_ssl_session_t *session = nullptr;  // the latest that the provider gave
 };
 
+// The lines of a request's head that are the same for all requests for answers of this kind.
+struct KnownHead {
+    const Speech *speech = nullptr;
+    const Endpoint *endpoint = nullptr;
+    std::string model;
+    bool is_stream = false;
+    unsigned key = 0;
+    std::string lines;
+
+    bool is_of(const Speech &spoken, const Endpoint &at, std::string_view name, bool stream,
+               unsigned with_key) const {
+        return speech == &spoken && endpoint == &at && is_stream == stream && key == with_key &&
+               model == name;
+    }
+};
+
 class Worker {
   public:
     explicit Worker(const Config &config);
@@ -44,6 +60,12 @@ class Worker {
     bool is_first_unpriced(const std::string &model);
     // find_price for names that clients choose, remembered.
     Price price(const Config &config, const Deployment &deployment, std::string_view model);
+
+    // The place where such a head is remembered; another may stand there.
+    KnownHead &known_head(const Endpoint &endpoint, std::string_view model, bool is_stream) {
+        size_t last = model.empty() ? 0 : static_cast<unsigned char>(model.back());
+        return heads_[(endpoint.index * 7 + model.size() * 3 + last * 2 + is_stream) % kHeads];
+    }
 
     // One document at a time: a Value lives until the next parse.
     Result<json::Value> parse(std::string_view bytes, const json::Limits &limits = {});
@@ -63,6 +85,8 @@ class Worker {
   private:
     std::vector<std::unique_ptr<EndpointState>> endpoints_;
     std::vector<std::unique_ptr<CredentialSource>> credentials_;  // by token endpoint; few
+    static constexpr size_t kHeads = 128;
+    KnownHead heads_[kHeads];
     std::unordered_set<std::string> unpriced_;
     std::unordered_map<std::string, Price> prices_;  // by deployment and model
     json::Reader reader_;

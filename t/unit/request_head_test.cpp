@@ -38,8 +38,8 @@ TEST_F(RequestHeads, OfAPlainRequest) {
     EXPECT_EQ(head(),
               "POST /v1/chat HTTP/1.1\r\nhost: h.test\r\ncontent-type: application/json\r\n"
               "accept: application/json\r\naccept-encoding: identity\r\n"
-              "user-agent: agent\r\ncontent-length: 12\r\n"
-              "authorization: Bearer KEY\r\n");
+              "user-agent: agent\r\nauthorization: Bearer KEY\r\n"
+              "content-length: 12\r\n");
 }
 
 TEST_F(RequestHeads, TheOperatorsWordCounts) {

@@ -23,12 +23,7 @@ namespace llm::json {
 
 namespace {
 
-uint16_t name_bit(std::string_view name) {
-    size_t first = name.empty() ? 0 : static_cast<unsigned char>(name[0]);
-    return uint16_t(1u << ((first * 3 + name.size()) & 15));
-}
-
-constexpr uint16_t kAllNames = 0xffff;
+constexpr uint32_t kAllNames = 0xffffff;
 constexpr uint32_t kNone = UINT32_MAX;
 constexpr size_t kKeepBytes = 4u << 20;  // buffers below this are never given back
 
@@ -96,7 +91,7 @@ class Walk {
          uint32_t capacity, const Limits &limits)
         : base_(bytes.data()),
           length_(static_cast<uint32_t>(bytes.size())),
-          at_(starts),
+          starts_(starts),
           last_(starts + count),
           nodes_(nodes),
           capacity_(capacity),
@@ -104,20 +99,7 @@ class Walk {
         next_backslash_ = find_backslash(0);
     }
 
-    Status run() {
-        while (read_value()) {
-            bool expects_value = false;
-            while (!expects_value) {
-                if (parent_ == kNone) {
-                    return at_ == last_ ? Status() : Status(bad_json("text behind the JSON", *at_));
-                }
-                if (!read_separator(expects_value)) {
-                    return error_;
-                }
-            }
-        }
-        return error_;
-    }
+    Status run();
 
   private:
     bool fail(std::string_view what, size_t offset) {
@@ -125,152 +107,46 @@ class Walk {
         return false;
     }
 
-    // Where the bytes of a scalar that begins at `begin` end; at_ is already at the next token.
-    uint32_t scalar_end(uint32_t begin) const {
-        uint32_t end = at_ == last_ ? length_ : *at_;
+    // Where the bytes of a scalar that begins at `begin` end; `at` is already at the next token.
+    uint32_t scalar_end(uint32_t begin, const uint32_t *at) const {
+        uint32_t end = at == last_ ? length_ : *at;
         while (end > begin + 1 && is_space(base_[end - 1])) {
             --end;
         }
         return end;
     }
 
-    Node *add(Kind kind, uint32_t begin, uint32_t end) {
-        if (count_ == capacity_) {
-            fail("not a JSON document", begin);
-            return nullptr;
-        }
-        Node *node = nodes_ + count_++;
-        *node = Node{begin, end, count_, 0, kind};
-        return node;
-    }
-
-    bool read_value() {
-        if (in_object_ && !read_name()) {
-            return false;
-        }
-        if (at_ == last_) {
-            return fail("JSON ends too early", length_);
-        }
-        if (parent_ != kNone) {
-            ++nodes_[parent_].count;
-        }
-        uint32_t begin = *at_++;
-        switch (base_[begin]) {
-            case '"':
-                return read_string(begin);
-            case '{':
-                return open(Kind::object, begin);
-            case '[':
-                return open(Kind::array, begin);
+    // Neither an object nor an array; Kind::absent: the error stands.
+    Kind read_scalar(uint32_t begin, uint32_t end) {
+        std::string_view written(base_ + begin, end - begin);
+        Kind kind = Kind::number;
+        bool is_good = false;
+        switch (written[0]) {
             case 't':
-                return read_atom("true", Kind::boolean, begin);
             case 'f':
-                return read_atom("false", Kind::boolean, begin);
+                kind = Kind::boolean;
+                is_good = written == "true" || written == "false";
+                break;
             case 'n':
-                return read_atom("null", Kind::null, begin);
+                kind = Kind::null;
+                is_good = written == "null";
+                break;
             default:
+                is_good = is_number(written.data(), written.data() + written.size());
                 break;
         }
-        uint32_t end = scalar_end(begin);
-        if (!is_number(base_ + begin, base_ + end)) {
-            return fail("not a JSON value", begin);
+        if (!is_good) {
+            fail("not a JSON value", begin);
+            return Kind::absent;
         }
-        return add(Kind::number, begin, end) != nullptr;
+        return kind;
     }
 
-    bool read_atom(std::string_view atom, Kind kind, uint32_t begin) {
-        uint32_t end = scalar_end(begin);
-        if (std::string_view(base_ + begin, end - begin) != atom) {
-            return fail("not a JSON value", begin);
-        }
-        return add(kind, begin, end) != nullptr;
-    }
-
-    bool read_name() {
-        if (at_ == last_) {
-            return fail("JSON ends too early", length_);
-        }
-        uint32_t begin = *at_++;
-        if (base_[begin] != '"') {
-            return fail("a member name was expected", begin);
-        }
-        uint32_t backslash = next_backslash_;
-        if (!read_string(begin)) {
-            return false;
-        }
-        const Node &name = nodes_[count_ - 1];
-        // An escaped name may be any.
-        nodes_[parent_].names |=
-            backslash < name.end ? kAllNames : name_bit({base_ + begin + 1, name.end - begin - 2});
-        if (at_ == last_) {
-            return fail("JSON ends too early", length_);
-        }
-        if (base_[*at_] != ':') {
-            return fail("a colon was expected", *at_);
-        }
-        ++at_;
-        return true;
-    }
-
-    bool read_string(uint32_t begin) {
-        uint32_t end = scalar_end(begin);
+    bool is_string(uint32_t begin, uint32_t end) {
         if (end - begin < 2 || base_[end - 1] != '"') {
             return fail("unclosed string", begin);
         }
-        if (next_backslash_ < end && !check_escapes(begin + 1, end - 1)) {
-            return false;
-        }
-        return add(Kind::string, begin, end) != nullptr;
-    }
-
-    // While a container is open its `next` is its parent.
-    bool open(Kind kind, uint32_t begin) {
-        if (depth_ == limits_.max_depth) {
-            return fail("JSON is nested too deep", begin);
-        }
-        Node *node = add(kind, begin, begin);
-        if (node == nullptr) {
-            return false;
-        }
-        node->next = parent_;
-        parent_ = static_cast<uint32_t>(node - nodes_);
-        in_object_ = kind == Kind::object;
-        is_fresh_ = true;
-        ++depth_;
-        return true;
-    }
-
-    // What may follow a value, or the bracket that opens a container: a comma, the closing
-    // bracket, or (behind an opening bracket) the first value.
-    bool read_separator(bool &expects_value) {
-        if (at_ == last_) {
-            return fail("JSON ends too early", length_);
-        }
-        char c = base_[*at_];
-        bool is_fresh = is_fresh_;
-        is_fresh_ = false;
-        if (c == (in_object_ ? '}' : ']')) {
-            close(*at_++);
-            return true;
-        }
-        expects_value = true;
-        if (is_fresh) {
-            return true;
-        }
-        if (c != ',') {
-            return fail("a comma was expected", *at_);
-        }
-        ++at_;
-        return true;
-    }
-
-    void close(uint32_t offset) {
-        Node &node = nodes_[parent_];
-        node.end = offset + 1;
-        parent_ = node.next;
-        node.next = count_;
-        in_object_ = parent_ != kNone && nodes_[parent_].kind == Kind::object;
-        --depth_;
+        return next_backslash_ >= end || check_escapes(begin + 1, end - 1);
     }
 
     uint32_t find_backslash(uint32_t from) const {
@@ -341,19 +217,126 @@ class Walk {
 
     const char *base_;
     uint32_t length_;
-    const uint32_t *at_;
+    const uint32_t *starts_;
     const uint32_t *last_;
     Node *nodes_;
     uint32_t capacity_;
-    uint32_t count_ = 0;
-    uint32_t parent_ = kNone;
-    uint32_t depth_ = 0;
     uint32_t next_backslash_ = kNone;
-    bool in_object_ = false;
-    bool is_fresh_ = false;  // the container was opened just now
     Limits limits_;
     Error error_;
 };
+
+// What changes with every token is held in registers: members would be written each time. While a
+// container is open, the `next` of its node leads back to the container around it, whose `count`
+// and `names` wait in its own node.
+Status Walk::run() {
+    const char *base = base_;
+    const uint32_t *at = starts_;
+    const uint32_t *const last = last_;
+    Node *node = nodes_;
+    const Node *const limit = nodes_ + capacity_;
+    Node *parent = nullptr;
+    uint32_t count = 0;
+    uint32_t names = 0;
+    uint32_t depth = 0;
+    bool in_object = false;
+
+    for (;;) {
+        if (at == last) {
+            return bad_json("JSON ends too early", length_);
+        }
+        // One for a name, one for the value.
+        if (limit - node < 2) {
+            return bad_json("not a JSON document", *at);
+        }
+        if (in_object) {
+            uint32_t begin = *at++;
+            if (base[begin] != '"') {
+                return bad_json("a member name was expected", begin);
+            }
+            uint32_t end = scalar_end(begin, at);
+            bool is_plain = next_backslash_ >= end;
+            if (!is_string(begin, end)) {
+                return error_;
+            }
+            // An escaped name may be any.
+            names |= is_plain ? name_bit({base + begin + 1, end - begin - 2}) : kAllNames;
+            *node++ = Node{begin, end, 1, 0, Kind::string, 0};
+            if (last - at < 2) {
+                return bad_json("JSON ends too early", length_);
+            }
+            if (base[*at] != ':') {
+                return bad_json("a colon was expected", *at);
+            }
+            ++at;
+        }
+        ++count;
+        uint32_t begin = *at++;
+        char c = base[begin];
+        if (c == '{' || c == '[') {
+            if (depth == limits_.max_depth) {
+                return bad_json("JSON is nested too deep", begin);
+            }
+            ++depth;
+            in_object = c == '{';
+            uint32_t back = 0;
+            if (parent != nullptr) {
+                parent->count = count;
+                parent->names = names;
+                back = static_cast<uint32_t>(node - parent);
+            }
+            *node = Node{begin, begin, back, 0, in_object ? Kind::object : Kind::array, 0};
+            parent = node++;
+            count = names = 0;
+            if (at == last) {
+                return bad_json("JSON ends too early", length_);
+            }
+            if (base[*at] != (in_object ? '}' : ']')) {
+                continue;
+            }
+        } else {
+            uint32_t end = scalar_end(begin, at);
+            Kind kind = Kind::string;
+            if (c != '"') {
+                kind = read_scalar(begin, end);
+            } else if (!is_string(begin, end)) {
+                kind = Kind::absent;
+            }
+            if (kind == Kind::absent) {
+                return error_;
+            }
+            *node++ = Node{begin, end, 1, 0, kind, 0};
+        }
+        // Behind a value: a comma, or closing brackets.
+        for (;;) {
+            if (parent == nullptr) {
+                return at == last ? Status() : Status(bad_json("text behind the JSON", *at));
+            }
+            if (at == last) {
+                return bad_json("JSON ends too early", length_);
+            }
+            uint32_t offset = *at++;
+            if (base[offset] != (in_object ? '}' : ']')) {
+                if (base[offset] != ',') {
+                    return bad_json("a comma was expected", offset);
+                }
+                break;
+            }
+            uint32_t back = parent->next;
+            parent->end = offset + 1;
+            parent->next = static_cast<uint32_t>(node - parent);
+            parent->count = count;
+            parent->names = names;
+            --depth;
+            parent = back == 0 ? nullptr : parent - back;
+            if (parent != nullptr) {
+                count = parent->count;
+                names = parent->names;
+                in_object = parent->kind == Kind::object;
+            }
+        }
+    }
+}
 
 Error stage1_error(simdjson::error_code code, size_t size) {
     switch (code) {
@@ -429,7 +412,7 @@ Result<Value> Reader::parse(std::string_view bytes, const Limits &limits) {
     Walk walk(bytes, scanner.structural_indexes.get(), static_cast<uint32_t>(tokens), nodes_.data(),
               static_cast<uint32_t>(nodes_.size()), limits);
     LLM_TRY(walk.run());
-    return Value(nodes_.data(), nodes_.data(), bytes.data());
+    return Value(nodes_.data(), bytes.data());
 }
 
 Result<Value> Reader::parse_unpadded(std::string_view bytes, const Limits &limits) {
@@ -503,33 +486,26 @@ std::optional<double> Value::as_double() const {
     return number;
 }
 
-uint32_t Value::size() const {
-    return node_ == nullptr ? 0 : node_->count;
-}
-
 uint32_t Value::offset() const {
     return node_ == nullptr ? 0 : node_->begin;
 }
 
-Value Value::find(std::string_view key) const {
+Value Value::look_up(std::string_view key) const {
     Value found;
-    if (!is_object() || (node_->names & name_bit(key)) == 0) {
-        return found;
-    }
     // Most names differ in size: those are passed over without a look at their bytes, unless they
     // may be the name in another spelling, which has all bits of `names` set.
     bool has_spellings = node_->names == kAllNames;
-    const Node *end = nodes_ + node_->next;
+    const Node *end = node_ + node_->next;
     for (const Node *at = node_ + 1; at != end;) {
-        const Node *value = nodes_ + at->next;
+        const Node *value = at + 1;
         size_t size = at->end - at->begin - 2;
         const char *name = base_ + at->begin + 1;
         if (size == key.size() && memcmp(name, key.data(), size) == 0) {
-            found = Value(value, nodes_, base_);
+            found = Value(value, base_);
         } else if (has_spellings && size > key.size() && json::equals({{name, size}}, key)) {
-            found = Value(value, nodes_, base_);
+            found = Value(value, base_);
         }
-        at = nodes_ + value->next;
+        at = value + value->next;
     }
     return found;
 }
@@ -549,38 +525,36 @@ Members Value::members() const {
 Items::Iterator Items::begin() const {
     Iterator it;
     it.at_ = of_.node_ == nullptr ? nullptr : of_.node_ + 1;
-    it.nodes_ = of_.nodes_;
     it.base_ = of_.base_;
     return it;
 }
 
 Items::Iterator Items::end() const {
     Iterator it = begin();
-    it.at_ = of_.node_ == nullptr ? nullptr : of_.nodes_ + of_.node_->next;
+    it.at_ = of_.node_ == nullptr ? nullptr : of_.node_ + of_.node_->next;
     return it;
 }
 
 Members::Iterator Members::begin() const {
     Iterator it;
     it.at_ = of_.node_ == nullptr ? nullptr : of_.node_ + 1;
-    it.nodes_ = of_.nodes_;
     it.base_ = of_.base_;
     return it;
 }
 
 Members::Iterator Members::end() const {
     Iterator it = begin();
-    it.at_ = of_.node_ == nullptr ? nullptr : of_.nodes_ + of_.node_->next;
+    it.at_ = of_.node_ == nullptr ? nullptr : of_.node_ + of_.node_->next;
     return it;
 }
 
 Member Members::Iterator::operator*() const {
     JsonText key{{base_ + at_->begin + 1, at_->end - at_->begin - 2}};
-    return Member{key, Value(at_ + 1, nodes_, base_)};
+    return Member{key, Value(at_ + 1, base_)};
 }
 
 Members::Iterator &Members::Iterator::operator++() {
-    at_ = nodes_ + at_[1].next;
+    at_ += 1 + at_[1].next;
     return *this;
 }
 

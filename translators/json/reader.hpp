@@ -35,18 +35,27 @@ struct Limits {
     bool has_no_backslash = false;
 };
 
-// One value, or one member name, of the document. Children follow their parent at once; `next`
-// is the index of the node behind the whole value. Members are (name, value) pairs of nodes.
+// One value, or one member name, of the document. Children follow their parent at once; the node
+// behind the whole value is `next` nodes further. Members are (name, value) pairs of nodes.
 struct Node {
     uint32_t begin;  // first byte of the raw value (a string's opening quote)
     uint32_t end;    // one past its last byte
     uint32_t next;
     uint32_t count;  // elements of an array, members of an object
     Kind kind;
-    uint16_t names = 0;  // of an object: a bit for each member's name (name_bit), so that most
-                         // searches for what is not there end before they begin
+    uint32_t names : 24;  // of an object: a bit for each member's name (name_bit), so that most
+                          // searches for what is not there end before they begin
 };
 static_assert(sizeof(Node) == 20);
+
+constexpr uint32_t name_bit(std::string_view name) {
+    if (name.empty()) {
+        return 1;
+    }
+    auto first = static_cast<unsigned char>(name.front());
+    auto last = static_cast<unsigned char>(name.back());
+    return 1u << (((first * 3 + name.size()) & 15) + (last & 7));
+}
 
 class Items;
 class Members;
@@ -77,9 +86,12 @@ class Value {
 
     // An object of a few members that are all named differently, told at a glance; false: look.
     bool has_few_names() const;
-    uint32_t size() const;                   // elements or members
-    uint32_t offset() const;                 // of the value in the document
-    Value find(std::string_view key) const;  // the last member of that name
+    uint32_t size() const { return node_ == nullptr ? 0 : node_->count; }  // elements or members
+    uint32_t offset() const;                                               // in the document
+    // The last member of that name.
+    Value find(std::string_view key) const {
+        return is_object() && (node_->names & name_bit(key)) != 0 ? look_up(key) : Value();
+    }
     Value operator[](std::string_view key) const { return find(key); }
     Items items() const;      // empty for everything but an array
     Members members() const;  // empty for everything but an object
@@ -88,11 +100,10 @@ class Value {
     friend class Reader;
     friend class Items;
     friend class Members;
-    Value(const Node *node, const Node *nodes, const char *base)
-        : node_(node), nodes_(nodes), base_(base) {}
+    Value(const Node *node, const char *base) : node_(node), base_(base) {}
+    Value look_up(std::string_view key) const;
 
     const Node *node_ = nullptr;
-    const Node *nodes_ = nullptr;
     const char *base_ = nullptr;
 };
 
@@ -100,16 +111,16 @@ class Items {
   public:
     class Iterator {
       public:
-        Value operator*() const { return Value(at_, nodes_, base_); }
+        Value operator*() const { return Value(at_, base_); }
         Iterator &operator++() {
-            at_ = nodes_ + at_->next;
+            at_ += at_->next;
             return *this;
         }
         bool operator!=(const Iterator &other) const { return at_ != other.at_; }
 
       private:
         friend class Items;
-        const Node *at_, *nodes_;
+        const Node *at_;
         const char *base_;
     };
     Iterator begin() const;
@@ -135,7 +146,7 @@ class Members {
 
       private:
         friend class Members;
-        const Node *at_, *nodes_;
+        const Node *at_;
         const char *base_;
     };
     Iterator begin() const;

@@ -1,14 +1,13 @@
 // See request_head.hpp.
 #include "translators/provider/request_head.hpp"
 
+#include <charconv>
+
 #include "translators/wire/http1.hpp"
 
 namespace llm {
 
 namespace {
-
-constexpr std::string_view kVersion = "anthropic-version";
-constexpr std::string_view kVersionValue = "2023-06-01";
 
 // Frames of Amazon stand around the dialect's own.
 std::string_view stream_type(const RequestHead &request) {
@@ -85,7 +84,13 @@ std::string_view head_host(const RequestHead &request) {
     return request.host;
 }
 
-void append_head(const RequestHead &request, std::string &head) {
+void append_content_length(size_t size, std::string &head) {
+    char digits[24];
+    char *end = std::to_chars(digits, digits + sizeof(digits), size).ptr;
+    add_header_line("content-length", {digits, size_t(end - digits)}, head);
+}
+
+void append_lines(const RequestHead &request, std::string &head) {
     head.reserve(512);
     head.append(request.method).append(" ").append(request.base_path).append(request.path);
     head.append(" HTTP/1.1\r\n");
@@ -109,23 +114,29 @@ void append_head(const RequestHead &request, std::string &head) {
     }
     add_own("accept-encoding", "identity");
     add_own("user-agent", request.user_agent);
-    if (request.body_size > 0 || request.method != "GET") {
-        add_header_line("content-length", std::to_string(request.body_size), head);
-    }
     if (!is_configured(request.configured, "authorization") &&
         !is_configured(request.configured, "x-api-key") &&
         !is_configured(request.configured, request.auth.name)) {
         append_credential(request, head);
     }
-    for (const HeaderLine &line : request.forwarded) {
-        add_own(line.name, line.value);
-    }
-    if (has_version_header(request) && !names(request.forwarded, kVersion)) {
-        add_own(kVersion, kVersionValue);
+    if (has_version_header(request) && !names(request.forwarded, kAnthropicVersion)) {
+        add_own(kAnthropicVersion, kUsualVersion);
     }
     for (const FixedHeader &header : request.fixed) {
         if (!header.name.empty() && !names(request.forwarded, header.name)) {
             add_own(header.name, header.value);
+        }
+    }
+}
+
+void append_head(const RequestHead &request, std::string &head) {
+    append_lines(request, head);
+    if (request.body_size > 0 || request.method != "GET") {
+        append_content_length(request.body_size, head);
+    }
+    for (const HeaderLine &line : request.forwarded) {
+        if (!line.value.empty() && !is_configured(request.configured, line.name)) {
+            add_header_line(line.name, line.value, head);
         }
     }
 }

@@ -36,8 +36,16 @@ struct RequestHead {
     std::span<const FixedHeader> fixed;      // the preset's
 };
 
+constexpr std::string_view kAnthropicVersion = "anthropic-version";
+constexpr std::string_view kUsualVersion = "2023-06-01";  // where the client names none
+
 // Without the empty line: a signature may follow (add_header_line).
 void append_head(const RequestHead &request, std::string &head);
+
+// The same in two parts: what does not depend on the body, and its size. The client's own headers
+// are left out.
+void append_lines(const RequestHead &request, std::string &head);
+void append_content_length(size_t size, std::string &head);
 
 // A value with a control character is left out: it would be another header line.
 void add_header_line(std::string_view name, std::string_view value, std::string &head);

@@ -52,12 +52,9 @@ Error protocol(std::string_view what) {
 
 }  // namespace
 
-bool same_name(std::string_view a, std::string_view b) {
-    if (a.size() != b.size()) {
-        return false;
-    }
+bool same_letters(std::string_view a, std::string_view b) {
     for (size_t i = 0; i < a.size(); i++) {
-        if (lower(a[i]) != lower(b[i])) {
+        if (a[i] != b[i] && lower(a[i]) != lower(b[i])) {
             return false;
         }
     }

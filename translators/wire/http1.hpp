@@ -16,7 +16,10 @@ struct HttpHeader {
     std::string_view value;  // trimmed
 };
 
-bool same_name(std::string_view a, std::string_view b);  // ASCII, ignoring case
+bool same_letters(std::string_view a, std::string_view b);  // of the same size
+inline bool same_name(std::string_view a, std::string_view b) {  // ASCII, ignoring case
+    return a.size() == b.size() && same_letters(a, b);
+}
 // A value with a control character in it would be more than one header line.
 bool has_control(std::string_view value);
 

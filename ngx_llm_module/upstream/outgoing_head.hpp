@@ -1,0 +1,31 @@
+// The head of a request to a provider: which key, which of the client's headers go on, the
+// signature. What is the same for every request of a deployment is put together once.
+#pragma once
+
+#include "ngx_llm_module/upstream/outgoing.hpp"
+
+namespace llm {
+
+// What is known where the head is written.
+struct Call {
+    LlmRequest &request;
+    const Provider &provider;
+    const Speech &speech;
+    const Endpoint &endpoint;
+    bool same_dialect;
+    std::string_view beta_flags;  // of the messages API
+};
+
+// The client's flags for the messages API, of all its header lines, without those that the
+// provider would refuse. In the arena.
+std::string_view beta_flags(LlmRequest &request, const Provider &provider, const Speech &speech);
+
+// `path` is what follows the base URL's. The body is complete.
+Status build_head(const Call &call, std::string_view method, std::string_view path,
+                  size_t body_size, OutgoingRequest &out);
+
+// Of a request for an answer, or for a count of tokens.
+Status build_chat_head(const Call &call, std::string_view model, size_t body_size,
+                       OutgoingRequest &out);
+
+}  // namespace llm
