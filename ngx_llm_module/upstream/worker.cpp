@@ -70,8 +70,9 @@ uint64_t Worker::next_id() {
 }
 
 Price Worker::price(const Config &config, const Deployment &deployment, std::string_view model) {
-    std::string key = deployment.id + '\n';
-    auto [found, is_new] = prices_.try_emplace(key.append(model));
+    static std::string key;  // its room is used again
+    key.assign(deployment.id).append(1, '\n').append(model);
+    auto [found, is_new] = prices_.try_emplace(key);
     if (is_new) {
         if (prices_.size() > kMaxNames) {
             prices_.clear();

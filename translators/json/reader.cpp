@@ -500,7 +500,8 @@ Value Value::look_up(std::string_view key) const {
         const Node *value = at + 1;
         size_t size = at->end - at->begin - 2;
         const char *name = base_ + at->begin + 1;
-        if (size == key.size() && memcmp(name, key.data(), size) == 0) {
+        if (size == key.size() && (size == 0 || name[0] == key[0]) &&
+            memcmp(name, key.data(), size) == 0) {
             found = Value(value, base_);
         } else if (has_spellings && size > key.size() && json::equals({{name, size}}, key)) {
             found = Value(value, base_);
