@@ -77,7 +77,7 @@ struct Slot {
     ResponseReader reader;
 };
 
-enum class TimerKind { start, cancel };
+enum class TimerKind { start, send, cancel };
 
 struct Timer {
     int64_t due_ns;
@@ -254,6 +254,10 @@ void LoadGenerator::run_timers() {
         Slot &slot = slots_[timer.slot];
         if (timer.kind == TimerKind::start) {
             restarts_.push_back(timer.slot);
+        } else if (timer.kind == TimerKind::send) {
+            if (slot.fd >= 0 && slot.generation == timer.generation) {
+                send_request(timer.slot);
+            }
         } else if (slot.fd >= 0 && slot.generation == timer.generation) {
             cancel(timer.slot);
         }
@@ -379,9 +383,10 @@ void LoadGenerator::on_event(size_t index, uint32_t events) {
 
 void LoadGenerator::send_request(size_t index) {
     Slot &slot = slots_[index];
-    while (slot.sent < request_.size()) {
-        ssize_t size =
-            send(slot.fd, request_.data() + slot.sent, request_.size() - slot.sent, MSG_NOSIGNAL);
+    auto rate = static_cast<size_t>(options_.body_rate) * 1024;
+    size_t end = rate == 0 ? request_.size() : std::min(request_.size(), slot.sent + rate);
+    while (slot.sent < end) {
+        ssize_t size = send(slot.fd, request_.data() + slot.sent, end - slot.sent, MSG_NOSIGNAL);
         if (size < 0 && errno == EINTR) {
             continue;
         }
@@ -396,6 +401,12 @@ void LoadGenerator::send_request(size_t index) {
         slot.sent += static_cast<size_t>(size);
         slot.active_ns = monotonic_ns();
         counts_.bytes_out += static_cast<uint64_t>(size);
+    }
+    if (slot.sent < request_.size()) {
+        set_interest(index, EPOLLIN);
+        int64_t due_ns = monotonic_ns() + 10 * static_cast<int64_t>(kNsPerMs);
+        timers_.push(Timer{due_ns, index, slot.generation, TimerKind::send});
+        return;
     }
     if (request_.size() > kReadBufferBytes / 4) {
         set_interest(index, EPOLLIN);  // only such a request can have waited for EPOLLOUT

@@ -6,6 +6,7 @@
 // it has to deal with many messages and with escapes, not with one long run of letters.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstdlib>
@@ -36,6 +37,8 @@ constexpr char kLoadUsage[] =
     "  --model NAME      (gpt-bench)\n"
     "  --stream          ask for a stream (hold, slow, cancel: always)\n"
     "  --body-size N     bytes of the request body, at least (0: a small one)\n"
+    "  --picture         that body is one picture, not a long conversation (chat)\n"
+    "  --body-rate N     kilobytes of it that each client sends in 10 ms (0: all at once)\n"
     "  --header 'N: V'   one more request header; may repeat\n"
     "  --expect-events N content events that a stream must bring (0: any number)\n"
     "  --start-spread-ms N  the first requests begin spread evenly over N ms (0: at once)\n"
@@ -63,6 +66,7 @@ struct Options {
     long long max_seconds = 600;
     long long timeout_s = 60;
     long long body_size = 0;
+    long long body_rate = 0;
     long long expect_events = 0;
     long long start_spread_ms = 0;
     long long cancel_ms = 100;
@@ -70,6 +74,7 @@ struct Options {
     long long read_bytes = 0;
     long long rcvbuf = 0;
     bool is_stream = false;
+    bool is_picture = false;
     bool dies_with_parent = false;
 
     bool stays() const { return mode == Mode::hold || mode == Mode::slow; }
@@ -118,6 +123,14 @@ inline std::string make_messages(size_t size) {
     return messages + "\"}]";
 }
 
+inline std::string make_picture(size_t size) {
+    std::string messages =
+        "[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"What is this?\"},"
+        "{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:image/png;base64,";
+    messages.resize(std::max(messages.size() + 64, size) / 4 * 4, 'A');
+    return messages + "\"}}]}]";
+}
+
 inline std::string make_request(const Options &options) {
     std::string body = "{\"model\":" + json_text(options.model);
     body += options.is_stream ? ",\"stream\":true" : "";
@@ -128,7 +141,8 @@ inline std::string make_request(const Options &options) {
         body += ",\"max_tokens\":512,\"temperature\":0.7,\"messages\":";
     }
     auto wanted = static_cast<size_t>(options.body_size);
-    body += make_messages(wanted > body.size() + 1 ? wanted - body.size() - 1 : 0) + "}";
+    wanted = wanted > body.size() + 1 ? wanted - body.size() - 1 : 0;
+    body += (options.is_picture ? make_picture(wanted) : make_messages(wanted)) + "}";
 
     std::string head = "POST " + options.path +
                        " HTTP/1.1\r\nHost: 127.0.0.1:" + std::to_string(options.port) +
@@ -175,6 +189,7 @@ inline Options read_options(int argc, char **argv) {
     args.number("--max-seconds", options.max_seconds, 1, 86400);
     args.number("--timeout", options.timeout_s, 1, 86400);
     args.number("--body-size", options.body_size, 0, 1024 * 1024 * 1024);
+    args.number("--body-rate", options.body_rate, 0, 1024 * 1024);
     args.number("--expect-events", options.expect_events, 0, 1000000000);
     args.number("--start-spread-ms", options.start_spread_ms, 0, 3600000);
     args.number("--cancel-ms", options.cancel_ms, 0, 3600000);
@@ -182,6 +197,7 @@ inline Options read_options(int argc, char **argv) {
     args.number("--read-bytes", options.read_bytes, 0, 1024 * 1024 * 1024);
     args.number("--rcvbuf", options.rcvbuf, 0, 64 * 1024 * 1024);
     options.is_stream = args.flag("--stream");
+    options.is_picture = args.flag("--picture");
     options.dies_with_parent = args.flag("--die-with-parent");
     args.finish(kLoadUsage);
 

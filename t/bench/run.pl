@@ -200,6 +200,18 @@ my %CASES = (
             { key => 'cpu_us', name => 'CPU per request', unit => 'us', kind => 'diff' },
         ],
     },
+    # failure-cases.md 61
+    14 => {
+        title => 'small requests while 40 bodies of 20 MB come in',
+        turns => 2,
+        path  => sub { 'w=160' },
+        measure => \&measure_beside_bodies,
+        rows  => [
+            { key => 'rise_ms', name => 'p99 rises by', unit => 'ms', kind => 'diff',
+              at_most => { pass => 5, translated => 5 } },
+            { key => 'cpu_ms', name => 'CPU per body', unit => 'ms', kind => 'ratio' },
+        ],
+    },
 );
 
 my @SIDES = qw(stock pass translated);
@@ -398,6 +410,24 @@ sub measure_closed {
         busy       => $cpu_ns / 1e7 / $seconds,
         p50_ms     => $result->{p50_us} / 1000,
         p99_ms     => $result->{p99_us} / 1000,
+    };
+}
+
+# How much longer small requests take while large bodies are received, read and sent on.
+sub measure_beside_bodies {
+    my ($side) = @_;
+    my $bodies = 40;
+    my @small = ('--connections', 4, '--duration', 3);
+    my $alone = finish_load($side, start_load($side, @small));
+    my $cpu_before = cpu_ns($side->{worker});
+    # Each over a line of 50 megabits a second, as clients have: it takes 3 s.
+    my $large = start_load($side, '--connections', $bodies, '--requests', $bodies, '--picture',
+        '--body-size', 20_000_000, '--body-rate', 64);
+    my $beside = finish_load($side, start_load($side, @small));
+    finish_load($side, $large);
+    return {
+        rise_ms => ($beside->{p99_us} - $alone->{p99_us}) / 1000,
+        cpu_ms  => (cpu_ns($side->{worker}) - $cpu_before) / 1e6 / $bodies,
     };
 }
 
@@ -701,13 +731,13 @@ events { worker_connections $connections; }
 END
 }
 
-# What both servers have alike. A body of 1 MB stays in memory on both sides: with nginx's default
-# stock would write it to a file, and be an easy mark.
+# What both servers have alike. Bodies stay in memory on both sides: with nginx's default stock would
+# write large ones to a file, and be an easy mark.
 sub conf_http {
     return <<"END";
     access_log off;
-    client_max_body_size 16m;
-    client_body_buffer_size 2m;
+    client_max_body_size 32m;
+    client_body_buffer_size 32m;
     keepalive_requests 100000000;
     client_body_temp_path temp/body;
     proxy_temp_path temp/proxy;
