@@ -151,6 +151,9 @@ void AdminTask::undo() {
 }
 
 void AdminTask::send(AdminAnswer answer) {
+    if (answer.is_sent) {
+        return;
+    }
     request_.ledger.outcome = answer.status < NGX_HTTP_BAD_REQUEST ? Outcome::ok : Outcome::refused;
     request_.downstream.send_whole(answer.status, answer.content_type, std::move(answer.body));
 }
@@ -294,7 +297,10 @@ ngx_int_t handle_admin(ngx_http_request_t *r) {
     if (!has_task) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
-    if (!request.body.expect(r->headers_in.content_length_n, kMaxBody)) {
+    // What is explained may be as large as what is asked.
+    size_t most =
+        route->run == explain ? std::max(size_t(request.loc.max_body), kMaxBody) : kMaxBody;
+    if (!request.body.expect(r->headers_in.content_length_n, most)) {
         return refuse(request, ErrorClass::too_large, "the request body is too large");
     }
     ngx_int_t rc = ngx_http_read_client_request_body(r, guard<on_body>);

@@ -36,6 +36,7 @@ struct AdminAnswer {
     std::string_view content_type = "application/json";
     ByteBuffer body;
     std::vector<RecordChange> changes;
+    bool is_sent = false;  // the handler has answered by itself
 };
 
 using AdminHandler = AdminAnswer (*)(AdminCall &call);

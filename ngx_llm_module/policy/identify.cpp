@@ -40,6 +40,11 @@ Identified identify(const Config &config, std::string_view key, int64_t now) {
         found.state = KeyState::good;
         return found;
     }
+    return identify_hash(config, hash, now);
+}
+
+Identified identify_hash(const Config &config, const std::string &hash, int64_t now) {
+    Identified found;
     Identity &identity = found.identity;
     identity.key = find_key(config, hash);
     if (identity.key == nullptr) {
@@ -49,6 +54,26 @@ Identified identify(const Config &config, std::string_view key, int64_t now) {
     identity.user = find_user(config, identity.key->user);
     found.state = state_of(found.identity, now);
     return found;
+}
+
+KeyRefusal refusal_of(KeyState state) {
+    switch (state) {
+        case KeyState::good:
+            break;
+        case KeyState::unknown:
+            return {"", "the API key is not known here"};
+        case KeyState::expired:
+            return {"expired_key", "the API key has expired"};
+        case KeyState::blocked:
+            return {"key_blocked", "the API key is blocked"};
+        case KeyState::team_blocked:
+            return {"team_blocked", "the team of the API key is blocked"};
+        case KeyState::no_team:
+            return {"team_blocked", "the team of the API key does not exist any more"};
+        case KeyState::user_blocked:
+            return {"user_blocked", "the user of the API key is blocked"};
+    }
+    return {};
 }
 
 }  // namespace llm

@@ -21,5 +21,14 @@ struct Identified {
 };
 
 Identified identify(const Config &config, std::string_view key, int64_t now);
+// By the SHA-256 of a virtual key, as 64 hexadecimal digits.
+Identified identify_hash(const Config &config, const std::string &hash, int64_t now);
+
+// What is said to somebody whose key is not good.
+struct KeyRefusal {
+    std::string_view word;  // for programs; empty: that of the error's class
+    std::string_view message;
+};
+KeyRefusal refusal_of(KeyState state);
 
 }  // namespace llm

@@ -98,31 +98,6 @@ ngx_int_t refuse(ngx_http_request_t *r, Access &access, std::string_view word,
     return NGX_HTTP_UNAUTHORIZED;
 }
 
-struct Reason {
-    std::string_view word;
-    std::string_view message;
-};
-
-Reason reason_of(KeyState state) {
-    switch (state) {
-        case KeyState::good:
-            break;
-        case KeyState::unknown:
-            return {"", "the API key is not known here"};
-        case KeyState::expired:
-            return {"expired_key", "the API key has expired"};
-        case KeyState::blocked:
-            return {"key_blocked", "the API key is blocked"};
-        case KeyState::team_blocked:
-            return {"team_blocked", "the team of the API key is blocked"};
-        case KeyState::no_team:
-            return {"team_blocked", "the team of the API key does not exist any more"};
-        case KeyState::user_blocked:
-            return {"user_blocked", "the user of the API key is blocked"};
-    }
-    return {};
-}
-
 // Runs again whenever the phases do: nothing of an earlier run is left over.
 ngx_int_t check_access(ngx_http_request_t *r) {
     Access *access = find_access(r);
@@ -153,7 +128,7 @@ ngx_int_t check_access(ngx_http_request_t *r) {
         access->identity = Identity();
         return NGX_DECLINED;
     }
-    auto [word, message] = reason_of(found.state);
+    auto [word, message] = refusal_of(found.state);
     return refuse(r, *access, word, message, "Bearer error=\"invalid_token\"");
 }
 

@@ -36,6 +36,13 @@ class Limits final : public Waiter {
     // x-ratelimit-* of the limit that has least left.
     void add_headers();
 
+    // What admit() would ask for; nothing is taken.
+    const Demands &demands() {
+        collect();
+        return demands_;
+    }
+    const Estimate &estimate() const { return estimate_; }
+
     void on_verdict(const Verdict &verdict) override;
 
   private:

@@ -99,6 +99,8 @@ LlmRequest *find_llm_request(ngx_http_request_t *r);
 
 // --- stages.cpp ---
 void run_stages(LlmRequest &request);
+// As far as nobody is asked and nothing is counted. False: the request was answered.
+bool run_until_routed(LlmRequest &request);
 // The store of the limits has answered.
 void resume_admission(LlmRequest &request, Admission admission);
 

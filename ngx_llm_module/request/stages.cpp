@@ -227,6 +227,15 @@ void run_stages(LlmRequest &request) {
     }
 }
 
+bool run_until_routed(LlmRequest &request) {
+    for (auto *stage : {receive, understand, check_rights, route}) {
+        if (stage(request) != Next::stage) {
+            return false;
+        }
+    }
+    return true;
+}
+
 void resume_admission(LlmRequest &request, Admission admission) {
     if (take_admission(request, admission) == Next::stage) {
         run_stages(request);
