@@ -1,5 +1,6 @@
 #include "ngx_llm_module/policy/shared_cooldowns.hpp"
 
+#include <algorithm>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -14,19 +15,23 @@ namespace {
 
 constexpr ngx_msec_t kInterval = 500;
 
-class Cooldowns {
+class Cooldowns final : public HealthPeers {
   public:
     Cooldowns(const Config &config, RedisClient &client);
     ~Cooldowns();
 
     // Told by this worker: the others learn it at once, or with nobody there never; it is a hint
     // that lives for seconds.
-    void tell(uint32_t slot, ngx_msec_t time);
+    void on_cooled(uint32_t slot, ngx_msec_t time) override;
+    void on_opened(uint32_t slot) override;
+    bool ask_trial(uint32_t slot, ngx_msec_t time) override;
     void on_reply(const RedisReply &reply);
+    void on_trier(uint32_t slot) { allow_trial(config_, slot); }
 
   private:
     static void on_timer(ngx_event_t *ev);
     void send(const std::string *id, ngx_msec_t time);
+    std::string trial_key(const std::string &id) const { return base_ + ":trial:" + id; }
 
     const Config &config_;
     RedisClient &client_;
@@ -48,11 +53,20 @@ class CooldownCommand final : public RedisCommand {
     void on_lost(RedisLoss) override {}
 };
 
-void hear(const Config &, uint32_t slot, ngx_msec_t time) {
-    if (current != nullptr) {
-        current->tell(slot, time);
+// Who comes first tries the deployment; the name goes by itself.
+class TrialCommand final : public RedisCommand {
+  public:
+    explicit TrialCommand(uint32_t deployment) : deployment_(deployment) {}
+    void on_reply(const RedisReply &reply) override {
+        if (current != nullptr && reply.text() == "OK") {
+            current->on_trier(deployment_);
+        }
     }
-}
+    void on_lost(RedisLoss) override {}
+
+  private:
+    uint32_t deployment_;
+};
 
 Cooldowns::Cooldowns(const Config &config, RedisClient &client)
     : config_(config), client_(client), base_(client.config().prefix + "{health}") {
@@ -69,11 +83,11 @@ Cooldowns::Cooldowns(const Config &config, RedisClient &client)
     timer_.log = ngx_cycle->log;
     timer_.cancelable = 1;
     ngx_add_timer(&timer_, kInterval);
-    on_cooled(hear);
+    set_health_peers(this);
 }
 
 Cooldowns::~Cooldowns() {
-    on_cooled(nullptr);
+    set_health_peers(nullptr);
     if (timer_.timer_set) {
         ngx_del_timer(&timer_);
     }
@@ -87,9 +101,30 @@ void Cooldowns::on_timer(ngx_event_t *ev) {
     }
 }
 
-void Cooldowns::tell(uint32_t slot, ngx_msec_t time) {
+void Cooldowns::on_cooled(uint32_t slot, ngx_msec_t time) {
     if (auto found = ids_.find(slot); found != ids_.end()) {
         send(found->second, time);
+    }
+}
+
+bool Cooldowns::ask_trial(uint32_t slot, ngx_msec_t time) {
+    auto found = ids_.find(slot);
+    if (found == ids_.end()) {
+        return true;
+    }
+    auto command = std::make_unique<TrialCommand>(slot);
+    command->args.add("SET").add(trial_key(*found->second)).add("1");
+    command->args.add("NX").add("PX").add(int64_t(std::max<ngx_msec_t>(time, 1)));
+    // With Redis away each machine sees for itself.
+    return !client_.send(std::move(command), base_);
+}
+
+// It answers: the others may find out at once.
+void Cooldowns::on_opened(uint32_t slot) {
+    if (auto found = ids_.find(slot); found != ids_.end()) {
+        auto command = std::make_unique<CooldownCommand>();
+        command->args.add("DEL").add(trial_key(*found->second));
+        (void)client_.send(std::move(command), base_);
     }
 }
 

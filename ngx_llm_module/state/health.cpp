@@ -8,7 +8,10 @@
 namespace llm {
 namespace {
 
-CooledHook cooled_hook = nullptr;
+// So long one waits for what the other machines say.
+constexpr uint64_t kAsking = 500;
+
+HealthPeers *health_peers = nullptr;
 
 uint64_t now_ms() {
     return uint64_t(ngx_current_msec);
@@ -50,7 +53,18 @@ void set_cooled(SlotHealth &health, ngx_msec_t time) {
     uint64_t until = now_ms() + time;
     health.period.store(uint32_t(std::min<ngx_msec_t>(time, UINT32_MAX)));
     health.trial_until.store(0);
+    health.trier_until.store(0);
     advance(health.cooled_until, until);
+}
+
+// One machine tries, the others wait for what comes of it.
+bool is_trier(SlotHealth &health, uint32_t slot, uint64_t now) {
+    if (health_peers == nullptr || health.trier_until.load() > now) {
+        return true;
+    }
+    uint64_t asked = health.asked_until.load();
+    return asked <= now && health.asked_until.compare_exchange_strong(asked, now + kAsking) &&
+           health_peers->ask_trial(slot, health.period.load());
 }
 
 }  // namespace
@@ -87,7 +101,7 @@ bool begin_trial(const Config &config, uint32_t slot) {
     }
     uint64_t now = now_ms();
     uint64_t old = health->trial_until.load();
-    return health->cooled_until.load() <= now && old <= now &&
+    return health->cooled_until.load() <= now && old <= now && is_trier(*health, slot, now) &&
            health->trial_until.compare_exchange_strong(old, now + health->period.load());
 }
 
@@ -97,6 +111,17 @@ void open_again(const Config &config, uint32_t slot) {
     // A success of a request that began before the failure does not end the cool-down.
     if (until != 0 && until <= now_ms() && health->cooled_until.compare_exchange_strong(until, 0)) {
         health->trial_until.store(0);
+        health->trier_until.store(0);
+        if (health_peers != nullptr) {
+            health_peers->on_opened(slot);
+        }
+    }
+}
+
+void allow_trial(const Config &config, uint32_t slot) {
+    if (SlotHealth *health = health_of(config, slot)) {
+        health->trier_until.store(now_ms() + health->period.load());
+        health->asked_until.store(0);
     }
 }
 
@@ -125,8 +150,8 @@ void cool(const Config &config, uint32_t slot, ngx_msec_t time) {
         return;
     }
     set_cooled(*health, time);
-    if (cooled_hook != nullptr) {
-        cooled_hook(config, slot, time);
+    if (health_peers != nullptr) {
+        health_peers->on_cooled(slot, time);
     }
 }
 
@@ -139,8 +164,8 @@ void cool_from_elsewhere(const Config &config, uint32_t slot, ngx_msec_t time) {
     }
 }
 
-void on_cooled(CooledHook hook) {
-    cooled_hook = hook;
+void set_health_peers(HealthPeers *peers) {
+    health_peers = peers;
 }
 
 uint32_t parked_keys(const Config &config, uint32_t slot) {

@@ -16,6 +16,8 @@ constexpr size_t kLatencySteps = 24;
 struct SlotHealth {
     std::atomic<uint64_t> cooled_until;  // 0: open
     std::atomic<uint64_t> trial_until;   // somebody is trying it; 0: nobody
+    std::atomic<uint64_t> asked_until;   // the other machines are being asked who tries it
+    std::atomic<uint64_t> trier_until;   // this machine may try it
     std::atomic<uint64_t> parked_until;  // of the keys in parked_keys
     std::atomic<uint32_t> parked_keys;   // of the provider, a bit for each
     std::atomic<uint32_t> period;        // the length of the current cool-down
@@ -40,7 +42,8 @@ enum class Availability : uint8_t { open, on_trial, cooling };
 // `wait`: milliseconds until that can change, where it is cooling.
 Availability availability(const Config &config, uint32_t slot, ngx_msec_t *wait = nullptr);
 
-// Before a request is sent to a deployment that is on trial: false when another one is there.
+// Before a request is sent to a deployment that is on trial: false when another one is there, or
+// when other machines have to be asked first.
 bool begin_trial(const Config &config, uint32_t slot);
 
 // Content came: whatever cool-down was over has done its work.
@@ -58,9 +61,19 @@ void cool(const Config &config, uint32_t slot, ngx_msec_t time);
 // The same, told by another machine: the hook is not called.
 void cool_from_elsewhere(const Config &config, uint32_t slot, ngx_msec_t time);
 
-// Is called in the worker that cooled a deployment; for telling other machines.
-using CooledHook = void (*)(const Config &config, uint32_t slot, ngx_msec_t time);
-void on_cooled(CooledHook hook);
+// The other machines that use the same deployments. Called in the worker where it happens.
+class HealthPeers {
+  public:
+    virtual void on_cooled(uint32_t slot, ngx_msec_t time) = 0;
+    virtual void on_opened(uint32_t slot) = 0;
+    // May this machine try the deployment, within `time`? False: allow_trial() follows, or not.
+    virtual bool ask_trial(uint32_t slot, ngx_msec_t time) = 0;
+
+  protected:
+    ~HealthPeers() = default;
+};
+void set_health_peers(HealthPeers *peers);  // null: there are none
+void allow_trial(const Config &config, uint32_t slot);
 
 // The provider's keys that it refused lately for this deployment.
 uint32_t parked_keys(const Config &config, uint32_t slot);
