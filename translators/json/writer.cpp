@@ -3,47 +3,85 @@
 // Invariant: with balanced calls the output is valid JSON, given that raw slices are.
 #include "translators/json/writer.hpp"
 
+#include <algorithm>
 #include <cassert>
 #include <charconv>
 
 #include "translators/json/utf8.hpp"
 
+namespace llm {
+
+void ByteBuffer::grow(size_t size) {
+    constexpr size_t kLeast = 64;
+    size_t capacity = std::max({size_ + size, capacity_ * 2, kLeast});
+    auto *data = static_cast<char *>(::operator new(capacity));
+    if (size_ > 0) {
+        memcpy(data, data_, size_);
+    }
+    size_t used = size_;
+    release();
+    data_ = data;
+    size_ = used;
+    capacity_ = capacity;
+}
+
+void ByteBuffer::release() {
+    if (data_ != nullptr) {
+        ::operator delete(data_, capacity_);
+    }
+    data_ = nullptr;
+    size_ = capacity_ = 0;
+}
+
+}  // namespace llm
+
 namespace llm::json {
 
-void Writer::before_value() {
+namespace {
+
+char *put(char *to, std::string_view bytes) {
+    return std::copy(bytes.begin(), bytes.end(), to);
+}
+
+}  // namespace
+
+// A comma where one belongs; one byte at most.
+char *Writer::before_value(char *to) {
     if (after_key_) {
         after_key_ = false;
-        return;
+        return to;
     }
     if (depth_ == 0) {
-        return;
+        return to;
     }
     uint64_t level = uint64_t{1} << (depth_ - 1);
     assert((open_objects_ & level) == 0 && "a member needs its name first");
     if ((has_elements_ & level) != 0) {
-        out_.append(',');
+        *to++ = ',';
     }
     has_elements_ |= level;
+    return to;
+}
+
+Writer &Writer::open(char bracket, uint64_t is_object) {
+    char *begin = out_.room(2);
+    char *to = before_value(begin);
+    assert(depth_ < 64);
+    uint64_t level = uint64_t{1} << depth_;
+    open_objects_ = (open_objects_ & ~level) | (is_object << depth_);
+    has_elements_ &= ~level;
+    depth_++;
+    *to++ = bracket;
+    out_.take(size_t(to - begin));
+    return *this;
 }
 
 Writer &Writer::object() {
-    before_value();
-    assert(depth_ < 64);
-    uint64_t level = uint64_t{1} << depth_++;
-    open_objects_ |= level;
-    has_elements_ &= ~level;
-    out_.append('{');
-    return *this;
+    return open('{', 1);
 }
 
 Writer &Writer::array() {
-    before_value();
-    assert(depth_ < 64);
-    uint64_t level = uint64_t{1} << depth_++;
-    open_objects_ &= ~level;
-    has_elements_ &= ~level;
-    out_.append('[');
-    return *this;
+    return open('[', 0);
 }
 
 Writer &Writer::end() {
@@ -53,68 +91,79 @@ Writer &Writer::end() {
     return *this;
 }
 
-Writer &Writer::key(std::string_view plain) {
-    return key(JsonText{plain});
-}
-
 Writer &Writer::key(JsonText name) {
     assert(depth_ > 0 && !after_key_);
     uint64_t level = uint64_t{1} << (depth_ - 1);
     assert((open_objects_ & level) != 0 && "a name outside an object");
-    out_.append((has_elements_ & level) != 0 ? std::string_view(",\"") : std::string_view("\""));
+    char *begin = out_.room(name.bytes.size() + 4);
+    char *to = begin;
+    if ((has_elements_ & level) != 0) {
+        *to++ = ',';
+    }
     has_elements_ |= level;
-    out_.append(name.bytes);
-    out_.append("\":");
+    *to++ = '"';
+    to = put(to, name.bytes);
+    *to++ = '"';
+    *to++ = ':';
+    out_.take(size_t(to - begin));
     after_key_ = true;
     return *this;
 }
 
-Writer &Writer::text(JsonText text) {
-    before_value();
-    out_.append('"');
-    out_.append(text.bytes);
-    out_.append('"');
+Writer &Writer::quoted(std::string_view bytes) {
+    char *begin = out_.room(bytes.size() + 3);
+    char *to = before_value(begin);
+    *to++ = '"';
+    to = put(to, bytes);
+    *to++ = '"';
+    out_.take(size_t(to - begin));
     return *this;
 }
 
-Writer &Writer::plain(std::string_view utf8) {
-    before_value();
-    out_.append('"');
-    append_escaped(utf8, out_);
-    out_.append('"');
+Writer &Writer::written(std::string_view bytes) {
+    char *begin = out_.room(bytes.size() + 1);
+    char *to = put(before_value(begin), bytes);
+    out_.take(size_t(to - begin));
     return *this;
+}
+
+Writer &Writer::text(JsonText text) {
+    return quoted(text.bytes);
+}
+
+Writer &Writer::plain(std::string_view utf8) {
+    if (plain_run(utf8) == utf8.size()) {
+        return quoted(utf8);
+    }
+    open_text();
+    append_escaped(utf8, out_);
+    return close_text();
 }
 
 Writer &Writer::raw(RawJson value) {
     assert(!value.empty());
-    before_value();
-    out_.append(value.bytes);
-    return *this;
+    return written(value.bytes);
 }
 
 Writer &Writer::number(int64_t value) {
-    before_value();
     char digits[24];
     auto result = std::to_chars(digits, digits + sizeof(digits), value);
-    out_.append({digits, static_cast<size_t>(result.ptr - digits)});
-    return *this;
+    return written({digits, static_cast<size_t>(result.ptr - digits)});
 }
 
 Writer &Writer::boolean(bool value) {
-    before_value();
-    out_.append(value ? std::string_view("true") : std::string_view("false"));
-    return *this;
+    return written(value ? "true" : "false");
 }
 
 Writer &Writer::null() {
-    before_value();
-    out_.append("null");
-    return *this;
+    return written("null");
 }
 
 Writer &Writer::open_text() {
-    before_value();
-    out_.append('"');
+    char *begin = out_.room(2);
+    char *to = before_value(begin);
+    *to++ = '"';
+    out_.take(size_t(to - begin));
     return *this;
 }
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -14,22 +15,61 @@
 
 namespace llm {
 
-// Where encoded bytes go. Contiguous and growing; clear() keeps the memory.
+// Where encoded bytes go. Contiguous and growing; clear() keeps the memory. Most of what is written
+// are a few bytes: that is done in place, with nothing but a look at the room that is left.
 class ByteBuffer {
   public:
     ByteBuffer() = default;
-    explicit ByteBuffer(std::string bytes) : bytes_(std::move(bytes)) {}
+    explicit ByteBuffer(std::string_view bytes) { append(bytes); }
+    ByteBuffer(ByteBuffer &&other) noexcept
+        : data_(std::exchange(other.data_, nullptr)),
+          size_(std::exchange(other.size_, 0)),
+          capacity_(std::exchange(other.capacity_, 0)) {}
+    ByteBuffer &operator=(ByteBuffer &&other) noexcept {
+        std::swap(data_, other.data_);
+        std::swap(size_, other.size_);
+        std::swap(capacity_, other.capacity_);
+        other.release();
+        return *this;
+    }
+    ~ByteBuffer() { release(); }
 
-    void append(std::string_view bytes) { bytes_.append(bytes); }
-    void append(char byte) { bytes_.push_back(byte); }
-    void clear() { bytes_.clear(); }
-    void reserve(size_t size) { bytes_.reserve(size); }
-    size_t size() const { return bytes_.size(); }
-    std::string_view view() const { return bytes_; }
-    void truncate(size_t size) { bytes_.resize(size); }
+    void append(std::string_view bytes) {
+        if (!bytes.empty()) {
+            memcpy(room(bytes.size()), bytes.data(), bytes.size());
+            size_ += bytes.size();
+        }
+    }
+    void append(char byte) {
+        *room(1) = byte;
+        size_++;
+    }
+    // Writing in place: room for so many bytes behind the last one, of which `size` are taken.
+    char *room(size_t size) {
+        if (size > capacity_ - size_) {
+            grow(size);
+        }
+        return data_ + size_;
+    }
+    void take(size_t size) { size_ += size; }
+
+    void clear() { size_ = 0; }
+    void reserve(size_t size) {
+        if (size > capacity_) {
+            grow(size - size_);
+        }
+    }
+    size_t size() const { return size_; }
+    std::string_view view() const { return {data_, size_}; }
+    void truncate(size_t size) { size_ = size; }
 
   private:
-    std::string bytes_;
+    void grow(size_t size);
+    void release();
+
+    char *data_ = nullptr;
+    size_t size_ = 0;
+    size_t capacity_ = 0;
 };
 
 namespace json {
@@ -38,10 +78,10 @@ class Writer {
   public:
     explicit Writer(ByteBuffer &out) : out_(out) {}
 
-    Writer &object();                     // {
-    Writer &array();                      // [
-    Writer &end();                        // the matching bracket
-    Writer &key(std::string_view plain);  // ASCII name that needs no escaping
+    Writer &object();                                                     // {
+    Writer &array();                                                      // [
+    Writer &end();                                                        // the matching bracket
+    Writer &key(std::string_view plain) { return key(JsonText{plain}); }  // needs no escaping
     Writer &key(JsonText name);
     Writer &text(JsonText text);           // "..." from escaped bytes
     Writer &plain(std::string_view utf8);  // "..." with escaping
@@ -59,7 +99,10 @@ class Writer {
     ByteBuffer &out() { return out_; }
 
   private:
-    void before_value();
+    char *before_value(char *to);
+    Writer &open(char bracket, uint64_t is_object);
+    Writer &quoted(std::string_view bytes);
+    Writer &written(std::string_view bytes);
 
     ByteBuffer &out_;
     uint64_t open_objects_ = 0;  // one bit a level, 1 = object; deeper levels are raw slices
