@@ -2,7 +2,9 @@
 // of the void ones, may have ended the request: callers return at once.
 #include "ngx_llm_module/stream/answer.hpp"
 
+#include "ngx_llm_module/request/attempt_health.hpp"
 #include "ngx_llm_module/request/headers.hpp"
+#include "ngx_llm_module/request/hedge.hpp"
 #include "ngx_llm_module/request/kept_answers.hpp"
 #include "ngx_llm_module/request/llm_request.hpp"
 #include "ngx_llm_module/request/pricing.hpp"
@@ -244,6 +246,9 @@ bool Answer::deliver() {
 }
 
 bool Answer::commit() {
+    if (request_.hedge != nullptr) {
+        request_.hedge->win();
+    }
     is_committed_ = true;
     request_.ledger.first_content = ngx_current_msec;
     note_served(request_, false);
@@ -545,6 +550,9 @@ void Answer::on_response(const ir::Response &response) {
 }
 
 void Answer::reply(ByteBuffer body) {
+    if (request_.hedge != nullptr) {
+        request_.hedge->win();
+    }
     request_.ledger.first_content = ngx_current_msec;
     request_.ledger.outcome = Outcome::ok;
     is_committed_ = true;
@@ -553,6 +561,7 @@ void Answer::reply(ByteBuffer body) {
     if (!request_.ledger.usage.known && can_estimate) {
         estimate_usage(request_, request_.is_other() ? 0 : content_length(body.view()), false);
     }
+    add_usage(request_.ledger.usage, request_.ledger.earlier);
     request_.attempt->finish();
     note_served(request_, false);
     note_served(request_, true);
@@ -598,6 +607,23 @@ void Answer::send_ping() {
     }
     relay_->append_ping();
     (void)request_.downstream.write(relay_->out(), false);
+}
+
+void Answer::record_lost() {
+    if (mode_ == Mode::error) {
+        return;
+    }
+    Ledger &ledger = request_.ledger;
+    Usage usage = ledger.usage;
+    std::string model = std::move(ledger.upstream_model);
+    bool has_events = relay_ != nullptr;
+    ledger.usage = has_events ? relay_->usage() : Usage();
+    ledger.upstream_model = has_events ? relay_->upstream_model() : "";
+    estimate_usage(request_, has_events ? relay_->content_bytes() : 0, false);
+    add_usage(ledger.usage, ledger.earlier);
+    count_earlier(request_);
+    ledger.usage = usage;
+    ledger.upstream_model = std::move(model);
 }
 
 void Answer::record() {
