@@ -173,8 +173,10 @@ bool read_hedge(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t count, Model &model)
         bool is_good = false;
         if (text.starts_with(kAfter)) {
             has_after = true;
-            std::string_view value = text.substr(kAfter.size());
-            is_good = value == "auto" || (read_time(cf, str(value), rule.after) && rule.after > 0);
+            ngx_str_t value = str(text.substr(kAfter.size()));
+            ngx_int_t time = view(value) == "auto" ? 0 : ngx_parse_time(&value, 0);
+            is_good = time > 0 || view(value) == "auto";
+            rule.after = ngx_msec_t(time);
         } else if (text.starts_with(kMax)) {
             is_good = read_share(text.substr(kMax.size()), rule.share);
         }

@@ -246,6 +246,12 @@ void Hedge::end(bool has_won) {
     disarm();
 }
 
+void win_race(LlmRequest &request) {
+    if (request.hedge != nullptr) {
+        request.hedge->win();
+    }
+}
+
 void Hedge::give_way() {
     exchange();
     is_inside_ ? drop() : adopt();

@@ -111,14 +111,25 @@ void start_attempt(LlmRequest &request);
 void resume_attempt(LlmRequest &request, Admission admission);
 // Asks the present candidate, which has room.
 void send_attempt(LlmRequest &request);
-// Credentials are there, or cannot be had: the request is built and sent.
-void continue_attempt(LlmRequest &request);
+// Credentials are there, or cannot be had: the request is built and sent. `within`: as the attempt
+// of this hedge.
+void continue_attempt(LlmRequest &request, Hedge *within);
 // The same candidate at once, asked in another way.
 void repeat_attempt(LlmRequest &request);
 // The same candidate again, not counted: its idle connection was dead.
 void retry_on_new_connection(LlmRequest &request);
 // The current attempt has no answer: another one, or the error to the client.
 void try_next(LlmRequest &request, const ApiError &error, Failure failure);
+
+// --- hedge.cpp ---
+// The present attempt has content: if there is another one, it has lost.
+void win_race(LlmRequest &request);
+
+// --- attempt_health.cpp ---
+// The present deployment sent its first content, or all of its answer.
+void note_served(LlmRequest &request, bool is_complete);
+// It failed after content had been sent.
+void note_broken(LlmRequest &request, Failure failure);
 
 // Milliseconds since nginx saw the request's first bytes.
 ngx_msec_t request_age(const ngx_http_request_t *r);

@@ -210,7 +210,7 @@ void send_attempt(LlmRequest &request) {
             return;
         }
     }
-    continue_attempt(request);
+    continue_attempt(request, nullptr);
 }
 
 void start_attempt(LlmRequest &request) {
@@ -246,7 +246,8 @@ void resume_attempt(LlmRequest &request, Admission admission) {
     }
 }
 
-void continue_attempt(LlmRequest &request) {
+void continue_attempt(LlmRequest &request, Hedge *within) {
+    Hedge::Inside inside(within);
     const Candidate &candidate = request.candidate();
     OutgoingRequest outgoing;
     if (Status built = build_request(request, candidate, outgoing); !built) {

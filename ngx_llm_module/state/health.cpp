@@ -11,7 +11,7 @@ namespace {
 CooledHook cooled_hook = nullptr;
 
 constexpr uint32_t kWholeShare = 10000;  // what a hedge takes
-constexpr uint32_t kMostSaved = 10;      // so many hedges
+constexpr uint32_t kMostSaved = 100;     // so many hedges
 
 uint64_t now_ms() {
     return uint64_t(ngx_current_msec);

@@ -2,9 +2,7 @@
 // of the void ones, may have ended the request: callers return at once.
 #include "ngx_llm_module/stream/answer.hpp"
 
-#include "ngx_llm_module/request/attempt_health.hpp"
 #include "ngx_llm_module/request/headers.hpp"
-#include "ngx_llm_module/request/hedge.hpp"
 #include "ngx_llm_module/request/kept_answers.hpp"
 #include "ngx_llm_module/request/llm_request.hpp"
 #include "ngx_llm_module/request/pricing.hpp"
@@ -246,9 +244,7 @@ bool Answer::deliver() {
 }
 
 bool Answer::commit() {
-    if (request_.hedge != nullptr) {
-        request_.hedge->win();
-    }
+    win_race(request_);
     is_committed_ = true;
     request_.ledger.first_content = ngx_current_msec;
     note_served(request_, false);
@@ -550,9 +546,7 @@ void Answer::on_response(const ir::Response &response) {
 }
 
 void Answer::reply(ByteBuffer body) {
-    if (request_.hedge != nullptr) {
-        request_.hedge->win();
-    }
+    win_race(request_);
     request_.ledger.first_content = ngx_current_msec;
     request_.ledger.outcome = Outcome::ok;
     is_committed_ = true;

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 
-#include "ngx_llm_module/request/hedge.hpp"
 #include "ngx_llm_module/request/llm_request.hpp"
 #include "translators/provider/google_token.hpp"
 
@@ -127,8 +126,7 @@ void CredentialSource::on_stale() {
 
 void CredentialWait::on_credential() {
     Turn turn(request_.r);
-    Hedge::Inside inside(hedge_);
-    continue_attempt(request_);  // this object is gone
+    continue_attempt(request_, hedge_);  // this object is gone
 }
 
 }  // namespace llm
