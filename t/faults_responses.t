@@ -5,6 +5,7 @@
 use strict;
 use warnings;
 use LLM::Test;
+use LLM::Metrics;
 use LLM::Pair;
 use LLM::Port qw(slow);
 use LLM::Provider;
@@ -42,7 +43,7 @@ $models .= "llm_provider keys-$_ { dialect " . ($_ eq 'chat' ? 'openai' : $_ eq 
 $t->http_conf(LLM::Pair::conf($p, forms => \@kinds, models => $models,
     http => 'llm_first_token_timeout 400ms; llm_idle_timeout 400ms; llm_key sk-all { alias all; }
         llm_auth optional; llm_key sk-one { alias one; models responses-to-chat chat-to-chat messages-to-chat; }',
-    server => 'location /ping/ { llm_pass models; llm_ping 50ms;
+    server => 'location = /metrics { llm_metrics; } location /ping/ { llm_pass models; llm_ping 50ms;
         llm_idle_timeout 10s; access_log logs/llm.log pair; }'));
 $t->start;
 
@@ -318,5 +319,6 @@ for my $pair (@pairs) {
     };
 }
 
-ok(LLM::Pair::wait_idle($t), 'nothing is in flight');
+ok($t->wait_for(sub { LLM::Metrics->get($t)->value('llm_requests_in_flight') == 0 }, 2,
+    'nothing in flight'), 'nothing is in flight');
 $t->done;
