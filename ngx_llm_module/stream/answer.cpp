@@ -403,7 +403,9 @@ void Answer::give_up() {
 }
 
 std::string_view Answer::prefill(const Dialect &dialect, const ModelTraits &traits) {
-    is_continued_ = is_broken_ && !is_refused_ && !recoverable_->sent().empty() &&
+    // Of a few words the beginning of another answer could not be told from their continuation.
+    constexpr size_t kLeast = 16;
+    is_continued_ = is_broken_ && !is_refused_ && recoverable_->sent().size() >= kLeast &&
                     request_.recover_mode() == kRecoverContinue && traits.prefill &&
                     dialect.id == DialectId::anthropic;
     return is_continued_ ? recoverable_->sent() : std::string_view();
@@ -596,7 +598,9 @@ void Answer::on_drained(bool has_ended) {
 }
 
 void Answer::send_ping() {
-    if (relay_ == nullptr || relay_->is_complete() || relay_->failure() != nullptr) {
+    // While another answer is looked for, that of the relay has failed.
+    if (relay_ == nullptr || relay_->is_complete() ||
+        (relay_->failure() != nullptr && !is_waiting_)) {
         return;
     }
     relay_->append_ping();
