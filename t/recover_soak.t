@@ -14,7 +14,7 @@ use LLM::Provider;
 use Time::HiRes qw(time);
 
 my $seed = $ENV{LLM_SEED} // time ^ $$;
-my $n = $ENV{LLM_SOAK} // 1000;
+my $n = $ENV{LLM_SOAK} // 1300;
 srand $seed;
 
 my $t = LLM::Test->new(workers => 2);
@@ -86,7 +86,7 @@ for my $i (1 .. $n) {
         my $pair = LLM::Pair->new($client, $kind);
         $p->on({ path => $path{$kind}, body => qr/ask-$i-/ },
             (map { failure($pair, $text{$i}) } 1 .. $failures),
-            sse($pair->events(text => $text{$i}), gap => 0.2, rand() < 0.2 ? (delay => 0.7) : ()));
+            sse($pair->events(text => $text{$i}), gap => 0.4, rand() < 0.2 ? (delay => 0.7) : ()));
     }
     push @asked, [$i, LLM::Pair->new($client, $d), "$d-$e-" . int(rand @modes) . '-' . $i % @p];
 }
