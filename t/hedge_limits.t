@@ -20,7 +20,8 @@ LLM::Limits->each_store(sub {
         deployment messages/second id=n2 order=2 max_parallel_requests=1; }
     llm_model counted { hedge after=40ms max=100%; deployment chat/first id=c1;
         deployment messages/second id=c2 order=2 rpm=2; }
-    llm_model alone { deployment messages/second id=n3 max_parallel_requests=1; }
+    llm_model tight { hedge after=40ms max=100%; deployment chat/first tags=a,b id=l1
+        max_parallel_requests=1; deployment messages/second tags=a id=l2 order=2; }
 END
     $t->start;
     my $pair = LLM::Pair->new('chat', 'chat');
@@ -32,8 +33,9 @@ END
         return;
     };
     my $ask = sub {
-        my ($model) = @_;
-        return $t->stream($pair->path(1) . '?key=k', $pair->question(model => $model, stream => 1));
+        my ($model, $tag) = @_;
+        return $t->stream($pair->path(1) . '?key=k', $pair->question(model => $model, stream => 1),
+            headers => { 'x-llm-tags' => $tag // '' });
     };
     my $of = sub {
         my ($id) = @_;
@@ -61,6 +63,24 @@ END
             ok($s->clean_end, "$winner: the answer is whole");
             ok($t->wait_for(sub { $held->() eq '0 0' }, 2, 'nothing is held'), "$winner: nothing");
         }
+    };
+
+    subtest 'the place of one that lost is free' => sub {
+        my @second = $other->events(text => 'of the second');
+        $answers->(first => 'silent',
+            second => sse(@second[0 .. 3], hold(), @second[4 .. $#second]));
+        my $s = $ask->('tight', 'a');
+        is($s->header('x-llm-deployment'), 'l2', 'the second wins');
+        $p->on({ body => qr/"model":"first"/ }, sse($pair->events(text => 'of the first')));
+        my $more = LLM::Limits::wait_room(sub {
+            my $try = $ask->('tight', 'b');
+            $try->all_events if $try->status == 200;
+            return $try->status == 200 && $try->header('x-llm-deployment');
+        });
+        is($more, 'l1', 'another request has it while the answer goes on');
+        $p->release;
+        $s->all_events;
+        ok($s->clean_end, 'which ends well');
     };
 
     subtest 'no room for a second attempt' => sub {
