@@ -14,7 +14,7 @@ use LLM::Provider;
 use Time::HiRes qw(time);
 
 my $seed = $ENV{LLM_SEED} // time ^ $$;
-my $n = $ENV{LLM_SOAK} // 1300;
+my $n = $ENV{LLM_SOAK} // 1500;
 srand $seed;
 
 my $t = LLM::Test->new(workers => 2);
@@ -37,8 +37,8 @@ for my $k (0 .. $#p) {
         }
     }
 }
-my $first = slow(3);
-my $idle = slow(2);
+my $first = slow(1) > 1 ? 8 : 5;
+my $idle = $first - 1;
 $t->http_conf(LLM::Pair::conf($p[0], forms => \@kinds, models => $models, cooldown => '50ms',
     server => 'location = /metrics { llm_metrics; }',
     location => 'access_log logs/soak.log soak; llm_limit all max_parallel_requests=2000;',
@@ -62,7 +62,7 @@ sub failure {
     my ($pair, $text) = @_;
     my $head = { chat => 1, messages => 3, responses => 4 }->{$pair->{provider}};
     my @events = $pair->events(text => $text);
-    my @some = @events[0 .. $head + int rand 6];
+    my @some = @events[0 .. $head + int rand 4];
 
     return one_of(json(503, {}), json(429, {}), json(500, {}), json(529, {}),
         json(429, {}, headers => { 'Retry-After' => 1 }), 'silent', accept_then_reset(),
@@ -79,14 +79,14 @@ my (@asked, %text);
 for my $i (1 .. $n) {
     my ($client, $d, $e) = map { one_of(@kinds) } 1 .. 3;
     my $word = canary($i);
-    $text{$i} = join ' ', 'Well,', map { "$word.$_" } 1 .. 6;
+    $text{$i} = join ' ', 'Well,', map { "$word.$_" } 1 .. 4;
     my $p = $p[$i % @p];
     my $failures = one_of(0, 0, 1, 1, 2, 3);
     for my $kind ($d, $d eq $e ? () : $e) {
         my $pair = LLM::Pair->new($client, $kind);
         $p->on({ path => $path{$kind}, body => qr/ask-$i-/ },
             (map { failure($pair, $text{$i}) } 1 .. $failures),
-            sse($pair->events(text => $text{$i}), gap => 0.4, rand() < 0.2 ? (delay => 0.7) : ()));
+            sse($pair->events(text => $text{$i}), gap => 0.9, rand() < 0.2 ? (delay => 0.7) : ()));
     }
     push @asked, [$i, LLM::Pair->new($client, $d), "$d-$e-" . int(rand @modes) . '-' . $i % @p];
 }
@@ -153,7 +153,7 @@ is_deeply([@foreign[0 .. ($#foreign < 5 ? $#foreign : 5)]], [], 'nothing of othe
 is_deeply([@wrong[0 .. ($#wrong < 5 ? $#wrong : 5)]], [], 'every answer is whole or says so')
     or diag "LLM_SEED=$seed";
 note explain { %count, left => $left, peak => $peak };
-cmp_ok($count{whole} // 0, '>=', $n / 3, 'many are answered') or diag explain \%count;
+cmp_ok($count{whole} // 0, '>=', $n / 5, 'many are answered');
 
 ok($t->wait_for(sub { LLM::Metrics->get($t)->value('llm_requests_in_flight') == 0 }, 10, 'no slot'),
     'nothing is in flight');
