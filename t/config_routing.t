@@ -34,9 +34,9 @@ subtest 'what is fine' => sub {
         llm_all_cooled try; llm_recover restart; llm_default_fallbacks c p/anything;
         llm_model a { deployment p/x tags=eu,cheap cooldown_time=1m; deployment p/y;
             strategy latency-based buffer=0.5; affinity on; num_retries 1; allowed_fails 0;
-            cooldown_time 10s; recover continue;
+            cooldown_time 10s; recover continue; hedge after=auto;
             fallbacks b c; context_window_fallbacks x/large; content_policy_fallbacks also-c; }
-        llm_model b { deployment p/b; fallbacks c; strategy least-busy; }
+        llm_model b { deployment p/b; fallbacks c; hedge after=1500ms max=12.5%; strategy least-busy; }
         llm_model c { deployment p/c; alias also-c; strategy usage-based; }
         llm_model x/* { deployment p/*; fallbacks b p/z; strategy cost-based; }
         llm_model d { deployment p/d; context_window_fallbacks a; strategy round-robin; }
@@ -56,6 +56,12 @@ subtest 'words' => sub {
     refused('allowed_fails few', line_of_model('allowed_fails few;'), qr/invalid number/);
     refused('cooldown_time soon', line_of_model('cooldown_time soon;'), qr/invalid time/);
     refused('recover on', line_of_model('recover on;'), qr/expected off, restart or continue/);
+    refused("hedge $_", line_of_model("hedge $_;"), qr/invalid parameter .* of hedge/)
+        for 'after=', 'after=soon', 'after=0', 'after=-1s', 'soon', 'after=1s max=5', 'after=1s max=0%',
+            'after=1s max=101%', 'after=1s max=%', 'after=1s max=1.234%', 'after=1s max=1.%',
+            'after=1s max=-1%', 'after=1s max=x%', 'after=1s max=100.01%', 'after=1s max=.5%';
+    refused('hedge max=5%', line_of_model('hedge max=5%;'), qr/hedge needs after=/);
+    refused('hedge alone', line_of_model('hedge;'), qr/invalid number of arguments/);
     refused("tags=$_", line_of_model("deployment p/y tags=$_;"), qr/invalid tags/)
         for '', ',', 'a,', 'a,,b', '*';
     refused('no fallback', line_of_model('fallbacks;'), qr/number of arguments/);

@@ -14,13 +14,14 @@ my $t = LLM::Test->new;
 my $p = LLM::Provider->new(dir => $t->dir);
 
 my $models = '';
-for my $d (qw(chat messages)) {
-    for my $f (qw(chat messages)) {
+my @kinds = qw(chat messages responses);
+for my $d (@kinds) {
+    for my $f (@kinds) {
         $models .= "llm_model $d-then-$f { deployment $d/primary; fallbacks back-$f; }\n";
     }
     $models .= "llm_model back-$d { deployment $d/claude-sonnet-4-5; }\n";
 }
-$t->http_conf(LLM::Pair::conf($p, models => $models, http => 'llm_num_retries 2;
+$t->http_conf(LLM::Pair::conf($p, forms => \@kinds, models => $models, http => 'llm_num_retries 2;
     llm_first_token_timeout 600ms; llm_idle_timeout 400ms; llm_recover continue;'));
 $t->start;
 
@@ -34,7 +35,7 @@ sub asked   { return scalar grep { $_->{json}{model} eq $_[0] } $p->requests }
 sub faults {
     my ($pair) = @_;
     my @events = $pair->events(text => $text);
-    my $head = $pair->{provider} eq 'chat' ? 1 : 3;  # events before the first word
+    my $head = { chat => 1, messages => 3, responses => 4 }->{$pair->{provider}};  # before the words
     my $good = sse(@events);
     my $until = sub { return @events[0 .. $head + $_[0] - 1] };
     my @without_end = grep { $_ ne '[DONE]' } @events;
@@ -58,12 +59,15 @@ sub faults {
     );
 }
 
-for my $client (qw(chat messages responses)) {
-    for my $d (qw(chat messages)) {
-        for my $f (qw(chat messages)) {
+# Every client with a primary and a fallback of one dialect, and of two.
+for my $client (@kinds) {
+    for my $d (@kinds) {
+        for my $f ($d, $kinds[$d eq 'chat' ? 1 : $d eq 'messages' ? 2 : 0]) {
             my $pair = LLM::Pair->new($client, $d);
             my $back = LLM::Pair->new($client, $f);
             my %faults = faults($pair);
+            # One that its provider keeps is that provider's, and no other can go on with it.
+            my @own = $client eq 'responses' ? (store => JSON::PP::false()) : ();
 
             subtest "$client, $d, then $f" => sub {
                 for my $name (sort keys %faults) {
@@ -76,7 +80,7 @@ for my $client (qw(chat messages responses)) {
                     }
                     $p->on({ body => qr/"model":"claude-sonnet-4-5"/ }, sse($back->events(%more)));
                     my $began = time;
-                    my $s = $pair->stream($t, model => "$d-then-$f");
+                    my $s = $pair->stream($t, model => "$d-then-$f", @own);
                     my @events = $s->all_events;
                     is($s->status, 200, "$name: status");
                     is_deeply([$pair->check(\@events)], [], "$name: grammar");
@@ -93,7 +97,10 @@ for my $client (qw(chat messages responses)) {
                     $p->clear;
                     primary($class eq 'context_length'
                         ? $pair->error('context_length', 'context length exceeded')
-                        : json(400, $pair->error_body('content_filter', 'content_filter')));
+                        : json(400, $d eq 'messages'
+                            ? messages_error('content_filter', 'content_filter')
+                            : chat_error('content_filter', type => 'content_filter',
+                                code => 'content_filter')));
                     my $r = $pair->post($t, model => "$d-then-$f", stream => JSON::PP::true());
                     is($r->{status}, 400, "$class: status");
                     ok($pair->is_error($r->{json}), "$class: in the caller's dialect");

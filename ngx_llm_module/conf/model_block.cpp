@@ -150,6 +150,7 @@ constexpr Line<Model> kModelLines[] = {
     {"llm_drop_params", 1, 1, read_drop_params},
     {"strategy", 1, 2, read_strategy},
     {"affinity", 1, 1, read_affinity},
+    {"hedge", 1, 2, read_hedge},
     {"fallbacks", 1, 64, read_fallbacks<&Routing::fallbacks>},
     {"context_window_fallbacks", 1, 64, read_fallbacks<&Routing::context_fallbacks>},
     {"content_policy_fallbacks", 1, 64, read_fallbacks<&Routing::content_fallbacks>},

@@ -28,6 +28,13 @@ constexpr ngx_uint_t kRecoverOff = 0;
 constexpr ngx_uint_t kRecoverRestart = 1;
 constexpr ngx_uint_t kRecoverContinue = 2;
 
+// A second attempt beside one that is late.
+struct HedgeRule {
+    bool is_on = false;
+    ngx_msec_t after = 0;  // 0: what 95 of 100 answers of the deployment took
+    uint32_t share = 500;  // of the requests, in 1/10000
+};
+
 struct Routing {
     Strategy strategy = Strategy::simple_shuffle;
     double latency_buffer = 0.3;  // of the shortest time: who is within it is as good
@@ -35,6 +42,7 @@ struct Routing {
     std::vector<Placed> fallbacks;
     std::vector<Placed> context_fallbacks;
     std::vector<Placed> content_fallbacks;
+    HedgeRule hedge;
     // Not set: as the location says.
     ngx_uint_t num_retries = NGX_CONF_UNSET_UINT;
     ngx_uint_t allowed_fails = NGX_CONF_UNSET_UINT;

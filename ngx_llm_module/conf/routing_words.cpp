@@ -39,6 +39,31 @@ bool read_buffer(ngx_conf_t *cf, ngx_str_t option, Model &model) {
     return true;
 }
 
+// "5%" or "0.5%": in 1/10000.
+bool read_share(std::string_view text, uint32_t &share) {
+    if (!text.ends_with('%')) {
+        return false;
+    }
+    text.remove_suffix(1);
+    size_t point = std::min(text.find('.'), text.size());
+    size_t decimals = point == text.size() ? 0 : text.size() - point - 1;
+    if (point == 0 || point > 3 || decimals > 2 || (point < text.size() && decimals == 0)) {
+        return false;
+    }
+    uint32_t value = 0;
+    for (char c : std::string(text.substr(0, point)).append(text.substr(text.size() - decimals))) {
+        if (c < '0' || c > '9') {
+            return false;
+        }
+        value = value * 10 + uint32_t(c - '0');
+    }
+    for (; decimals < 2; decimals++) {
+        value *= 10;
+    }
+    share = value;
+    return value > 0 && value <= 10000;
+}
+
 // Names on the way from one model to its fallbacks and theirs.
 class Walk {
   public:
@@ -137,6 +162,36 @@ bool read_strategy(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t count, Model &mod
     }
     model.routing.strategy = *strategy;
     return count == 1 || read_buffer(cf, args[1], model);
+}
+
+bool read_hedge(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t count, Model &model) {
+    constexpr std::string_view kAfter = "after=", kMax = "max=";
+    HedgeRule &rule = model.routing.hedge;
+    bool has_after = false;
+    for (ngx_uint_t i = 0; i < count; i++) {
+        std::string_view text = view(args[i]);
+        bool is_good = false;
+        if (text.starts_with(kAfter)) {
+            has_after = true;
+            ngx_str_t value = str(text.substr(kAfter.size()));
+            ngx_int_t time = view(value) == "auto" ? 0 : ngx_parse_time(&value, 0);
+            is_good = time > 0 || view(value) == "auto";
+            rule.after = ngx_msec_t(time);
+        } else if (text.starts_with(kMax)) {
+            is_good = read_share(text.substr(kMax.size()), rule.share);
+        }
+        if (!is_good) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "llm: invalid parameter \"%V\" of hedge",
+                               &args[i]);
+            return false;
+        }
+    }
+    if (!has_after) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "llm: hedge needs after=auto or after=TIME");
+        return false;
+    }
+    rule.is_on = true;
+    return true;
 }
 
 bool read_affinity(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Model &model) {

@@ -10,6 +10,7 @@ bool read_names(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t count, std::vector<P
 bool read_recover_word(ngx_conf_t *cf, ngx_str_t text, ngx_uint_t &recover);
 bool read_tags(ngx_conf_t *cf, ngx_str_t text, std::vector<std::string> &tags);
 bool read_strategy(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t count, Model &model);
+bool read_hedge(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t count, Model &model);
 bool read_affinity(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t count, Model &model);
 bool read_cooldown_time(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t count, Model &model);
 bool read_recover(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t count, Model &model);

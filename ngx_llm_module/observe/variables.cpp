@@ -130,6 +130,9 @@ Text get_upstream_time(LlmRequest &request) {
 Text get_overhead_time(LlmRequest &request) {
     return seconds(overhead_ms(request));
 }
+Text get_hedge(LlmRequest &request) {
+    return Text(request.ledger.hedge);
+}
 Text get_attempts(LlmRequest &request) {
     return std::to_string(request.ledger.attempts);
 }

@@ -321,8 +321,27 @@ void RedisLease::hold_gauge(size_t alternative) {
     }
 }
 
-// Without waiting: Redis hears of it with the next move, or at the end.
+// Nobody waits for what becomes of it: what Redis did not hear now it hears at the lease's end.
+class DropCommand final : public RedisCommand {
+  public:
+    void on_reply(const RedisReply &) override {}
+    void on_lost(RedisLoss) override {}
+};
+
+// Without waiting.
 void RedisLease::drop_deployment() {
+    if (place_ == Place::redis && kept_.size() > common_kept_) {
+        auto command = std::make_unique<DropCommand>();
+        static const RedisScript &script = redis_script("admit");
+        command->script = &script;
+        command->args.add(int64_t(1)).add(store_.base()).add(id_);
+        command->args.add(int64_t(store_.client().config().lease)).add(int64_t(1));
+        command->args.add(int64_t(0)).add(int64_t(0)).add(int64_t(0));
+        // Where Redis is away what is held stays ours, to be given back later.
+        if (store_.client().send(std::move(command), store_.base())) {
+            kept_.resize(common_kept_);
+        }
+    }
     if (local_ != nullptr) {
         (void)local_->move(SIZE_MAX);
     }

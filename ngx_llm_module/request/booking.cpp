@@ -67,7 +67,7 @@ void book_route(const LlmRequest &request) {
     add(to.unpriced, ledger.is_unpriced);
     add(to.estimated, ledger.usage.estimated);
     add(to.fallbacks, ledger.fallbacks > 0);
-    add(to.attempts, int64_t(ledger.attempts));
+    add(to.attempts, int64_t(ledger.unbooked_attempts));
     book_times(request, to);
 }
 
@@ -215,6 +215,14 @@ void book_metrics(const LlmRequest &request) {
     }
     book_route(request);
     book_key(request);
+}
+
+void book_attempts(LlmRequest &request) {
+    const Deployment &deployment = *request.candidate().deployment;
+    if (RouteRow *row = route_row(request.model, deployment.provider->name, deployment.id)) {
+        add(row->numbers.attempts, int64_t(request.ledger.unbooked_attempts));
+    }
+    request.ledger.unbooked_attempts = 0;
 }
 
 void book_refused() {

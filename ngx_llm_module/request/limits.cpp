@@ -178,6 +178,9 @@ Admission Limits::move_to(size_t index) {
     if (state_ == State::held && index == candidate_) {
         return Admission::granted;  // the one it was admitted with, or the same once more
     }
+    if (second_ != nullptr && index == second_->candidate) {
+        return Admission::granted;
+    }
     leave();
     // The candidates may be others by now: those of a fallback.
     demands_.list.resize(demands_.common);
@@ -227,7 +230,32 @@ bool Limits::is_deployment_full() const {
            verdict_.refused_by->scope == Scope::deployment;
 }
 
+Admission Limits::take_second(size_t index, Waiter &waiter) {
+    second_ = std::make_unique<Second>();
+    second_->candidate = index;
+    add_alternative(*request_.candidates[index].deployment, estimate_, second_->demands);
+    second_->lease = limit_store().open(second_->demands, waiter);
+    return second_->lease->take().admission;
+}
+
+void Limits::adopt_second() {
+    if (state_ == State::held) {
+        (void)lease_->move(demands_.alternatives.size());
+    }
+    second_->is_adopted = true;
+    candidate_ = second_->candidate;
+    state_ = State::held;
+}
+
+void Limits::drop_second() {
+    second_.reset();
+}
+
 void Limits::leave() {
+    if (second_ != nullptr && second_->is_adopted) {
+        second_.reset();
+        state_ = State::left;
+    }
     if (state_ == State::held && lease_ != nullptr) {
         (void)lease_->move(demands_.alternatives.size());
         state_ = State::left;
@@ -286,7 +314,8 @@ bool Limits::may_go_on(uint64_t content_bytes) {
     used.output_tokens = int64_t(content_bytes) / kBytesPerToken;
     Price price = price_of(request_, request_.candidate());
     used.cost = price.is_known() ? cost_at(price, used.input_tokens, used.output_tokens) : 0;
-    if (lease_->grow(used)) {
+    bool has_second = second_ != nullptr && second_->is_adopted;
+    if (lease_->grow(used) && (!has_second || second_->lease->grow(used))) {
         return true;
     }
     request_.ledger.limit_status = "cut";
@@ -308,6 +337,10 @@ void Limits::end() {
         }
     }
     lease_->release(used);
+    if (second_ != nullptr) {
+        second_->lease->release(second_->is_adopted ? used : Used());
+        second_.reset();
+    }
 }
 
 void Limits::add_headers() {

@@ -26,6 +26,12 @@ class Limits final : public Waiter {
     // The present candidate failed.
     void leave();
     size_t candidate() const { return candidate_; }
+    // Room for another attempt beside the present one, at another candidate. `waiting`: the waiter
+    // is told.
+    Admission take_second(size_t index, Waiter &waiter);
+    // That one is the request's attempt from here: what the first one held is given back.
+    void adopt_second();
+    void drop_second();
     // The request was refused: answers it. It is gone afterwards.
     void reply();
     // Between two events of a stream. False: a limit has run out, and the location says cut.
@@ -48,6 +54,14 @@ class Limits final : public Waiter {
   private:
     enum class State : uint8_t { none, admitting, moving, held, left, over };
 
+    // What a hedge holds of its deployment.
+    struct Second {
+        Demands demands;
+        std::unique_ptr<Lease> lease;
+        size_t candidate = 0;
+        bool is_adopted = false;
+    };
+
     void collect();
     Admission take(const Verdict &verdict);
     void warn();
@@ -56,6 +70,7 @@ class Limits final : public Waiter {
     LlmRequest &request_;
     Demands demands_;
     std::unique_ptr<Lease> lease_;
+    std::unique_ptr<Second> second_;
     Verdict verdict_;
     Estimate estimate_;
     size_t candidate_ = 0;

@@ -1,6 +1,7 @@
 // The request object itself: what is derived from configuration and clocks.
 #include "ngx_llm_module/request/llm_request.hpp"
 
+#include "ngx_llm_module/request/hedge.hpp"
 #include "ngx_llm_module/upstream/worker.hpp"
 
 namespace llm {

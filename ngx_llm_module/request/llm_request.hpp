@@ -24,6 +24,8 @@
 
 namespace llm {
 
+class Hedge;
+
 class LlmRequest {
   public:
     explicit LlmRequest(ngx_http_request_t *request);
@@ -59,6 +61,7 @@ class LlmRequest {
     std::vector<Candidate> candidates;
     size_t next_candidate = 0;  // the one behind the current
     Plan plan;
+    std::unique_ptr<Hedge> hedge;  // where the model may have a second attempt
     std::unique_ptr<Attempt> attempt;
     ngx_msec_t deadline = 0;  // of the whole call, on the clock of ngx_current_msec
     ngx_event_t call_timer;
@@ -108,18 +111,24 @@ void resume_admission(LlmRequest &request, Admission admission);
 void start_attempt(LlmRequest &request);
 // The store of the limits has answered: the candidate has room, or not.
 void resume_attempt(LlmRequest &request, Admission admission);
-// Goes on to a fallback; nothing was asked yet.
-enum class Moved : uint8_t { no, yes, replied };
-Moved move_to_fallback(LlmRequest &request);
-// Credentials are there, or cannot be had: the request is built and sent.
-void continue_attempt(LlmRequest &request);
+// Asks the present candidate, which has room.
+void send_attempt(LlmRequest &request);
+// Credentials are there, or cannot be had: the request is built and sent. `within`: as the attempt
+// of this hedge.
+void continue_attempt(LlmRequest &request, Hedge *within);
 // The same candidate at once, asked in another way.
 void repeat_attempt(LlmRequest &request);
 // The same candidate again, not counted: its idle connection was dead.
 void retry_on_new_connection(LlmRequest &request);
 // The current attempt has no answer: another one, or the error to the client.
 void try_next(LlmRequest &request, const ApiError &error, Failure failure);
-// The current deployment sent its first content, or all of its answer.
+
+// --- hedge.cpp ---
+// The present attempt has content: if there is another one, it has lost.
+void win_race(LlmRequest &request);
+
+// --- attempt_health.cpp ---
+// The present deployment sent its first content, or all of its answer.
 void note_served(LlmRequest &request, bool is_complete);
 // It failed after content had been sent.
 void note_broken(LlmRequest &request, Failure failure);

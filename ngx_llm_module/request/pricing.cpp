@@ -77,6 +77,9 @@ void book_cost(LlmRequest &request) {
     }
     ledger.is_booked = true;
     if (!request.answer.is_committed()) {
+        ledger.list_cost = ledger.earlier_list_cost;
+        ledger.cost = ledger.earlier_cost;
+        ledger.usage = ledger.earlier;
         return;  // nothing was delivered
     }
     if ((request.is_raw || request.is_other()) && !ledger.usage.known) {

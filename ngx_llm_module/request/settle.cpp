@@ -1,5 +1,6 @@
 // The end of a request, once, whatever ended it: what it held is given back, the ledger closed.
 #include "ngx_llm_module/request/booking.hpp"
+#include "ngx_llm_module/request/hedge.hpp"
 #include "ngx_llm_module/request/llm_request.hpp"
 #include "ngx_llm_module/request/pricing.hpp"
 
@@ -44,6 +45,9 @@ void settle(LlmRequest &request) {
     request.is_settled = true;
     forget_live(request);
     Ledger &ledger = request.ledger;
+    if (request.hedge != nullptr) {
+        request.hedge->settle();
+    }
     if (request.attempt != nullptr) {
         ledger.upstream_time += ngx_current_msec - ledger.attempt_began;
         request.attempt.reset();

@@ -26,7 +26,16 @@ struct PlannedModel {
     FallbackKind kind = FallbackKind::general;
 };
 
-struct Plan {
+// How one attempt asks its deployment.
+struct AttemptChoice {
+    unsigned key = 0;
+    unsigned key_count = 0;  // 0 or 1: there is no other
+    unsigned url_count = 0;
+    unsigned url = 0;
+    bool is_trial = false;  // of a deployment whose cool-down is just over
+};
+
+struct Plan : AttemptChoice {
     Wishes wishes;
     std::vector<Tried> tried;           // of the candidates
     std::vector<PlannedModel> pending;  // the closest first
@@ -36,13 +45,7 @@ struct Plan {
     unsigned fallbacks = 0;        // models that were gone on to
     ngx_msec_t shortest_wait = 0;  // until one of those that cool may be asked; 0: none did
     bool has_elsewhere = false;    // another deployment of the model, or a fallback
-    // Of the current attempt.
-    unsigned key = 0;
-    unsigned key_count = 0;  // 0 or 1: there is no other
-    unsigned url_count = 0;
-    unsigned url = 0;
-    bool is_trial = false;   // of a deployment whose cool-down is just over
-    ngx_event_t pause = {};  // before a further attempt
+    ngx_event_t pause = {};        // before a further attempt
 };
 
 }  // namespace llm

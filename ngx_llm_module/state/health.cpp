@@ -13,6 +13,9 @@ constexpr uint64_t kAsking = 500;
 
 HealthPeers *health_peers = nullptr;
 
+constexpr uint32_t kWholeShare = 10000;  // what a hedge takes
+constexpr uint32_t kMostSaved = 100;     // so many hedges
+
 uint64_t now_ms() {
     return uint64_t(ngx_current_msec);
 }
@@ -187,7 +190,7 @@ void park_key(const Config &config, uint32_t slot, unsigned key, ngx_msec_t time
     advance(health->parked_until, now_ms() + time);
 }
 
-void note_latency(const Config &config, uint32_t slot, ngx_msec_t time) {
+void note_latency(const Config &config, uint32_t slot, ngx_msec_t time, bool is_stream) {
     SlotHealth *health = health_of(config, slot);
     if (health == nullptr) {
         return;
@@ -196,8 +199,9 @@ void note_latency(const Config &config, uint32_t slot, ngx_msec_t time) {
     uint32_t old = health->latency.load(std::memory_order_relaxed);
     health->latency.store(old == 0 ? value : uint32_t((uint64_t(old) * 7 + value) / 8),
                           std::memory_order_relaxed);
-    if (health->latencies[latency_step(time)].fetch_add(1, std::memory_order_relaxed) >= 1000) {
-        for (auto &count : health->latencies) {
+    auto &counts = health->latencies[is_stream];
+    if (counts[latency_step(time)].fetch_add(1, std::memory_order_relaxed) >= 1000) {
+        for (auto &count : counts) {
             count.store(uint16_t(count.load(std::memory_order_relaxed) / 2),
                         std::memory_order_relaxed);
         }
@@ -209,25 +213,54 @@ uint32_t usual_latency(const Config &config, uint32_t slot) {
     return health != nullptr ? health->latency.load(std::memory_order_relaxed) : 0;
 }
 
-ngx_msec_t slow_latency(const Config &config, uint32_t slot) {
+// Within its step the answers are taken as spread evenly.
+ngx_msec_t slow_latency(const Config &config, uint32_t slot, bool is_stream) {
     constexpr uint32_t kEnough = 20;
     SlotHealth *health = health_of(config, slot);
-    uint32_t sum = 0;
-    for (size_t i = 0; health != nullptr && i < kLatencySteps; i++) {
-        sum += health->latencies[i].load(std::memory_order_relaxed);
+    if (health == nullptr) {
+        return 0;
+    }
+    uint32_t counts[kLatencySteps], sum = 0;
+    for (size_t i = 0; i < kLatencySteps; i++) {
+        counts[i] = health->latencies[is_stream][i].load(std::memory_order_relaxed);
+        sum += counts[i];
     }
     if (sum < kEnough) {
         return 0;
     }
-    uint32_t below = 0;
+    double wanted = double(sum) * 0.95;
     size_t step = 0;
-    for (; step + 1 < kLatencySteps; step++) {
-        below += health->latencies[step].load(std::memory_order_relaxed);
-        if (below * 100 >= sum * 95) {
-            break;
+    for (; step + 1 < kLatencySteps && double(counts[step]) < wanted; step++) {
+        wanted -= double(counts[step]);
+    }
+    double begin = step == 0 ? 0 : double(end_of_step(step - 1));
+    double part = counts[step] == 0 ? 1 : wanted / double(counts[step]);
+    return ngx_msec_t(begin + (double(end_of_step(step)) - begin) * part) + 1;
+}
+
+void add_hedge_share(const Config &config, uint32_t slot, uint32_t share) {
+    SlotHealth *health = health_of(config, slot);
+    if (health != nullptr &&
+        health->hedge_share.load(std::memory_order_relaxed) < kMostSaved * kWholeShare) {
+        health->hedge_share.fetch_add(share, std::memory_order_relaxed);
+    }
+}
+
+bool take_hedge_share(const Config &config, uint32_t slot) {
+    SlotHealth *health = health_of(config, slot);
+    uint32_t left = health != nullptr ? health->hedge_share.load() : 0;
+    while (left >= kWholeShare) {
+        if (health->hedge_share.compare_exchange_weak(left, left - kWholeShare)) {
+            return true;
         }
     }
-    return end_of_step(step);
+    return false;
+}
+
+void give_back_hedge_share(const Config &config, uint32_t slot) {
+    if (SlotHealth *health = health_of(config, slot)) {
+        health->hedge_share.fetch_add(kWholeShare, std::memory_order_relaxed);
+    }
 }
 
 void note_tokens(const Config &config, uint32_t slot, int64_t tokens) {

@@ -25,9 +25,10 @@ struct SlotHealth {
     std::atomic<uint32_t> successes;
     std::atomic<uint32_t> failures;
     std::atomic<uint32_t> tokens;
-    std::atomic<uint32_t> latency;  // to the first content, smoothed; 0: not known
-    std::atomic<uint32_t> turns;    // of round-robin, at the model's first deployment
-    std::atomic<uint16_t> latencies[kLatencySteps];
+    std::atomic<uint32_t> latency;      // to the first content, smoothed; 0: not known
+    std::atomic<uint32_t> turns;        // of round-robin, at the model's first deployment
+    std::atomic<uint32_t> hedge_share;  // that is left, at the model's first deployment
+    std::atomic<uint16_t> latencies[2][kLatencySteps];  // of whole answers, of streams
 };
 
 struct HealthPart {
@@ -79,10 +80,18 @@ void allow_trial(const Config &config, uint32_t slot);
 uint32_t parked_keys(const Config &config, uint32_t slot);
 void park_key(const Config &config, uint32_t slot, unsigned key, ngx_msec_t time);
 
-void note_latency(const Config &config, uint32_t slot, ngx_msec_t time);
+// To the first content of a stream, to the whole of another answer.
+void note_latency(const Config &config, uint32_t slot, ngx_msec_t time, bool is_stream);
 uint32_t usual_latency(const Config &config, uint32_t slot);  // 0: not known
 // So long at most did 95 of 100 take; 0: not enough is known.
-ngx_msec_t slow_latency(const Config &config, uint32_t slot);
+ngx_msec_t slow_latency(const Config &config, uint32_t slot, bool is_stream);
+
+// Hedges of a model, counted by all workers: every request adds its share, in 1/10000, and a hedge
+// takes a whole one. So there are never more of them than their share of all requests. What can be
+// saved for later is bounded, and nothing that can be lost must be given back.
+void add_hedge_share(const Config &config, uint32_t slot, uint32_t share);
+bool take_hedge_share(const Config &config, uint32_t slot);
+void give_back_hedge_share(const Config &config, uint32_t slot);
 
 void note_tokens(const Config &config, uint32_t slot, int64_t tokens);
 uint32_t tokens_of_minute(const Config &config, uint32_t slot);

@@ -244,6 +244,7 @@ bool Answer::deliver() {
 }
 
 bool Answer::commit() {
+    win_race(request_);
     is_committed_ = true;
     request_.ledger.first_content = ngx_current_msec;
     note_served(request_, false);
@@ -402,7 +403,9 @@ void Answer::give_up() {
 }
 
 std::string_view Answer::prefill(const Dialect &dialect, const ModelTraits &traits) {
-    is_continued_ = is_broken_ && !is_refused_ && !recoverable_->sent().empty() &&
+    // Of a few words the beginning of another answer could not be told from their continuation.
+    constexpr size_t kLeast = 16;
+    is_continued_ = is_broken_ && !is_refused_ && recoverable_->sent().size() >= kLeast &&
                     request_.recover_mode() == kRecoverContinue && traits.prefill &&
                     dialect.id == DialectId::anthropic;
     return is_continued_ ? recoverable_->sent() : std::string_view();
@@ -545,6 +548,7 @@ void Answer::on_response(const ir::Response &response) {
 }
 
 void Answer::reply(ByteBuffer body) {
+    win_race(request_);
     request_.ledger.first_content = ngx_current_msec;
     request_.ledger.outcome = Outcome::ok;
     is_committed_ = true;
@@ -553,6 +557,7 @@ void Answer::reply(ByteBuffer body) {
     if (!request_.ledger.usage.known && can_estimate) {
         estimate_usage(request_, request_.is_other() ? 0 : content_length(body.view()), false);
     }
+    add_usage(request_.ledger.usage, request_.ledger.earlier);
     request_.attempt->finish();
     note_served(request_, false);
     note_served(request_, true);
@@ -593,11 +598,30 @@ void Answer::on_drained(bool has_ended) {
 }
 
 void Answer::send_ping() {
-    if (relay_ == nullptr || relay_->is_complete() || relay_->failure() != nullptr) {
+    // While another answer is looked for, that of the relay has failed.
+    if (relay_ == nullptr || relay_->is_complete() ||
+        (relay_->failure() != nullptr && !is_waiting_)) {
         return;
     }
     relay_->append_ping();
     (void)request_.downstream.write(relay_->out(), false);
+}
+
+void Answer::record_lost() {
+    if (mode_ == Mode::error) {
+        return;
+    }
+    Ledger &ledger = request_.ledger;
+    Usage usage = ledger.usage;
+    std::string model = std::move(ledger.upstream_model);
+    bool has_events = relay_ != nullptr;
+    ledger.usage = has_events ? relay_->usage() : Usage();
+    ledger.upstream_model = has_events ? relay_->upstream_model() : "";
+    estimate_usage(request_, has_events ? relay_->content_bytes() : 0, false);
+    add_usage(ledger.usage, ledger.earlier);
+    count_earlier(request_);
+    ledger.usage = usage;
+    ledger.upstream_model = std::move(model);
 }
 
 void Answer::record() {

@@ -15,9 +15,33 @@
 
 namespace llm {
 
-class Answer final : public AnswerSink, private AnswerNames {
+// What of an answer belongs to one attempt. While a hedge runs there are two; see
+// request/hedge.hpp.
+class AttemptAnswer {
+  protected:
+    enum class Mode : uint8_t { head, error, whole, stream, raw };
+
+    std::unique_ptr<Relay> relay_;
+    RecoverableRelay *recoverable_ = nullptr;  // the same, where llm_recover applies
+    std::unique_ptr<Inflate> inflate_;
+    std::unique_ptr<anthropic::InvokeStream> invoke_;  // messages in an event stream of AWS
+    std::unique_ptr<UnreadUsage> unread_usage_;        // of what is forwarded unread
+    ByteBuffer unwrapped_;                             // what one read of it brought
+    std::string whole_;  // an error or whole body, padded for the JSON reader
+    uint16_t status_ = 0;
+    Mode mode_ = Mode::head;
+    bool is_continued_ = false;  // it goes on from the text that was sent
+    bool is_ended_ = false;      // the provider said all it will say
+};
+
+class Answer final : public AnswerSink, private AnswerNames, private AttemptAnswer {
   public:
     explicit Answer(LlmRequest &request) : request_(request) {}
+
+    // The attempt that is spoken of is another one from here.
+    void exchange(AttemptAnswer &other) { std::swap(static_cast<AttemptAnswer &>(*this), other); }
+    // Nobody will see what the attempt said so far: what that cost goes into the ledger.
+    void record_lost();
 
     // Before each attempt.
     void reset();
@@ -46,8 +70,6 @@ class Answer final : public AnswerSink, private AnswerNames {
     std::string_view prefill(const Dialect &dialect, const ModelTraits &traits);
 
   private:
-    enum class Mode : uint8_t { head, error, whole, stream, raw };
-
     void append_renamed(std::string_view text, std::string_view id, std::string_view previous,
                         ByteBuffer &out) override;
     void end_kept(json::Value root, size_t size);
@@ -72,26 +94,15 @@ class Answer final : public AnswerSink, private AnswerNames {
     std::string_view stream_type() const;
 
     LlmRequest &request_;
-    std::unique_ptr<Relay> relay_;
-    RecoverableRelay *recoverable_ = nullptr;  // the same, where llm_recover applies
     ApiError break_;  // the first, once the stream broke behind the commit point
     std::string break_text_;
     std::string break_code_;
-    std::unique_ptr<Inflate> inflate_;
-    std::unique_ptr<anthropic::InvokeStream> invoke_;  // messages in an event stream of AWS
-    std::unique_ptr<UnreadUsage> unread_usage_;        // of what is forwarded unread
-    ByteBuffer unwrapped_;                             // what one read of it brought
-    std::string whole_;  // an error or whole body, padded for the JSON reader
     ByteBuffer raw_;
-    uint16_t status_ = 0;
-    Mode mode_ = Mode::head;
     bool is_committed_ = false;
-    bool is_broken_ = false;     // break_ stands; another answer is looked for
-    bool is_waiting_ = false;    // for its first content
-    bool is_continued_ = false;  // it goes on from the text that was sent
-    bool is_refused_ = false;    // the current deployment does not continue a text
-    bool is_counted_ = false;    // what the attempt used is in the ledger
-    bool is_ended_ = false;      // the provider said all it will say
+    bool is_broken_ = false;   // break_ stands; another answer is looked for
+    bool is_waiting_ = false;  // for its first content
+    bool is_refused_ = false;  // the current deployment does not continue a text
+    bool is_counted_ = false;  // what the attempt used is in the ledger
 };
 
 }  // namespace llm

@@ -8,6 +8,13 @@ namespace llm {
 namespace {
 
 constexpr size_t kMaxText = 256 * 1024;
+// So much of a beginning is no coincidence.
+constexpr size_t kProbe = 16;
+
+std::string_view without_blanks(std::string_view text) {
+    text.remove_prefix(std::min(text.find_first_not_of(" \t\r\n"), text.size()));
+    return text;
+}
 
 }  // namespace
 
@@ -17,6 +24,8 @@ void RecoverableRelay::begin_again(std::unique_ptr<Decoder> decoder, bool is_con
     is_alive_ = false;
     matched_ = 0;
     is_repeating_ = !is_continued && !sent_.empty();
+    is_probing_ = is_continued;
+    held_.clear();
     tail_.clear();
     if (is_continued) {
         tail_ = sent_.substr(sent_.find_last_not_of(" \t\r\n") + 1);
@@ -154,17 +163,15 @@ void RecoverableRelay::follow_delta(const ir::StreamEvent &event) {
         pass(moved);
         return;
     }
-    std::string_view text = json::unescape(event.text, scratch_);
+    follow_text(json::unescape(event.text, scratch_));
+}
+
+void RecoverableRelay::follow_text(std::string_view text) {
+    if (is_probing_) {
+        text = probe(text);
+    }
     if (is_repeating_) {
-        size_t size = std::min(text.size(), sent_.size() - matched_);
-        tap(event);
-        if (text.substr(0, size) != std::string_view(sent_).substr(matched_, size)) {
-            differ();
-            return;
-        }
-        matched_ += size;
-        is_repeating_ = matched_ < sent_.size();
-        text.remove_prefix(size);
+        text = leave_out(text);
     }
     while (!tail_.empty() && !text.empty() && tail_.front() == text.front()) {
         tail_.erase(0, 1);
@@ -176,7 +183,57 @@ void RecoverableRelay::follow_delta(const ir::StreamEvent &event) {
     }
 }
 
+// Of a new answer: without what the client has.
+std::string_view RecoverableRelay::leave_out(std::string_view text) {
+    size_t size = std::min(text.size(), sent_.size() - matched_);
+    count_text(text.substr(0, size));
+    if (text.substr(0, size) != std::string_view(sent_).substr(matched_, size)) {
+        differ();
+        return {};
+    }
+    matched_ += size;
+    is_repeating_ = matched_ < sent_.size();
+    return text.substr(size);
+}
+
+// Of an answer that should go on: nothing until it is known whether it does, then all of it.
+std::string_view RecoverableRelay::probe(std::string_view text) {
+    held_.append(text);
+    std::string_view now = without_blanks(held_);
+    std::string_view before = without_blanks(sent_);
+    before = before.substr(0, kProbe);
+    size_t size = std::min(now.size(), before.size());
+    if (now.substr(0, size) == before.substr(0, size)) {
+        if (size < before.size()) {
+            return {};
+        }
+        is_repeating_ = true;
+        matched_ = size_t(before.data() - sent_.data());
+        if (std::string_view(sent_).find(before, matched_ + 1) != std::string_view::npos) {
+            differ();  // a text that repeats itself: nobody can tell
+            return {};
+        }
+    } else {
+        now = held_;
+    }
+    is_probing_ = false;
+    return now;
+}
+
+// The provider wrote it, the client does not get it.
+void RecoverableRelay::count_text(std::string_view text) {
+    ir::StreamEvent event;
+    event.kind = ir::EventKind::delta;
+    event.block_kind = ir::BlockKind::text;
+    event.text = json::escape(text, scratch_);
+    tap(event);
+}
+
 void RecoverableRelay::follow_end(const ir::StreamEvent &event) {
+    if (is_probing_) {  // too short to be the beginning of all
+        is_probing_ = false;
+        follow_text(held_);
+    }
     if (is_repeating_) {
         differ();
         return;

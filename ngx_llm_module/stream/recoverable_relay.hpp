@@ -18,7 +18,8 @@ class RecoverableRelay final : public TranslatingRelay {
     bool can_recover() const { return is_plain_ && !is_finished_; }
     // The text that the client has; plain.
     std::string_view sent() const { return sent_; }
-    // A new answer comes: all of it, or what follows the text that was sent.
+    // A new answer comes: all of it, or what follows the text that was sent. Not everybody who is
+    // asked to go on does: an answer that begins as the sent text did is all of it after all.
     void begin_again(std::unique_ptr<Decoder> decoder, bool is_continued);
     // The new answer has brought something.
     bool is_alive() const { return is_alive_; }
@@ -29,7 +30,11 @@ class RecoverableRelay final : public TranslatingRelay {
     void follow(const ir::StreamEvent &event);
     void follow_open(const ir::StreamEvent &event);
     void follow_delta(const ir::StreamEvent &event);
+    void follow_text(std::string_view text);
     void follow_end(const ir::StreamEvent &event);
+    std::string_view leave_out(std::string_view text);
+    std::string_view probe(std::string_view text);
+    void count_text(std::string_view text);
     void add_text(std::string_view text);
     void pass_text(std::string_view text);
     void open_block(const ir::StreamEvent &event);
@@ -37,6 +42,7 @@ class RecoverableRelay final : public TranslatingRelay {
     void differ();
 
     std::string sent_;
+    std::string held_;    // the beginning of the new answer, while it may be either
     std::string tail_;    // blanks at its end that the new answer may begin with
     Arena scratch_;       // of one event
     size_t matched_ = 0;  // of sent_, in the new answer
@@ -49,6 +55,7 @@ class RecoverableRelay final : public TranslatingRelay {
     bool is_finished_ = false;
     bool is_again_ = false;
     bool is_repeating_ = false;
+    bool is_probing_ = false;
     bool is_alive_ = false;
 };
 

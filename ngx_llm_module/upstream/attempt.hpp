@@ -68,6 +68,8 @@ class Attempt {
     virtual void resume() = 0;
     // The first content is out: from here on silence is measured, not the time to first content.
     virtual void on_first_content() = 0;
+    // The provider may have begun with what it was asked.
+    virtual bool was_asked() const = 0;
     // The sink needs nothing more: the connection is kept for others where that is possible.
     virtual void finish() = 0;
 };

@@ -126,7 +126,7 @@ void CredentialSource::on_stale() {
 
 void CredentialWait::on_credential() {
     Turn turn(request_.r);
-    continue_attempt(request_);  // this object is gone
+    continue_attempt(request_, hedge_);  // this object is gone
 }
 
 }  // namespace llm

@@ -13,6 +13,8 @@
 
 namespace llm {
 
+class Hedge;
+
 // Told once when the fetch that it waits for is over, well or not.
 class CredentialWaiter {
   public:
@@ -67,8 +69,8 @@ class CredentialSource final : private AnswerSink {
 // Waits for a credential in place of an attempt, then lets the request's attempt begin.
 class CredentialWait final : public Attempt, private CredentialWaiter {
   public:
-    CredentialWait(LlmRequest &request, CredentialSource &source)
-        : request_(request), source_(source) {}
+    CredentialWait(LlmRequest &request, CredentialSource &source, Hedge *hedge)
+        : request_(request), source_(source), hedge_(hedge) {}
     ~CredentialWait() override { source_.forget(*this); }
 
     // False: the credential is there, nothing needs to wait.
@@ -76,6 +78,7 @@ class CredentialWait final : public Attempt, private CredentialWaiter {
     void start() override {}
     void resume() override {}
     void on_first_content() override {}
+    bool was_asked() const override { return false; }
     void finish() override {}
 
   private:
@@ -83,6 +86,7 @@ class CredentialWait final : public Attempt, private CredentialWaiter {
 
     LlmRequest &request_;
     CredentialSource &source_;
+    Hedge *const hedge_;  // whose attempt this is; none: the request's own
 };
 
 }  // namespace llm

@@ -12,6 +12,7 @@ class MockAttempt final : public Attempt {
 
     void start() override;
     void resume() override;
+    bool was_asked() const override { return true; }
     void on_first_content() override { has_content_ = true; }
     void finish() override;
 

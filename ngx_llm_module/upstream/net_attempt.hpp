@@ -46,6 +46,7 @@ class NetAttempt final : public Attempt, private AddressWaiter {
     void start() override;
     void resume() override;
     void on_first_content() override;
+    bool was_asked() const override { return is_connected_ && !bufs_.empty() && !unsent_; }
     void finish() override;
 
   private:

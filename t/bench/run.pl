@@ -200,6 +200,19 @@ my %CASES = (
             { key => 'cpu_us', name => 'CPU per request', unit => 'us', kind => 'diff' },
         ],
     },
+    13 => {
+        title => 'two deployments and all policy of failures; "stock" is one, without',
+        turns => 4,
+        kinds => { stock => 'gateway', gateway => 'routed' },
+        path  => sub { 'w=160' },
+        sides => [qw(stock pass)],
+        measure => sub { measure_closed($_[0], '--connections', 64, '--duration', 1) },
+        rows  => [
+            { key => 'per_second', name => 'throughput', unit => 'req/s', kind => 'ratio' },
+            { key => 'cpu_us', name => 'CPU per request', unit => 'us', kind => 'diff',
+              at_most => { pass => 5 } },
+        ],
+    },
     # failure-cases.md 61
     14 => {
         title => 'small requests while 40 bodies of 20 MB come in',
@@ -659,7 +672,7 @@ sub start_nginx {
     unlink "$prefix/error.log";
     my $conf = $kind eq 'stock' || $opt{self} ? stock_conf($path, $port)
               : gateway_conf($path, $port, $kind eq 'limited' ? limited_conf()
-                  : $kind eq 'shared' ? shared_conf() : '');
+                  : $kind eq 'shared' ? shared_conf() : '', $kind eq 'routed');
     spew("$prefix/nginx.conf", $conf);
     my @nginx = ($opt{nginx}, '-p', "$prefix/", '-c', "$prefix/nginx.conf", '-e',
         "$prefix/error.log");
@@ -769,7 +782,8 @@ END
 }
 
 sub gateway_conf {
-    my ($path, $port, $more) = @_;
+    my ($path, $port, $more, $is_routed) = @_;
+    my $policy = $is_routed ? routed_lines() : '';
     my $base = "http://127.0.0.1:$mock_port/$path/v1";
     return "load_module $opt{module};\n" . conf_head() . "http {\n" . conf_http() . <<"END";
     $opt{http_extra}
@@ -786,7 +800,7 @@ sub gateway_conf {
         api_key sk-bench;
         $opt{provider_extra}
     }
-    llm_model gpt-bench { deployment mockchat/gpt-bench; }
+    llm_model gpt-bench { deployment mockchat/gpt-bench; $policy }
     llm_model claude-bench { deployment mockanth/claude-bench; }
     server {
         listen 127.0.0.1:$port backlog=4096;
@@ -794,6 +808,14 @@ sub gateway_conf {
     }
 }
 END
+}
+
+# Everything that can be said of failures. None happens.
+sub routed_lines {
+    return 'deployment mockchat/gpt-bench id=second; strategy latency-based; affinity on;'
+        . ' fallbacks claude-bench; context_window_fallbacks claude-bench;'
+        . ' content_policy_fallbacks claude-bench; num_retries 3; allowed_fails 3;'
+        . ' cooldown_time 30s; hedge after=1s max=5%;';
 }
 
 # Every limit that there is, none of them reached.

@@ -51,7 +51,7 @@ use Time::HiRes qw(time);
 
 my @log_fields = qw(model upstream_model deployment outcome error finish_reason attempts stream
     input_tokens output_tokens cached_tokens cache_write_tokens reasoning_tokens
-    first_token_time upstream_time);
+    first_token_time upstream_time hedge);
 my %is_number = map { $_ => 1 } qw(attempts stream input_tokens output_tokens cached_tokens
     cache_write_tokens reasoning_tokens first_token_time upstream_time);
 

@@ -1,4 +1,4 @@
-// Choosing deployments and models for a request, and what follows when one of them failed.
+// Choosing the model of a request and the order of its deployments.
 #pragma once
 
 #include "ngx_llm_module/request/llm_request.hpp"
@@ -14,5 +14,14 @@ bool plan_direct(LlmRequest &request);
 
 // The same for an answer that a deployment keeps: it alone can tell of it.
 bool plan_kept(LlmRequest &request);
+
+// A model is left that helps against this kind of failure.
+bool has_fallback(LlmRequest &request, FallbackKind kind);
+// Goes on to it.
+enum class Moved : uint8_t { no, yes, replied };
+Moved move_to_fallback(LlmRequest &request, FallbackKind kind = FallbackKind::general);
+
+// All deployments cool: 429 with the shortest time.
+void reply_cooling(LlmRequest &request);
 
 }  // namespace llm
