@@ -15,7 +15,9 @@ int64_t RedisBatch::place_of(const RedisCounter &counter) {
     auto [found, is_new] =
         counter_places_.try_emplace(counter.name, int64_t(counter_places_.size()) + 1);
     if (is_new) {
-        counters_.add(counter.name).add(std::string_view(&counter.kind, 1)).add(counter.period_ms);
+        names_.add(counter.name);
+        kinds_.add(std::string_view(&counter.kind, 1));
+        periods_.add(counter.period_ms);
     }
     return found->second;
 }
@@ -28,12 +30,12 @@ void RedisBatch::settle(const Settlement &settlement) {
     }
 }
 
-std::string RedisBatch::finish(std::string_view worker, int64_t ttl_ms, uint64_t number,
-                               uint64_t settled) {
+std::string RedisBatch::finish(std::string_view worker, bool is_beat, int64_t ttl_ms,
+                               uint64_t number, uint64_t settled) {
     PackWriter whole;
-    whole.add(worker).add(ttl_ms).add(int64_t(number)).add(int64_t(settled));
+    whole.add(worker).add(int64_t(is_beat)).add(ttl_ms).add(int64_t(number)).add(int64_t(settled));
     whole.add(int64_t(lease_places_.size())).add(leases_);
-    whole.add(int64_t(counter_places_.size())).add(counters_);
+    whole.add(int64_t(counter_places_.size())).add(names_).add(kinds_).add(periods_);
     return whole.add(work_).array();
 }
 

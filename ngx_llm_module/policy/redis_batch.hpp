@@ -42,14 +42,17 @@ class RedisBatch {
 
     PackWriter &begin(RedisTask task) { return work_.add(int64_t(task)); }
     void settle(const Settlement &settlement);
-    size_t size() const { return work_.bytes().size() + counters_.bytes().size(); }
+    size_t size() const { return work_.bytes().size() + names_.bytes().size(); }
 
     // The whole argument.
-    std::string finish(std::string_view worker, int64_t ttl_ms, uint64_t number, uint64_t settled);
+    std::string finish(std::string_view worker, bool is_beat, int64_t ttl_ms, uint64_t number,
+                       uint64_t settled);
 
   private:
     PackWriter leases_;
-    PackWriter counters_;
+    PackWriter names_;  // of counters
+    PackWriter kinds_;
+    PackWriter periods_;
     PackWriter work_;
     std::unordered_map<uint64_t, int64_t> lease_places_;
     std::unordered_map<std::string_view, int64_t> counter_places_;

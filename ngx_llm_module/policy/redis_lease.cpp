@@ -74,7 +74,7 @@ class AdmitAsk final : public RedisAsk {
         if (lease_ == nullptr) {
             return false;
         }
-        demands_ = lease_->write_demands(batch);
+        lease_->write_demands(batch);
         return true;
     }
     void on_answer(PackReader &answer) override {
@@ -85,7 +85,8 @@ class AdmitAsk final : public RedisAsk {
         if (answer.number() == 1) {
             give_back();
         }
-        skip(answer, 2 + 2 * demands_);
+        skip(answer, 2);
+        skip(answer, 2 * size_t(answer.number()));
         skip(answer, 2 * size_t(answer.number()));
     }
     void on_lost(RedisLoss loss) override {
@@ -106,7 +107,6 @@ class AdmitAsk final : public RedisAsk {
 
     RedisLease *lease_;
     uint64_t id_;
-    size_t demands_ = 0;
 };
 
 class GrowAsk final : public RedisAsk {
@@ -202,14 +202,12 @@ void RedisLease::name_counters(size_t first) {
     }
 }
 
-size_t RedisLease::write_demands(RedisBatch &batch) {
+void RedisLease::write_demands(RedisBatch &batch) {
     const auto &all = demands_.alternatives;
     size_t common = is_moving_ ? 0 : demands_.common;
-    size_t count = 0;
     name_counters(is_moving_ ? demands_.common : 0);
     PackWriter &work = batch.begin(is_moving_ ? RedisTask::move : RedisTask::admit);
     auto add = [&](size_t first, size_t many) {
-        count += many;
         work.add(int64_t(many));
         for (size_t i = first; i < first + many; i++) {
             work.add(batch.place_of(counters_[i])).add(demands_.list[i].limit);
@@ -221,7 +219,6 @@ size_t RedisLease::write_demands(RedisBatch &batch) {
     for (size_t i = first_; i < all.size(); i++) {
         add(all[i].first, all[i].count);
     }
-    return count;
 }
 
 void RedisLease::on_answer(PackReader &answer) {
@@ -240,25 +237,32 @@ void RedisLease::on_lost(RedisLoss loss) {
 }
 
 Verdict RedisLease::read_verdict(PackReader &answer) {
-    // What the numbers of the answer mean.
-    std::vector<size_t> asked;
-    for (size_t i = 0; i < (is_moving_ ? 0 : demands_.common); i++) {
-        asked.push_back(i);
-    }
-    for (size_t i = first_; i < demands_.alternatives.size(); i++) {
-        const Alternative &alternative = demands_.alternatives[i];
-        for (size_t j = 0; j < alternative.count; j++) {
-            asked.push_back(alternative.first + j);
-        }
-    }
+    Verdict verdict;
+    const auto &all = demands_.alternatives;
     bool is_granted = answer.number() == 1;
     auto which = size_t(answer.number());
-    int64_t wait_ms = answer.number();
+    verdict.wait_ms = answer.number();
+    // The demands that the answer speaks of, in its order: all that were asked for, as far as they
+    // are looked at.
+    std::vector<size_t> asked;
+    auto add = [&asked](size_t first, size_t many) {
+        for (size_t i = 0; i < many; i++) {
+            asked.push_back(first + i);
+        }
+    };
+    add(0, is_moving_ ? 0 : demands_.common);
+    for (size_t i = first_; i < all.size(); i++) {
+        if (!is_granted || i + 1 == first_ + which) {
+            add(all[i].first, all[i].count);
+        }
+    }
     held_.resize(demands_.list.size());
-    for (size_t i : asked) {
-        demands_.list[i].used = answer.number();
-        demands_.list[i].reset_ms = answer.number();
-        held_[i] = demands_.list[i].amount;
+    size_t reported = std::min(size_t(answer.number()), asked.size());
+    for (size_t i = 0; i < reported; i++) {
+        Demand &demand = demands_.list[asked[i]];
+        demand.used = answer.number();
+        demand.reset_ms = answer.number();
+        held_[asked[i]] = demand.amount;
     }
     for (int64_t i = answer.number(); i > 0 && !answer.is_bad(); i--) {
         auto number = size_t(answer.number()) - 1;
@@ -267,12 +271,12 @@ Verdict RedisLease::read_verdict(PackReader &answer) {
             held_[asked[number]] = held;
         }
     }
-    Verdict verdict;
     if (answer.is_bad()) {
         return verdict;
     }
     if (is_granted) {
         verdict.alternative = which > 0 ? first_ + which - 1 : 0;
+        verdict.wait_ms = 0;
         place_ = Place::redis;
         keep(verdict.alternative, is_moving_);
         return verdict;
@@ -283,7 +287,6 @@ Verdict RedisLease::read_verdict(PackReader &answer) {
     verdict.admission = Admission::refused;
     verdict.refused_by =
         which > 0 && which <= asked.size() ? &demands_.list[asked[which - 1]] : nullptr;
-    verdict.wait_ms = wait_ms;
     return verdict;
 }
 

@@ -23,11 +23,11 @@ class RedisLease final : public Lease {
     // What it holds, to be entered again. False: nothing.
     bool write_holdings(RedisBatch &batch) const;
 
-    // Of AdmitAsk. How many demands the answer will speak of.
-    size_t write_demands(RedisBatch &batch);
+    // Of AdmitAsk.
+    void write_demands(RedisBatch &batch);
     void on_answer(PackReader &answer);
     void on_lost(RedisLoss loss);
-    // Of GrowAsk; the same.
+    // Of GrowAsk. Of how many counters the answer will speak.
     size_t write_growth(RedisBatch &batch) const;
     // What is held now, -1: the limit has run out; empty: nobody knows.
     void on_grown(const std::vector<int64_t> &answer);

@@ -93,6 +93,7 @@ class CommitCommand final : public RedisCommand {
     void on_lost(RedisLoss loss) override;
 
     uint64_t number = 0;
+    bool is_beat = false;
     std::vector<std::unique_ptr<RedisAsk>> asks;
     std::vector<Settlement> settlements;
 };
@@ -258,6 +259,7 @@ void RedisStore::flush() {
 void RedisStore::send_batch(bool is_beat) {
     auto command = std::make_unique<CommitCommand>();
     RedisBatch batch;
+    command->is_beat = is_beat;
     auto has_room = [&batch](size_t tasks) {
         return tasks < kMaxTasks && batch.size() < kMaxBatchBytes;
     };
@@ -287,8 +289,8 @@ bool RedisStore::send(std::unique_ptr<CommitCommand> command, RedisBatch &batch)
     unsettled_.insert(command->number);
     command->script = &script;
     command->args.add(int64_t(1)).add(base_);
-    command->args.add(
-        batch.finish(worker_, int64_t(redis().lease), command->number, *unsettled_.begin() - 1));
+    command->args.add(batch.finish(worker_, command->is_beat, int64_t(redis().lease),
+                                   command->number, *unsettled_.begin() - 1));
     in_flight_++;
     std::unique_ptr<RedisCommand> sent = std::move(command);
     if (!client_.send(std::move(sent), base_)) {
