@@ -36,7 +36,6 @@ class PackReader {
 
     int64_t number();
     bool is_bad() const { return is_bad_; }
-    bool is_end() const { return left_ == 0; }
 
   private:
     uint64_t big_endian(size_t bytes);
