@@ -202,7 +202,7 @@ sub commands {
     my ($self) = @_;
     my $stats = $self->info('commandstats');
 
-    return { map { /\Acmdstat_(.*)/ ? ($1, $stats->{$_} =~ /calls=(\d+)/) : () }
+    return { map { /\Acmdstat_(.*)/ ? ("$1", $stats->{$_} =~ /calls=(\d+)/) : () }
         CORE::keys %$stats };
 }
 
