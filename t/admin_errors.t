@@ -45,7 +45,11 @@ subtest 'who may' => sub {
 };
 
 subtest 'paths and methods' => sub {
-    is(call('GET', $_)->{status}, 404, $_) for qw(/ /key /key/none /key/list/x /key/a/b/regenerate);
+    for (qw(/ /key /key/none /key/list/x /key/a/b/regenerate)) {
+        my $r = call('GET', $_);
+        is($r->{status}, 404, $_);
+        is(decode_json($r->{body})->{error}{code}, 'unknown_url', 'and says that it is the path');
+    }
     is(call('GET', '/key/list/')->{status}, 200, 'a slash more');
     is(call('HEAD', '/key/list')->{status}, 200, 'HEAD');
     for (['GET', '/key/generate'], ['POST', '/key/list'], ['PUT', '/key/update'],

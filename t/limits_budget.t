@@ -5,13 +5,16 @@ use warnings;
 use LLM::Test;
 use LLM::Limits;
 use LLM::Pair;
+use LLM::Port;
 use LLM::Provider;
+use Time::HiRes qw(time);
 
 LLM::Limits->each_store(sub {
     my ($store) = @_;
     my $t = LLM::Test->new(workers => 2);
     my $p = LLM::Provider->new(dir => $t->dir);
-    my %key = map { $_ => "sk-test-of-$_-0123456789" } qw(race failed free used team1 team2 soft day);
+    my %key = map { $_ => "sk-test-of-$_-0123456789" } qw(race failed free used team1 team2 soft day
+        rolls);
 
     $t->http_conf($store->conf . "
         llm_timezone Europe/Berlin;
@@ -24,6 +27,7 @@ LLM::Limits->each_store(sub {
         llm_key $key{team2} { team both; }
         llm_key $key{soft} { soft_budget 0.15; alias thrifty; }
         llm_key $key{day} { max_budget 0.1/1d; }
+        llm_key $key{rolls} { max_budget 0.1/2s; }
         " . LLM::Pair::conf($p,
         models => 'llm_model dear { deployment messages/claude-x input_cost=0 output_cost=0.0001; }
             llm_model gratis { deployment messages/claude-y input_cost=0 output_cost=0; }
@@ -99,6 +103,26 @@ LLM::Limits->each_store(sub {
         is("@told", 'no no exceeded', 'in a header');
         $t->log_like(qr/\[warn\].*llm: soft budget of key "thrifty" is used up/, 'and in the log');
         $t->log_unlike(qr/\Q$key{soft}/, 'without the key');
+    };
+
+    subtest 'case 22: when the window has rolled all is there again, at once' => sub {
+        my $began = time;
+        is($ask->('rolls', 1000)->{status}, 200, 'all of it is spent');
+        for my $round (1 .. 3) {
+            my ($asked, $refused, $waits) = ($began, 0, '');
+            $t->wait_for(sub {
+                $asked = time;
+                my $r = $ask->('rolls', 10);
+                $refused++ if $r->{status} == 429;
+                $waits .= ($r->{headers}{'retry-after'} // 'never') . ' ' if $r->{status} == 429;
+                $r->{status} == 200;
+            }, 4, 'room again');
+            ok($refused, "round $round: nothing is left");
+            like($waits, qr/^(?:[12] )+$/, 'for two seconds at most');
+            cmp_ok(time - $began, '>=', 2, 'nobody is let in before');
+            cmp_ok($asked - $began, '<', LLM::Port::slow(2.5), 'and then at once');
+            $began = $asked;
+        }
     };
 
     subtest 'a reload forgets nothing' => sub {

@@ -88,6 +88,33 @@ subtest 'login and database' => sub {
     }
 };
 
+subtest 'the rights that README.md names are enough' => sub {
+    open my $fh, '<', 'README.md' or die "README.md: $!";
+    my $text = do { local $/; <$fh> };
+    my ($rights) = $text =~ /\*\*Rights\*\* an ACL user needs: `([^`]+)`/ or die 'no rights';
+    $rights =~ s/\s+/ /g;
+    my $redis = LLM::Redis->new(config => ["user least on >least $rights"]);
+    my $t = LLM::Test->new;
+    my $line = $redis->url(user => 'least', password => 'least') . ' on_outage=deny timeout=1s';
+
+    $t->http_conf("llm_zone 8m; llm_redis $line; llm_master_key sk-master-0123456789;
+        llm_provider mock { } llm_model m { deployment mock/x; }
+        server { listen 127.0.0.1:%%PORT%%; location /admin/ { llm_admin; }
+            location / { llm_auth off; llm_limit all rpm=2 max_parallel_requests=5; llm_pass models; } }");
+    $t->start;
+    push @running, $t;
+    my $ask = sub { return $t->post('/v1/messages', { model => 'm', max_tokens => 5,
+        messages => [{ role => 'user', content => 'hi' }] })->{status} };
+    is(join(' ', map { $ask->() } 1 .. 3), '200 200 429', 'limits are counted');
+    is($t->post('/admin/key/generate', {}, headers => { 'x-api-key' => 'sk-master-0123456789' })->{status},
+        200, 'keys are shared');
+    $t->wait_for(sub { $redis->commands->{evalsha} >= 8 }, 10, 'some rounds');
+    $t->log_unlike(qr/NOPERM|No permissions/, 'nothing is refused');
+    # A stranger to these names would be.
+    is(eval { $redis->cmd('ACL', 'DRYRUN', 'least', 'GET', 'other') } // $@, 'This user has no '
+        . "permissions to access the 'other' key", 'and no other name is theirs');
+};
+
 subtest 'TLS' => sub {
     my $t = LLM::Test->new;
     my $tls = LLM::TLS->new(dir => $t->dir);

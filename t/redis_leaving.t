@@ -20,7 +20,7 @@ my ($pair) = LLM::Pair->all;
 $p->script($pair->whole(text => 'hi'));
 
 sub busy { return $t->get('/busy')->{body} - 1 }
-sub held { return "@{$redis->cmd('HVALS', 'llm:{limits}:reserved')}" }
+sub held { return join ' ', $redis->held }
 
 for my $round (1 .. 3) {
     my $before = $p->request_count;

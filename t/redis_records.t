@@ -116,6 +116,38 @@ subtest 'Redis is away' => sub {
     becomes($two, $made->{json}{key}, 200, 'it arrives when Redis is back');
 };
 
+subtest 'Redis is full' => sub {
+    my $before = admin($one, '/key/generate', {})->{json}{key};
+    becomes($two, $before, 200, 'a key that both know');
+    my %count;
+    my $calls = sub {
+        # What was asked since the last look, by the name of the script.
+        my $slow = $redis->cmd('SLOWLOG', 'GET', -1);
+        $redis->cmd('SLOWLOG', 'RESET');
+        for my $words (map { $_->[3] } @$slow) {
+            next unless uc $words->[0] eq 'EVALSHA' && $words->[3] eq 'llm:{records}';
+            $count{@$words == 8 && $words->[6] eq 100 ? 'looks' : 'puts'}++;
+        }
+        return \%count;
+    };
+    $redis->cmd('CONFIG', 'SET', 'slowlog-max-len', 10_000);
+    $redis->cmd('CONFIG', 'SET', 'slowlog-log-slower-than', 0);
+    $redis->cmd('CONFIG', 'SET', 'maxmemory', 1);
+    $calls->();
+    %count = ();
+    my $made = admin($one, '/key/generate', {});
+    is($made->{status}, 200, 'what is on the disk is taken');
+    is(status($one, $made->{json}{key}), 200, 'and holds');
+    is(admin($two, '/key/generate', {})->{status}, 500, 'what would live nowhere else is not');
+    $one->wait_for(sub { ($calls->()->{looks} // 0) >= 10 }, 15, 'both to look for news five times');
+    cmp_ok($count{puts}, '>=', 2, 'both told Redis of their change');
+    cmp_ok($count{puts}, '<=', 4, 'and did not tell it again with every look');
+    $redis->cmd('CONFIG', 'SET', 'maxmemory', 0);
+    ok($one->wait_for(sub { status($two, $made->{json}{key}) == 200 }, 30, 'it'),
+        'it is handed in when there is room again');
+    $redis->cmd('CONFIG', 'SET', 'slowlog-log-slower-than', -1);
+};
+
 subtest 'the worker that follows Redis is killed' => sub {
     for my $pid ($two->worker_pids) {
         $two->kill_worker('KILL', $pid);

@@ -179,13 +179,14 @@ void mask_part(ngx_http_request_t *r, const std::string &part) {
     }
 }
 
-ngx_int_t refuse(LlmRequest &request, ErrorClass error_class, std::string_view what) {
+ngx_int_t refuse(LlmRequest &request, ErrorClass error_class, std::string_view what,
+                 std::string_view code = {}) {
     (void)ngx_http_discard_request_body(request.r);
     request.r->main->count++;
     if (error_class == ErrorClass::authentication) {
         add_header(request.r, "www-authenticate", "Bearer");
     }
-    reply_error(request, error_class, what);
+    reply_error(request, error_class, what, code);
     return NGX_DONE;
 }
 
@@ -292,7 +293,7 @@ ngx_int_t handle_admin(ngx_http_request_t *r) {
         return refuse_method(request, other_method->method == NGX_HTTP_POST);
     }
     if (route == nullptr) {
-        return refuse(request, ErrorClass::not_found, "unknown path");
+        return refuse(request, ErrorClass::not_found, "unknown path", "unknown_url");
     }
     if (!has_task) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;

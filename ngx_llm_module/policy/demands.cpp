@@ -78,14 +78,36 @@ bool is_model(std::string_view pattern, std::string_view model) {
     return pattern == model;
 }
 
-void add_owner(const DemandSource &source, const Owner &owner, const LimitSet &limits,
-               Demands &demands) {
+// Without a fallback: of the model that was asked for.
+void add_models(const DemandSource &source, const Owner &owner, const LimitSet &limits,
+                const FallbackModel &fallback, Demands &demands) {
     Builder builder(demands, source.estimate, limits.tokens);
-    builder.add_set(owner, limits);
     for (const ModelLimit &row : limits.models) {
-        if (is_model(row.model, source.model)) {
-            builder.add_rates({owner.scope, owner.id, row.model, owner.shown}, row.rpm, row.tpm);
+        bool is_asked = is_model(row.model, source.model);
+        // A row that means both has counted already.
+        if (fallback.name.empty() ? is_asked : !is_asked && is_model(row.model, fallback.name)) {
+            builder.add_rates({owner.scope, owner.id, row.model, owner.shown},
+                              fallback.is_counted ? kNoLimit : row.rpm, row.tpm);
         }
+    }
+}
+
+template <class See>
+void each_owner(const Identity &who, See see) {
+    if (who.is_master) {
+        return;
+    }
+    if (who.key != nullptr) {
+        see({Scope::key, who.key->counted_as(), {}, who.key->alias}, who.key->limits);
+    }
+    if (who.team != nullptr) {
+        see({Scope::team, who.team->id, {}, who.team->id}, who.team->limits);
+    }
+    if (who.user != nullptr) {
+        see({Scope::user, who.user->id, {}, who.user->id}, who.user->limits);
+    }
+    if (who.customer != nullptr) {
+        see({Scope::customer, who.customer->id, {}, who.customer->id}, who.customer->limits);
     }
 }
 
@@ -99,20 +121,10 @@ void add_demands(const DemandSource &source, Demands &demands) {
     if (who.key != nullptr || !source.limits.empty()) {
         demands.list.reserve(16);
     }
-    if (who.key != nullptr) {
-        add_owner(source, {Scope::key, who.key->counted_as(), {}, who.key->alias}, who.key->limits,
-                  demands);
-    }
-    if (who.team != nullptr) {
-        add_owner(source, {Scope::team, who.team->id, {}, who.team->id}, who.team->limits, demands);
-    }
-    if (who.user != nullptr) {
-        add_owner(source, {Scope::user, who.user->id, {}, who.user->id}, who.user->limits, demands);
-    }
-    if (who.customer != nullptr) {
-        add_owner(source, {Scope::customer, who.customer->id, {}, who.customer->id},
-                  who.customer->limits, demands);
-    }
+    each_owner(who, [&](const Owner &owner, const LimitSet &limits) {
+        Builder(demands, source.estimate, limits.tokens).add_set(owner, limits);
+        add_models(source, owner, limits, {}, demands);
+    });
     for (const LimitValue &limit : source.limits) {
         const LimitSet &set = limit.rule->limits;
         Builder(demands, source.estimate, set.tokens)
@@ -120,12 +132,18 @@ void add_demands(const DemandSource &source, Demands &demands) {
     }
 }
 
-void add_alternative(const Deployment &deployment, const Estimate &estimate, Demands &demands) {
+void add_alternative(const DemandSource &source, const Deployment &deployment,
+                     const FallbackModel &fallback, Demands &demands) {
     Alternative alternative;
     alternative.slot = deployment.slot;
     alternative.first = uint32_t(demands.list.size());
-    Builder(demands, estimate, deployment.limits.tokens)
+    Builder(demands, source.estimate, deployment.limits.tokens)
         .add_set({Scope::deployment, deployment.id, {}, deployment.id}, deployment.limits);
+    if (!fallback.name.empty()) {
+        each_owner(source.identity, [&](const Owner &owner, const LimitSet &limits) {
+            add_models(source, owner, limits, fallback, demands);
+        });
+    }
     alternative.count = uint32_t(demands.list.size()) - alternative.first;
     demands.alternatives.push_back(alternative);
 }

@@ -33,7 +33,15 @@ struct DemandSource {
 // The common ones. The views in the list are those of the source's strings.
 void add_demands(const DemandSource &source, Demands &demands);
 
-// One alternative: a deployment and the limits that it has.
-void add_alternative(const Deployment &deployment, const Estimate &estimate, Demands &demands);
+// The model that is asked instead of the one that was asked for.
+struct FallbackModel {
+    std::string_view name;    // empty: it is the one that was asked for
+    bool is_counted = false;  // among its requests: an attempt before was
+};
+
+// One alternative: a deployment and the limits that it has, and what the caller's sets say of the
+// fallback's model.
+void add_alternative(const DemandSource &source, const Deployment &deployment,
+                     const FallbackModel &fallback, Demands &demands);
 
 }  // namespace llm

@@ -1,4 +1,4 @@
-// The life of a lease (entries: take, move, release, on_reply, on_lost). The waiter may end the
+// The life of a lease (entries: take, move, release, on_answer, on_lost). The waiter may end the
 // lease, so it is told last.
 #include "ngx_llm_module/policy/redis_lease.hpp"
 
@@ -6,13 +6,9 @@
 #include <utility>
 
 #include "ngx_llm_module/policy/demand_name.hpp"
-#include "ngx_llm_module/state/window.hpp"
 
 namespace llm {
 namespace {
-
-// A sum outlives its period by this, so that it can still be looked at.
-constexpr int64_t kAfterPeriodMs = 24 * 3600 * 1000;
 
 // A stream that outgrows what it holds asks for an eighth more, so that it does not ask at every
 // event.
@@ -35,50 +31,63 @@ void append_encoded(std::string &out, std::string_view name) {
     }
 }
 
-}  // namespace
-
-RedisCounter redis_counter(const Config &config, const Demand &demand, int64_t &reset_ms) {
+// The counter of a demand. Names are the same on all machines.
+RedisCounter redis_counter(const Config &config, const Demand &demand) {
     RedisCounter counter;
     std::string name;
     append_name(demand, name);
+    counter.name.reserve(name.size() + 16);
     append_encoded(counter.name, name);
-    reset_ms = -1;
     if (demand.quantity == Quantity::parallel) {
         counter.kind = 'p';
         return counter;
     }
     switch (demand.period.kind) {
         case PeriodKind::sliding:
-            counter.step_ms = step_ms(demand.period);
+            counter.kind = demand.quantity == Quantity::requests ? 'r' : 'w';
             counter.period_ms = int64_t(demand.period.seconds) * 1000;
             break;
         case PeriodKind::calendar: {
             PeriodBounds bounds = calendar_bounds(config.time_zone, demand.period, ngx_time());
             counter.kind = 's';
             counter.name.append("@").append(std::to_string(bounds.begin));
-            reset_ms = (bounds.end - int64_t(ngx_time())) * 1000;
-            counter.life_ms = reset_ms + kAfterPeriodMs;
+            counter.period_ms = (bounds.end - int64_t(ngx_time())) * 1000;
             break;
         }
         case PeriodKind::forever:
             counter.kind = 's';
+            counter.period_ms = -1;
             break;
     }
     return counter;
 }
 
-// The command outlives the lease when its request ends while it waits.
-class AdmitCommand final : public RedisCommand {
+}  // namespace
+
+// It outlives the lease when its request ends while it waits.
+class AdmitAsk final : public RedisAsk {
   public:
-    explicit AdmitCommand(RedisLease &lease) : lease_(&lease), id_(lease.id()) {}
+    explicit AdmitAsk(RedisLease &lease) : lease_(&lease), id_(lease.id()) {}
     void forget() { lease_ = nullptr; }
 
-    void on_reply(const RedisReply &reply) override {
+    bool write(RedisBatch &batch) override {
+        if (lease_ == nullptr) {
+            return false;
+        }
+        lease_->write_demands(batch);
+        return true;
+    }
+    void on_answer(PackReader &answer) override {
         if (lease_ != nullptr) {
-            lease_->on_reply(reply);
-        } else if (reply[0].integer() == 1) {
+            lease_->on_answer(answer);
+            return;
+        }
+        if (answer.number() == 1) {
             give_back();
         }
+        skip(answer, 2);
+        skip(answer, 2 * size_t(answer.number()));
+        skip(answer, 2 * size_t(answer.number()));
     }
     void on_lost(RedisLoss loss) override {
         if (lease_ != nullptr) {
@@ -89,35 +98,45 @@ class AdmitCommand final : public RedisCommand {
     }
 
   private:
-    void give_back() {
-        if (RedisStore *store = RedisStore::current()) {
-            store->settle({id_, {}, ngx_current_msec, 0});
+    void give_back() { RedisStore::current()->settle({id_, {}, ngx_current_msec, 0}); }
+    static void skip(PackReader &answer, size_t many) {
+        while (many-- > 0 && !answer.is_bad()) {
+            (void)answer.number();
         }
     }
 
     RedisLease *lease_;
-    std::string id_;
+    uint64_t id_;
 };
 
-class GrowCommand final : public RedisCommand {
+class GrowAsk final : public RedisAsk {
   public:
-    explicit GrowCommand(RedisLease &lease) : lease_(&lease) {}
+    explicit GrowAsk(RedisLease &lease) : lease_(&lease) {}
     void forget() { lease_ = nullptr; }
 
-    void on_reply(const RedisReply &reply) override {
+    bool write(RedisBatch &batch) override {
+        counters_ = lease_ != nullptr ? lease_->write_growth(batch) : 0;
+        return counters_ > 0;
+    }
+    void on_answer(PackReader &answer) override {
+        std::vector<int64_t> held;
+        for (size_t i = 0; i < counters_ && !answer.is_bad(); i++) {
+            held.push_back(answer.number());
+        }
         if (lease_ != nullptr) {
-            lease_->on_grown(reply);
+            lease_->on_grown(held);
         }
     }
     // The request goes on: what it uses is counted at its end.
     void on_lost(RedisLoss) override {
         if (lease_ != nullptr) {
-            lease_->on_grown(RedisReply(nullptr));
+            lease_->on_grown({});
         }
     }
 
   private:
     RedisLease *lease_;
+    size_t counters_ = 0;
 };
 
 RedisLease::RedisLease(RedisStore &store, Demands &demands, Waiter &waiter)
@@ -162,74 +181,102 @@ Verdict RedisLease::move(size_t first) {
     return ask(first, true) ? verdict : without_redis(true);
 }
 
-// Sends all that is asked for. False: Redis is away.
+// False: Redis is away.
 bool RedisLease::ask(size_t first_alternative, bool is_move) {
     first_ = first_alternative;
     is_moving_ = is_move;
-    auto command = std::make_unique<AdmitCommand>(*this);
-    static const RedisScript &script = redis_script("admit");
-    command->script = &script;
-    RespArgs &args = command->args;
-    const auto &list = demands_.list;
-    const auto &all = demands_.alternatives;
-    args.add(int64_t(1)).add(store_.base()).add(id_);
-    args.add(int64_t(store_.client().config().lease)).add(int64_t(is_move));
-    args.add(int64_t(demands_.common)).add(int64_t(list.size()));
-    args.add(int64_t(all.size() - std::min(first_alternative, all.size())));
-    for (const Demand &demand : list) {
-        int64_t reset_ms = -1;
-        RedisCounter counter = redis_counter(store_.config(), demand, reset_ms);
-        bool is_counted = demand.quantity == Quantity::requests;
-        args.add(counter.name).add(std::string_view(&counter.kind, 1)).add(int64_t(is_counted));
-        args.add(counter.step_ms).add(counter.period_ms).add(demand.limit).add(demand.amount);
-        args.add(counter.life_ms).add(reset_ms);
+    auto ask = std::make_unique<AdmitAsk>(*this);
+    AdmitAsk *pending = ask.get();
+    if (!store_.ask(std::move(ask))) {
+        return false;
     }
-    for (size_t i = first_alternative; i < all.size(); i++) {
-        args.add(int64_t(all[i].first) + 1).add(int64_t(all[i].count));
-    }
-    pending_ = command.get();
-    if (store_.client().send(std::move(command), store_.base())) {
-        return true;
-    }
-    pending_ = nullptr;
-    return false;
+    pending_ = pending;
+    return true;
 }
 
-void RedisLease::on_reply(const RedisReply &reply) {
-    pending_ = nullptr;
-    if (reply.size() < 3 + 3 * demands_.list.size()) {
-        if (reply.is_error()) {
-            ngx_str_t text = str(reply.text());
-            ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "llm: redis says: %V", &text);
-        }
-        waiter_.on_verdict(without_redis(is_moving_));
-        return;
+// Those from `first` on.
+void RedisLease::name_counters(size_t first) {
+    counters_.resize(demands_.list.size());
+    for (size_t i = first; i < counters_.size(); i++) {
+        counters_[i] = redis_counter(store_.config(), demands_.list[i]);
     }
-    waiter_.on_verdict(read_verdict(reply));
+}
+
+void RedisLease::write_demands(RedisBatch &batch) {
+    const auto &all = demands_.alternatives;
+    size_t common = is_moving_ ? 0 : demands_.common;
+    name_counters(is_moving_ ? demands_.common : 0);
+    PackWriter &work = batch.begin(is_moving_ ? RedisTask::move : RedisTask::admit);
+    auto add = [&](size_t first, size_t many) {
+        work.add(int64_t(many));
+        for (size_t i = first; i < first + many; i++) {
+            work.add(batch.place_of(counters_[i])).add(demands_.list[i].limit);
+            work.add(demands_.list[i].amount);
+        }
+    };
+    work.add(batch.place_of(id_)).add(int64_t(all.size() - std::min(first_, all.size())));
+    add(0, common);
+    for (size_t i = first_; i < all.size(); i++) {
+        add(all[i].first, all[i].count);
+    }
+}
+
+void RedisLease::on_answer(PackReader &answer) {
+    pending_ = nullptr;
+    Verdict verdict = read_verdict(answer);
+    waiter_.on_verdict(answer.is_bad() ? without_redis(is_moving_) : verdict);
 }
 
 void RedisLease::on_lost(RedisLoss loss) {
     pending_ = nullptr;
-    if (loss == RedisLoss::unknown && !is_moving_ &&
-        store_.client().config().on_outage != OnOutage::local) {
-        store_.settle_later({id_, {}, ngx_current_msec, 0});  // Redis may have granted it
+    if (loss == RedisLoss::unknown && !is_moving_ && store_.redis().on_outage != OnOutage::local) {
+        store_.settle({id_, {}, ngx_current_msec, 0});  // Redis may have granted it
         id_ = store_.next_lease();
     }
     waiter_.on_verdict(without_redis(is_moving_));
 }
 
-Verdict RedisLease::read_verdict(const RedisReply &reply) {
-    held_.resize(demands_.list.size());
-    // The common ones were not looked at when only the deployment changes.
-    for (size_t i = is_moving_ ? demands_.common : 0; i < demands_.list.size(); i++) {
-        demands_.list[i].used = reply[3 + 3 * i].integer();
-        demands_.list[i].reset_ms = reply[4 + 3 * i].integer();
-        held_[i] = reply[5 + 3 * i].integer();
-    }
+Verdict RedisLease::read_verdict(PackReader &answer) {
     Verdict verdict;
-    auto which = size_t(reply[1].integer());
-    if (reply[0].integer() == 1) {
+    const auto &all = demands_.alternatives;
+    bool is_granted = answer.number() == 1;
+    auto which = size_t(answer.number());
+    verdict.wait_ms = answer.number();
+    // The demands that the answer speaks of, in its order: all that were asked for, as far as they
+    // are looked at.
+    std::vector<size_t> asked;
+    auto add = [&asked](size_t first, size_t many) {
+        for (size_t i = 0; i < many; i++) {
+            asked.push_back(first + i);
+        }
+    };
+    add(0, is_moving_ ? 0 : demands_.common);
+    for (size_t i = first_; i < all.size(); i++) {
+        if (!is_granted || i + 1 == first_ + which) {
+            add(all[i].first, all[i].count);
+        }
+    }
+    held_.resize(demands_.list.size());
+    size_t reported = std::min(size_t(answer.number()), asked.size());
+    for (size_t i = 0; i < reported; i++) {
+        Demand &demand = demands_.list[asked[i]];
+        demand.used = answer.number();
+        demand.reset_ms = answer.number();
+        held_[asked[i]] = demand.amount;
+    }
+    for (int64_t i = answer.number(); i > 0 && !answer.is_bad(); i--) {
+        auto number = size_t(answer.number()) - 1;
+        int64_t held = answer.number();
+        if (number < asked.size()) {
+            held_[asked[number]] = held;
+        }
+    }
+    if (answer.is_bad()) {
+        return verdict;
+    }
+    if (is_granted) {
         verdict.alternative = which > 0 ? first_ + which - 1 : 0;
+        verdict.wait_ms = 0;
         place_ = Place::redis;
         keep(verdict.alternative, is_moving_);
         return verdict;
@@ -239,8 +286,7 @@ Verdict RedisLease::read_verdict(const RedisReply &reply) {
     }
     verdict.admission = Admission::refused;
     verdict.refused_by =
-        which > 0 && which <= demands_.list.size() ? &demands_.list[which - 1] : nullptr;
-    verdict.wait_ms = reply[2].integer();
+        which > 0 && which <= asked.size() ? &demands_.list[asked[which - 1]] : nullptr;
     return verdict;
 }
 
@@ -248,12 +294,13 @@ Verdict RedisLease::read_verdict(const RedisReply &reply) {
 Verdict RedisLease::without_redis(bool is_move) {
     Verdict verdict;
     verdict.alternative = is_move ? first_ : 0;
-    OnOutage policy = store_.client().config().on_outage;
+    OnOutage policy = store_.redis().on_outage;
     if (policy == OnOutage::deny) {
         verdict.admission = Admission::failed;
         return verdict;
     }
     held_.assign(demands_.list.size(), 0);
+    name_counters(is_move ? demands_.common : 0);
     if (policy == OnOutage::allow || (is_move && place_ != Place::machine)) {
         keep(verdict.alternative, is_move);
         return verdict;
@@ -297,13 +344,15 @@ void RedisLease::keep(size_t alternative, bool is_move) {
 void RedisLease::keep_range(size_t first, size_t last) {
     for (size_t i = first; i < last; i++) {
         const Demand &demand = demands_.list[i];
-        bool is_counted = demand.quantity == Quantity::requests;
-        if (is_counted && place_ == Place::redis) {
+        if (demand.quantity == Quantity::requests && place_ == Place::redis) {
             continue;  // there is nothing to settle
         }
-        int64_t unused = 0;
-        kept_.push_back(
-            {demand, redis_counter(store_.config(), demand, unused), held_[i], is_counted});
+        Kept &kept = kept_.emplace_back();
+        kept.quantity = demand.quantity;
+        kept.tokens = demand.tokens;
+        kept.limit = demand.limit;
+        kept.counter = std::move(counters_[i]);
+        kept.held = held_[i];
     }
 }
 
@@ -347,20 +396,22 @@ void RedisLease::drop_deployment() {
     }
 }
 
-std::string RedisLease::holdings() const {
-    std::string text;
-    for (size_t i = 0; i <= kept_.size(); i++) {
-        if (i == common_kept_) {
-            text.push_back('\n');
-        }
-        if (i < kept_.size() && kept_[i].held > 0 && !kept_[i].is_counted) {
-            if (!text.empty() && text.back() != '\n') {
-                text.push_back(' ');
-            }
-            text.append(kept_[i].counter.name).append(" ").append(std::to_string(kept_[i].held));
+bool RedisLease::write_holdings(RedisBatch &batch) const {
+    auto is_held = [](const Kept &kept) { return kept.held > 0 && !kept.is_counted(); };
+    auto middle = kept_.begin() + ptrdiff_t(std::min(common_kept_, kept_.size()));
+    auto common = std::count_if(kept_.begin(), middle, is_held);
+    auto all = common + std::count_if(middle, kept_.end(), is_held);
+    if (all == 0) {
+        return false;
+    }
+    PackWriter &work = batch.begin(RedisTask::enter).add(batch.place_of(id_));
+    work.add(int64_t(common)).add(int64_t(all));
+    for (const Kept &kept : kept_) {
+        if (is_held(kept)) {
+            work.add(batch.place_of(kept.counter)).add(kept.held);
         }
     }
-    return text;
+    return true;
 }
 
 // Asks without waiting: when a limit has run out, the next look tells.
@@ -370,47 +421,50 @@ bool RedisLease::grow(const Used &so_far) {
     }
     // Before it has used all, so that the answer is there when it has.
     auto needs_more = [&](const Kept &kept) {
-        int64_t used = so_far.of(kept.demand);
-        return !kept.is_counted && !kept.is_last && used + used / (2 * kMorePart) > kept.held;
+        int64_t used = kept.of(so_far);
+        return !kept.is_counted() && !kept.is_last && used + used / (2 * kMorePart) > kept.held;
     };
     has_run_out_ = has_run_out_ || std::any_of(kept_.begin(), kept_.end(), [&](const Kept &kept) {
-                       return kept.is_last && so_far.of(kept.demand) > kept.held;
+                       return kept.is_last && kept.of(so_far) > kept.held;
                    });
     if (has_run_out_ || growing_ != nullptr || place_ != Place::redis ||
         std::none_of(kept_.begin(), kept_.end(), needs_more)) {
         return !has_run_out_;
     }
-    auto command = std::make_unique<GrowCommand>(*this);
-    static const RedisScript &script = redis_script("grow");
-    command->script = &script;
-    RespArgs &args = command->args;
-    args.add(int64_t(1)).add(store_.base()).add(id_);
-    args.add(int64_t(store_.client().config().lease));
-    for (size_t i = 0; i < kept_.size(); i++) {
-        Kept &kept = kept_[i];
+    for (Kept &kept : kept_) {
         kept.is_growing = needs_more(kept);
-        if (kept.is_growing) {
-            int64_t used = so_far.of(kept.demand);
-            args.add(kept.counter.name).add(std::string_view(&kept.counter.kind, 1));
-            args.add(kept.counter.period_ms).add(int64_t(i >= common_kept_));
-            args.add(kept.demand.limit).add(used);
-            kept.wanted = used + used / kMorePart + kMoreLeast;
-            args.add(kept.wanted).add(kept.held);
-        }
+        kept.used = kept.of(so_far);
+        kept.wanted = kept.used + kept.used / kMorePart + kMoreLeast;
     }
-    growing_ = command.get();
-    if (!store_.client().send(std::move(command), store_.base())) {
-        growing_ = nullptr;
-    }
+    auto ask = std::make_unique<GrowAsk>(*this);
+    GrowAsk *growing = ask.get();
+    growing_ = store_.ask(std::move(ask)) ? growing : nullptr;
     return true;
 }
 
-void RedisLease::on_grown(const RedisReply &reply) {
+size_t RedisLease::write_growth(RedisBatch &batch) const {
+    auto count =
+        std::count_if(kept_.begin(), kept_.end(), [](const Kept &kept) { return kept.is_growing; });
+    if (count == 0) {
+        return 0;
+    }
+    PackWriter &work = batch.begin(RedisTask::grow).add(batch.place_of(id_)).add(int64_t(count));
+    for (size_t i = 0; i < kept_.size(); i++) {
+        const Kept &kept = kept_[i];
+        if (kept.is_growing) {
+            work.add(batch.place_of(kept.counter)).add(int64_t(i >= common_kept_));
+            work.add(kept.limit).add(kept.used).add(kept.wanted).add(kept.held);
+        }
+    }
+    return size_t(count);
+}
+
+void RedisLease::on_grown(const std::vector<int64_t> &answer) {
     growing_ = nullptr;
     size_t i = 0;
     for (Kept &kept : kept_) {
-        if (std::exchange(kept.is_growing, false) && i < reply.size()) {
-            int64_t held = reply[i++].integer();
+        if (std::exchange(kept.is_growing, false) && i < answer.size()) {
+            int64_t held = answer[i++];
             has_run_out_ = has_run_out_ || held < 0;
             kept.held = held < 0 ? kept.held : held;
             kept.is_last = kept.held < kept.wanted;
@@ -442,7 +496,7 @@ void RedisLease::release(const Used &used) {
     }
     Settlement settlement{id_, {}, ngx_current_msec, 0};
     for (Kept &kept : kept_) {
-        int64_t amount = used.of(kept.demand);
+        int64_t amount = kept.of(used);
         if (kept.counter.kind != 'p' && amount > 0) {
             settlement.items.push_back({std::move(kept.counter), amount});
         }

@@ -6,8 +6,8 @@
 
 namespace llm {
 
-class AdmitCommand;
-class GrowCommand;
+class AdmitAsk;
+class GrowAsk;
 
 class RedisLease final : public Lease {
   public:
@@ -19,32 +19,41 @@ class RedisLease final : public Lease {
     bool grow(const Used &so_far) override;
     void release(const Used &used) override;
 
-    const std::string &id() const { return id_; }
-    // What it holds, as the scripts read it.
-    std::string holdings() const;
+    uint64_t id() const { return id_; }
+    // What it holds, to be entered again. False: nothing.
+    bool write_holdings(RedisBatch &batch) const;
 
-    // Of AdmitCommand.
-    void on_reply(const RedisReply &reply);
+    // Of AdmitAsk.
+    void write_demands(RedisBatch &batch);
+    void on_answer(PackReader &answer);
     void on_lost(RedisLoss loss);
-    // Of GrowCommand.
-    void on_grown(const RedisReply &reply);
+    // Of GrowAsk. Of how many counters the answer will speak.
+    size_t write_growth(RedisBatch &batch) const;
+    // What is held now, -1: the limit has run out; empty: nobody knows.
+    void on_grown(const std::vector<int64_t> &answer);
 
   private:
     enum class Place : uint8_t { nowhere, redis, machine };
 
-    // What must be settled. The views of the demand are not used.
+    // What must be settled; the demand may be gone by then.
     struct Kept {
-        Demand demand;
+        Quantity quantity;
+        TokenKind tokens;
+        int64_t limit = 0;
         RedisCounter counter;
         int64_t held = 0;
-        bool is_counted = false;  // a request: it counted when it was admitted
-        bool is_growing = false;  // Redis is asked for more,
-        int64_t wanted = 0;       // so much
+        int64_t used = 0;         // so far, when Redis was asked for more
+        int64_t wanted = 0;       // that is how much
+        bool is_growing = false;  // it is being asked
         bool is_last = false;     // it had no more than what is held now
+
+        bool is_counted() const { return quantity == Quantity::requests; }  // when it was admitted
+        int64_t of(const Used &used_by) const { return used_by.of(quantity, tokens); }
     };
 
     bool ask(size_t first_alternative, bool is_move);
-    Verdict read_verdict(const RedisReply &reply);
+    void name_counters(size_t first);
+    Verdict read_verdict(PackReader &answer);
     Verdict without_redis(bool is_move);
     void keep(size_t alternative, bool is_move);
     void keep_range(size_t first, size_t last);
@@ -54,12 +63,13 @@ class RedisLease final : public Lease {
     RedisStore &store_;
     Demands &demands_;
     Waiter &waiter_;
-    std::string id_;
-    AdmitCommand *pending_ = nullptr;
-    GrowCommand *growing_ = nullptr;
+    uint64_t id_;
+    AdmitAsk *pending_ = nullptr;
+    GrowAsk *growing_ = nullptr;
     std::unique_ptr<Lease> local_;  // the gauge of requests in flight; all, while Redis is away
     Demands gauge_;                 // what local_ refers to
     Place place_ = Place::nowhere;
+    std::vector<RedisCounter> counters_;  // of demands_.list, until they are kept
     std::vector<Kept> kept_;
     size_t common_kept_ = 0;
     std::vector<int64_t> held_;  // of demands_.list, as the last verdict said
@@ -69,8 +79,5 @@ class RedisLease final : public Lease {
     bool has_run_out_ = false;
     bool is_released_ = false;
 };
-
-// The counter of a demand. Names are the same on all machines.
-RedisCounter redis_counter(const Config &config, const Demand &demand, int64_t &reset_ms);
 
 }  // namespace llm

@@ -1,5 +1,5 @@
-// What the leases of a worker share (entries: open, settle, renew, on_back): the queue of what
-// Redis has not been told yet, and the clock that keeps leases alive.
+// What the leases of a worker share (entries: ask, settle, flush, on_timer, on_back): the queues,
+// the calls under way, and the beat that keeps leases alive.
 #include "ngx_llm_module/policy/redis_store.hpp"
 
 #include <signal.h>
@@ -15,93 +15,147 @@ namespace {
 RedisStore *living = nullptr;
 
 // So much waits for a Redis that is away; some 300 bytes each.
-constexpr size_t kMaxUndelivered = 20000;
+constexpr size_t kMaxDue = 20000;
 constexpr uint8_t kMaxTries = 20;
-// In one command.
-constexpr size_t kMaxAdopted = 200;
+constexpr size_t kMaxAsks = 10000;
+constexpr size_t kMaxUnsure = 100;
 
-class SettleCommand final : public RedisCommand {
+constexpr size_t kMaxInFlight = 2;
+// In one call: it must not keep Redis from others for long.
+constexpr size_t kMaxTasks = 100;
+constexpr size_t kMaxBatchBytes = 256 * 1024;
+
+// What Redis has forgotten. By the time it is sent the request may have ended.
+class EnterAsk final : public RedisAsk {
   public:
-    explicit SettleCommand(Settlement settlement) : settlement_(std::move(settlement)) {}
+    explicit EnterAsk(uint64_t lease) : lease_(lease) {}
 
-    void on_reply(const RedisReply &reply) override {
-        if (reply.is_error()) {
-            again();  // full, for instance
-        }
+    bool write(RedisBatch &batch) override {
+        RedisLease *lease = RedisStore::current()->find(lease_);
+        return lease != nullptr && lease->write_holdings(batch);
     }
-    void on_lost(RedisLoss) override { again(); }
+    void on_answer(PackReader &) override {}
+    void on_lost(RedisLoss) override {}
 
   private:
-    friend class RedisStore;
-    void again() {
-        if (RedisStore *store = RedisStore::current()) {
-            store->settle_later(std::move(settlement_));
-        }
-    }
-
-    Settlement settlement_;
+    uint64_t lease_;
 };
 
-class AdoptCommand final : public RedisCommand {
+class EndWorkerAsk final : public RedisAsk {
   public:
-    void on_reply(const RedisReply &) override {}
-    void on_lost(RedisLoss) override {}
-};
+    explicit EndWorkerAsk(std::string_view worker) : worker_(worker) {}
 
-// Which of the processes that hold something are gone? Those are named in a second call.
-class RevokeCommand final : public RedisCommand {
-  public:
-    explicit RevokeCommand(bool is_last) : is_last_(is_last) {}
-
-    void on_reply(const RedisReply &reply) override {
-        RedisStore *store = RedisStore::current();
-        std::vector<std::string_view> gone;
-        for (size_t i = 0; i < reply.size(); i++) {
-            ngx_int_t pid = ngx_atoi(str(reply[i].text()).data, reply[i].text().size());
-            if (pid > 0 && kill(pid_t(pid), 0) != 0 && ngx_errno == NGX_ESRCH) {
-                gone.push_back(reply[i].text());
-            }
-        }
-        if (store != nullptr && !is_last_ && !gone.empty()) {
-            store->revoke(gone);
-        }
+    bool write(RedisBatch &batch) override {
+        batch.begin(RedisTask::end_worker).add(worker_);
+        return true;
     }
+    void on_answer(PackReader &) override {}
     void on_lost(RedisLoss) override {}  // they end by themselves
 
   private:
-    bool is_last_;
+    std::string worker_;
 };
 
-class RenewCommand final : public RedisCommand {
+// Which workers of this nginx are known that live no more? A name is NAME-PID-TIME.
+class WorkersCommand final : public RedisCommand {
   public:
     void on_reply(const RedisReply &reply) override {
         RedisStore *store = RedisStore::current();
         if (store == nullptr) {
             return;
         }
-        std::vector<RedisLease *> unknown;
+        std::string begin = store->redis().instance + "-";
+        std::vector<std::string_view> gone;
         for (size_t i = 0; i < reply.size(); i++) {
-            if (RedisLease *lease = store->find(reply[i].text())) {
-                unknown.push_back(lease);
+            std::string_view worker = reply[i].text();
+            if (!worker.starts_with(begin) || worker == store->worker()) {
+                continue;
+            }
+            std::string_view rest = worker.substr(begin.size());
+            ngx_str_t digits = str(rest.substr(0, rest.find('-')));
+            ngx_int_t pid = ngx_atoi(digits.data, digits.len);
+            // Who had our own number before is gone as well.
+            if (pid > 0 &&
+                (pid == ngx_pid || (kill(pid_t(pid), 0) != 0 && ngx_errno == NGX_ESRCH))) {
+                gone.push_back(worker);
             }
         }
-        store->adopt(unknown);
+        store->revoke(gone);
     }
-    void on_lost(RedisLoss) override {}  // the next look comes soon
+    void on_lost(RedisLoss) override {}
 };
 
 }  // namespace
 
+class CommitCommand final : public RedisCommand {
+  public:
+    void on_reply(const RedisReply &reply) override;
+    void on_lost(RedisLoss loss) override;
+
+    uint64_t number = 0;
+    bool is_beat = false;
+    std::vector<std::unique_ptr<RedisAsk>> asks;
+    std::vector<Settlement> settlements;
+};
+
+void CommitCommand::on_reply(const RedisReply &reply) {
+    RedisStore *store = RedisStore::current();
+    if (store == nullptr) {
+        return;
+    }
+    store->in_flight_--;
+    store->unsettled_.erase(number);
+    store->post_flush();
+    if (reply.is_error()) {
+        ngx_str_t text = str(reply.text());
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "llm: redis says: %V", &text);
+        for (Settlement &settlement : settlements) {
+            store->settle_later(std::move(settlement));
+        }
+    }
+    std::string bytes(reply.text());  // whoever is told may close the connection
+    PackReader answer(bytes);
+    if (answer.number() == 1) {
+        store->enter_all();
+    }
+    for (auto &ask : asks) {
+        answer.is_bad() ? ask->on_lost(RedisLoss::unsent) : ask->on_answer(answer);
+    }
+}
+
+void CommitCommand::on_lost(RedisLoss loss) {
+    RedisStore *store = RedisStore::current();
+    if (store == nullptr) {
+        return;
+    }
+    store->in_flight_--;
+    store->post_flush();
+    if (loss == RedisLoss::unknown && !settlements.empty() && store->unsure_.size() < kMaxUnsure) {
+        store->unsure_.push_back({number, std::move(settlements)});
+    } else {
+        store->unsettled_.erase(number);
+        for (Settlement &settlement : settlements) {
+            store->settle_later(std::move(settlement));
+        }
+    }
+    for (auto &ask : asks) {
+        ask->on_lost(loss);
+    }
+}
+
 RedisStore::RedisStore(const Config &config, RedisClient &client)
     : config_(config), client_(client), local_(config) {
     // One slot of a cluster has all counters: one step can look at all limits of a request.
-    base_ = client.config().prefix + "{limits}";
-    begin_ = client.config().instance + "-" + std::to_string(ngx_pid) + "-";
+    base_ = redis().prefix + "{limits}";
+    worker_ = redis().instance + "-" + std::to_string(ngx_pid) + "-" + std::to_string(ngx_time());
+    flush_.handler = guard<on_flush>;
+    flush_.data = this;
+    flush_.log = ngx_cycle->log;
     timer_.handler = guard<on_timer>;
     timer_.data = this;
     timer_.log = ngx_cycle->log;
     timer_.cancelable = 1;
-    ngx_add_timer(&timer_, client_.config().lease / 3);
+    ngx_add_timer(&timer_, redis().lease / 3);
     client_.on_back(on_back, this);
     living = this;
 }
@@ -110,11 +164,18 @@ RedisStore::RedisStore(const Config &config, RedisClient &client)
 RedisStore::~RedisStore() {
     client_.on_back(nullptr, nullptr);
     for (auto &[id, lease] : leases_) {
-        settle({lease->id(), {}, ngx_current_msec, 0});
+        settle({id, {}, ngx_current_msec, 0});
+    }
+    asks_.clear();
+    while (!due_.empty() && client_.is_up(base_)) {
+        send_batch(false);
     }
     living = nullptr;
     if (timer_.timer_set) {
         ngx_del_timer(&timer_);
+    }
+    if (flush_.posted) {
+        ngx_delete_posted_event(&flush_);
     }
 }
 
@@ -126,10 +187,6 @@ std::unique_ptr<Lease> RedisStore::open(Demands &demands, Waiter &waiter) {
     return std::make_unique<RedisLease>(*this, demands, waiter);
 }
 
-std::string RedisStore::next_lease() {
-    return begin_ + std::to_string(++serial_);
-}
-
 void RedisStore::enlist(RedisLease &lease) {
     leases_.emplace(lease.id(), &lease);
 }
@@ -138,109 +195,159 @@ void RedisStore::strike(RedisLease &lease) {
     leases_.erase(lease.id());
 }
 
-RedisLease *RedisStore::find(std::string_view lease) {
+RedisLease *RedisStore::find(uint64_t lease) {
     auto found = leases_.find(lease);
     return found != leases_.end() ? found->second : nullptr;
 }
 
-void RedisStore::settle(Settlement settlement) {
-    if (!send(settlement)) {
-        settle_later(std::move(settlement));
+bool RedisStore::ask(std::unique_ptr<RedisAsk> ask) {
+    if (asks_.size() >= kMaxAsks || !client_.accepts(base_)) {
+        return false;
     }
+    ask->since = ngx_current_msec;
+    asks_.push_back(std::move(ask));
+    post_flush();
+    return true;
 }
 
-void RedisStore::settle_later(Settlement settlement) {
-    if (++settlement.tries > kMaxTries || undelivered_.size() >= kMaxUndelivered) {
+void RedisStore::settle(Settlement settlement) {
+    if (due_.size() >= kMaxDue) {
         ngx_log_error(
             NGX_LOG_ERR, ngx_cycle->log, 0,
             "llm: redis was away for too long, the use of a request is not counted there");
         return;
     }
-    undelivered_.push_back(std::move(settlement));
+    due_.push_back(std::move(settlement));
+    post_flush();
 }
 
-// False: Redis is away, the settlement is untouched.
-bool RedisStore::send(Settlement &settlement) {
-    if (!client_.is_up(base_)) {
-        return false;
-    }
-    auto command = std::make_unique<SettleCommand>(settlement);
-    static const RedisScript &script = redis_script("settle");
-    command->script = &script;
-    RespArgs &args = command->args;
-    args.add(int64_t(1)).add(base_).add(settlement.lease).add(int64_t(client_.config().lease));
-    args.add(int64_t(ngx_current_msec - settlement.made));
-    for (const Settlement::Item &item : settlement.items) {
-        const RedisCounter &counter = item.counter;
-        args.add(counter.name).add(std::string_view(&counter.kind, 1)).add(counter.step_ms);
-        args.add(counter.period_ms).add(counter.life_ms).add(item.amount);
-    }
-    return client_.send(std::move(command), base_);
-}
-
-void RedisStore::deliver() {
-    size_t count = undelivered_.size();
-    while (count-- > 0 && client_.is_up(base_)) {
-        Settlement settlement = std::move(undelivered_.front());
-        undelivered_.pop_front();
-        if (!send(settlement)) {
-            undelivered_.push_back(std::move(settlement));
-            return;
-        }
-    }
-}
-
-void RedisStore::renew() {
-    if (leases_.empty() || !client_.is_up(base_)) {
+// Redis did not take it.
+void RedisStore::settle_later(Settlement settlement) {
+    if (++settlement.tries > kMaxTries || refused_.size() >= kMaxDue) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "llm: redis refuses to count the use of a request");
         return;
     }
-    auto command = std::make_unique<RenewCommand>();
-    static const RedisScript &script = redis_script("renew");
-    command->script = &script;
-    command->args.add(int64_t(1)).add(base_).add(int64_t(client_.config().lease));
-    for (const auto &[id, lease] : leases_) {
-        command->args.add(id);
-    }
-    (void)client_.send(std::move(command), base_);
+    refused_.push_back(std::move(settlement));
 }
 
-void RedisStore::revoke(const std::vector<std::string_view> &gone) {
-    auto command = std::make_unique<RevokeCommand>(!gone.empty());
-    static const RedisScript &script = redis_script("revoke");
-    command->script = &script;
-    command->args.add(int64_t(1)).add(base_).add(client_.config().instance);
-    for (std::string_view pid : gone) {
-        command->args.add(pid);
+void RedisStore::settle_refused() {
+    for (Settlement &settlement : std::exchange(refused_, {})) {
+        settle(std::move(settlement));
     }
-    (void)client_.send(std::move(command), base_);
 }
 
-void RedisStore::adopt(const std::vector<RedisLease *> &leases) {
-    static const RedisScript &script = redis_script("adopt");
-    for (size_t i = 0; i < leases.size(); i += kMaxAdopted) {
-        auto command = std::make_unique<AdoptCommand>();
-        command->script = &script;
-        command->args.add(int64_t(1)).add(base_).add(int64_t(client_.config().lease));
-        for (size_t j = i; j < leases.size() && j < i + kMaxAdopted; j++) {
-            command->args.add(leases[j]->id()).add(leases[j]->holdings());
+// After all events of this turn: what came in it leaves together.
+void RedisStore::post_flush() {
+    if (!flush_.posted) {
+        ngx_post_event(&flush_, &ngx_posted_events);
+    }
+}
+
+void RedisStore::on_flush(ngx_event_t *ev) {
+    static_cast<RedisStore *>(ev->data)->flush();
+}
+
+void RedisStore::flush() {
+    while (in_flight_ < kMaxInFlight &&
+           (!asks_.empty() || (!due_.empty() && client_.is_up(base_)))) {
+        send_batch(false);
+    }
+}
+
+// Settlements first: what they give back may let somebody in.
+void RedisStore::send_batch(bool is_beat) {
+    auto command = std::make_unique<CommitCommand>();
+    RedisBatch batch;
+    command->is_beat = is_beat;
+    auto has_room = [&batch](size_t tasks) {
+        return tasks < kMaxTasks && batch.size() < kMaxBatchBytes;
+    };
+    // They must not move any more: the batch keeps their names.
+    command->settlements.reserve(std::min(due_.size(), kMaxTasks));
+    while (!due_.empty() && has_room(command->settlements.size())) {
+        batch.settle(command->settlements.emplace_back(std::move(due_.front())));
+        due_.pop_front();
+    }
+    while (!asks_.empty() && has_room(command->asks.size())) {
+        std::unique_ptr<RedisAsk> ask = std::move(asks_.front());
+        asks_.pop_front();
+        if (ask->write(batch)) {
+            // Nobody waits longer than the time-out, in the queue and for the answer together.
+            command->began = command->asks.empty() ? ask->since : command->began;
+            command->asks.push_back(std::move(ask));
         }
-        (void)client_.send(std::move(command), base_);
+    }
+    if (is_beat || !command->asks.empty() || !command->settlements.empty()) {
+        command->number = ++calls_;
+        (void)send(std::move(command), batch);
+    }
+}
+
+bool RedisStore::send(std::unique_ptr<CommitCommand> command, RedisBatch &batch) {
+    static const RedisScript &script = redis_script("commit");
+    unsettled_.insert(command->number);
+    command->script = &script;
+    command->args.add(int64_t(1)).add(base_);
+    command->args.add(batch.finish(worker_, command->is_beat, int64_t(redis().lease),
+                                   command->number, *unsettled_.begin() - 1));
+    in_flight_++;
+    std::unique_ptr<RedisCommand> sent = std::move(command);
+    if (!client_.send(std::move(sent), base_)) {
+        sent->on_lost(RedisLoss::unsent);
+        return false;
+    }
+    return true;
+}
+
+void RedisStore::send_unsure() {
+    for (Unsure &call : std::exchange(unsure_, {})) {
+        auto command = std::make_unique<CommitCommand>();
+        RedisBatch batch;
+        command->number = call.number;
+        command->settlements = std::move(call.settlements);
+        for (const Settlement &settlement : command->settlements) {
+            batch.settle(settlement);
+        }
+        (void)send(std::move(command), batch);
+    }
+}
+
+void RedisStore::revoke(const std::vector<std::string_view> &workers) {
+    for (std::string_view worker : workers) {
+        (void)ask(std::make_unique<EndWorkerAsk>(worker));
+    }
+}
+
+// What is known already stays as it is.
+void RedisStore::enter_all() {
+    for (const auto &[id, lease] : leases_) {
+        (void)ask(std::make_unique<EnterAsk>(id));
     }
 }
 
 void RedisStore::on_timer(ngx_event_t *ev) {
     auto &self = *static_cast<RedisStore *>(ev->data);
-    ngx_add_timer(ev, self.client_.config().lease / 3);
-    self.deliver();
-    self.renew();
+    ngx_add_timer(ev, self.redis().lease / 3);
+    if (self.client_.is_up(self.base_)) {
+        self.send_unsure();
+        self.send_batch(true);
+        self.settle_refused();
+    }
 }
 
-// What it missed, in this order: a lease that ended is not entered again.
+// What it missed. A lease that ended is not entered again: it is not listed any more.
 void RedisStore::on_back(void *data) {
     auto &self = *static_cast<RedisStore *>(data);
-    self.deliver();
-    self.renew();
-    self.revoke({});
+    if (!self.client_.is_up(self.base_)) {
+        return;
+    }
+    self.send_unsure();
+    self.settle_refused();
+    self.enter_all();
+    auto command = std::make_unique<WorkersCommand>();
+    command->args.add("HKEYS").add(self.base_ + ":workers");
+    (void)self.client_.send(std::move(command), self.base_);
 }
 
 }  // namespace llm

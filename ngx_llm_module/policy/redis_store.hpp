@@ -1,41 +1,27 @@
-// The limits of many machines: counted in Redis by the scripts of redis/, all of one request in one
+// The limits of many machines: counted in Redis by redis/commit.lua, all of one request in one
 // step. A request waits for one answer before it begins and for none afterwards. While Redis is
 // away, llm_redis on_outage= says what holds.
+//
+// A worker has at most two calls under way. What comes meanwhile goes out together in the next one,
+// which reads and writes each counter once: so a Redis that is busy does more with each call, and
+// when nothing is under way nothing waits.
 #pragma once
 
 #include <deque>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
+#include "ngx_llm_module/policy/redis_batch.hpp"
 #include "ngx_llm_module/policy/store.hpp"
 #include "ngx_llm_module/policy/zone_store.hpp"
 #include "ngx_llm_module/redis/client.hpp"
 
 namespace llm {
 
+class CommitCommand;
 class RedisLease;
-
-// A counter as the scripts know it.
-struct RedisCounter {
-    std::string name;
-    char kind = 'w';        // w window, s sum, p parallel requests
-    int64_t step_ms = 0;    // w
-    int64_t period_ms = 0;  // w
-    int64_t life_ms = 0;    // s; 0: for ever
-};
-
-// What a lease has used, on its way to Redis.
-struct Settlement {
-    struct Item {
-        RedisCounter counter;
-        int64_t amount = 0;
-    };
-    std::string lease;
-    std::vector<Item> items;
-    ngx_msec_t made = 0;
-    uint8_t tries = 0;
-};
 
 class RedisStore final : public LimitStore {
   public:
@@ -45,31 +31,46 @@ class RedisStore final : public LimitStore {
     std::unique_ptr<Lease> open(Demands &demands, Waiter &waiter) override;
 
     const Config &config() const { return config_; }
-    RedisClient &client() { return client_; }
+    const RedisConfig &redis() const { return client_.config(); }
     LimitStore &local() { return local_; }
-    const std::string &base() const { return base_; }
-    std::string next_lease();
+    uint64_t next_lease() { return ++serial_; }
 
-    // Leases that hold something are renewed until they are struck off.
+    // Leases that hold something are entered again when Redis has forgotten them, until they are
+    // struck off.
     void enlist(RedisLease &lease);
     void strike(RedisLease &lease);
-    RedisLease *find(std::string_view lease);
+    RedisLease *find(uint64_t lease);
 
+    // False: Redis is away, and nothing was sent or will be.
+    bool ask(std::unique_ptr<RedisAsk> ask);
     // Sent at once, or when Redis is back.
     void settle(Settlement settlement);
-    // It did not arrive, or nobody knows whether it did.
-    void settle_later(Settlement settlement);
-    void renew();
-    // Leases of processes of this nginx that are gone; named: given back.
-    void revoke(const std::vector<std::string_view> &gone);
-    void adopt(const std::vector<RedisLease *> &leases);
+    // Leases of processes of this nginx that are gone are given back: those of `workers`.
+    void revoke(const std::vector<std::string_view> &workers);
+    const std::string &worker() const { return worker_; }
 
     // None when the worker ends: late answers find nobody.
     static RedisStore *current();
 
   private:
-    void deliver();
-    bool send(Settlement &settlement);
+    friend class CommitCommand;
+
+    // A call of which nobody knows whether it was done: it is made again under its number, so it is
+    // done once.
+    struct Unsure {
+        uint64_t number = 0;
+        std::vector<Settlement> settlements;
+    };
+
+    void post_flush();
+    void flush();
+    void send_batch(bool is_beat);
+    void send_unsure();
+    bool send(std::unique_ptr<CommitCommand> command, RedisBatch &batch);
+    void settle_later(Settlement settlement);
+    void settle_refused();
+    void enter_all();
+    static void on_flush(ngx_event_t *ev);
     static void on_timer(ngx_event_t *ev);
     static void on_back(void *data);
 
@@ -77,10 +78,17 @@ class RedisStore final : public LimitStore {
     RedisClient &client_;
     ZoneStore local_;
     std::string base_;
-    std::string begin_;  // of this worker's leases
+    std::string worker_;
     uint64_t serial_ = 0;
-    std::unordered_map<std::string_view, RedisLease *> leases_;
-    std::deque<Settlement> undelivered_;
+    uint64_t calls_ = 0;
+    std::set<uint64_t> unsettled_;  // calls of which the end is not known
+    size_t in_flight_ = 0;
+    std::unordered_map<uint64_t, RedisLease *> leases_;
+    std::deque<std::unique_ptr<RedisAsk>> asks_;
+    std::deque<Settlement> due_;
+    std::vector<Settlement> refused_;  // by Redis; tried again with the next beat
+    std::vector<Unsure> unsure_;
+    ngx_event_t flush_ = {};
     ngx_event_t timer_ = {};
 };
 

@@ -59,7 +59,7 @@ RedisClient::~RedisClient() {
     }
 }
 
-bool RedisClient::send(std::unique_ptr<RedisCommand> command, std::string_view key) {
+bool RedisClient::send(std::unique_ptr<RedisCommand> &&command, std::string_view key) {
     command->slot = slot_of(key);
     uint16_t slot = command->slot;
     RedisNode &node = is_cluster_ && map_[slot] != kNoNode ? *nodes_[map_[slot]].node : main_;

@@ -18,8 +18,10 @@ class RedisClient final : private RedisNodeOwner {
     RedisClient(const RedisClient &) = delete;
     RedisClient &operator=(const RedisClient &) = delete;
 
-    // To the node that has the slot of `key`. False: Redis is away; on_lost() will not be called.
-    bool send(std::unique_ptr<RedisCommand> command, std::string_view key);
+    // To the node that has the slot of `key`. False: Redis is away; the command was not touched.
+    bool send(std::unique_ptr<RedisCommand> &&command, std::string_view key);
+    // Whether it would be sent, or wait for a connection that opens.
+    bool accepts(std::string_view key) const { return node_of(slot_of(key)).accepts(); }
     // All of it can be reached.
     bool is_up() const;
     // The node that has the slot of `key`.

@@ -28,13 +28,14 @@ class RedisCommand {
     RespArgs args;  // for a script: what follows its name (number of keys, keys, arguments)
     const RedisScript *script = nullptr;
     uint16_t slot = 0;  // of its keys, in a cluster
+    // Since when somebody waits for it; 0: since it is sent.
+    ngx_msec_t began = 0;
 
   private:
     friend class RedisConnection;
     friend class RedisNode;
     friend class RedisClient;
 
-    ngx_msec_t began_ = 0;
     uint8_t redirects_ = 0;
     bool is_asking_ = false;
     bool has_text_ = false;  // Redis did not know the script: its text goes along

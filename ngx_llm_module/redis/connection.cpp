@@ -206,7 +206,7 @@ void RedisConnection::send(std::unique_ptr<RedisCommand> command) {
         add_step(RedisStep::asking, {"ASKING"});
     }
     write_command(*command);
-    ngx_msec_t began = command->began_;
+    ngx_msec_t began = command->began;
     pending_.push_back({std::move(command), RedisStep::command, began});
     if (!timer_.timer_set) {
         arm(config_.timeout);
@@ -370,7 +370,7 @@ bool RedisConnection::on_step(RedisStep step, const RedisReply &reply) {
 void RedisConnection::on_command_reply(std::unique_ptr<RedisCommand> command,
                                        const RedisReply &reply) {
     count(Metric::redis_trips);
-    count(Metric::redis_time, {}, int64_t(ngx_current_msec - command->began_) * 1000);
+    count(Metric::redis_time, {}, int64_t(ngx_current_msec - command->began) * 1000);
     if (!reply.is_error()) {
         command->on_reply(reply);
     } else if (reply.is_error_of("NOSCRIPT") && command->script != nullptr && !command->has_text_) {

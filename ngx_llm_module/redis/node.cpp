@@ -59,14 +59,14 @@ void RedisNode::stop() {
 }
 
 bool RedisNode::send(std::unique_ptr<RedisCommand> &command) {
-    if (command->began_ == 0) {
-        command->began_ = ngx_current_msec;
+    if (command->began == 0) {
+        command->began = ngx_current_msec;
     }
     if (is_up()) {
         connection_.send(std::move(command));
         return true;
     }
-    if (is_away_ || is_stopped_ || waiting_.size() >= kMaxWaiting) {
+    if (!accepts()) {
         return false;
     }
     waiting_.push_back(std::move(command));
@@ -74,6 +74,10 @@ bool RedisNode::send(std::unique_ptr<RedisCommand> &command) {
         ngx_add_timer(&wait_timer_, config_.timeout);
     }
     return true;
+}
+
+bool RedisNode::accepts() const {
+    return is_up() || (!is_away_ && !is_stopped_ && waiting_.size() < kMaxWaiting);
 }
 
 bool RedisNode::on_opening(RedisConnection &, RedisStep step, const RedisReply &reply) {

@@ -41,6 +41,7 @@ class RedisNode final : private RedisOwner {
     void stop();
     // False: it is away, and the command was not touched.
     bool send(std::unique_ptr<RedisCommand> &command);
+    bool accepts() const;
     bool is_up() const {
         return connection_.state() == RedisConnection::State::open && is_serving_;
     }

@@ -159,11 +159,24 @@ void Limits::collect() {
             }
         }
     }
-    add_demands({request_.identity, request_.target_model, values, estimate_}, demands_);
+    add_demands(source(values), demands_);
     demands_.common = demands_.list.size();
     for (const Candidate &candidate : request_.candidates) {
-        add_alternative(*candidate.deployment, estimate_, demands_);
+        add_alternative(source({}), *candidate.deployment, fallback(), demands_);
     }
+}
+
+DemandSource Limits::source(std::span<const LimitValue> values) const {
+    return {request_.identity, request_.target_model, values, estimate_};
+}
+
+// The limits of a model within a key hold for it also when it is a fallback.
+FallbackModel Limits::fallback() const {
+    const std::string &current = request_.plan.current;
+    if (request_.plan.fallbacks == 0 || current == request_.target_model) {
+        return {};
+    }
+    return {current, current == counted_fallback_};
 }
 
 Admission Limits::admit() {
@@ -185,7 +198,7 @@ Admission Limits::move_to(size_t index) {
     // The candidates may be others by now: those of a fallback.
     demands_.list.resize(demands_.common);
     demands_.alternatives.clear();
-    add_alternative(*request_.candidates[index].deployment, estimate_, demands_);
+    add_alternative(source({}), *request_.candidates[index].deployment, fallback(), demands_);
     wanted_ = index;
     state_ = State::moving;
     Verdict verdict = lease_->move(0);
@@ -203,6 +216,7 @@ Admission Limits::take(const Verdict &verdict) {
     }
     candidate_ = state_ == State::moving ? wanted_ : verdict.alternative;
     state_ = State::held;
+    counted_fallback_ = fallback().name;
     if (!demands_.list.empty()) {
         request_.ledger.limit_status = "passed";
     }
@@ -227,7 +241,7 @@ void Limits::warn() {
 
 bool Limits::is_deployment_full() const {
     return verdict_.admission == Admission::refused && verdict_.refused_by != nullptr &&
-           verdict_.refused_by->scope == Scope::deployment;
+           size_t(verdict_.refused_by - demands_.list.data()) >= demands_.common;
 }
 
 Admission Limits::take_second(size_t index, Waiter &waiter) {

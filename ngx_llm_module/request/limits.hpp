@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 
 #include "ngx_llm_module/policy/demands.hpp"
@@ -63,6 +64,8 @@ class Limits final : public Waiter {
     };
 
     void collect();
+    DemandSource source(std::span<const LimitValue> values) const;
+    FallbackModel fallback() const;
     Admission take(const Verdict &verdict);
     void warn();
     void add_rate_headers(Quantity quantity, std::string_view what);
@@ -73,6 +76,7 @@ class Limits final : public Waiter {
     std::unique_ptr<Second> second_;
     Verdict verdict_;
     Estimate estimate_;
+    std::string counted_fallback_;  // its request has been counted
     size_t candidate_ = 0;
     size_t wanted_ = 0;  // while moving
     State state_ = State::none;

@@ -180,11 +180,13 @@ my %CASES = (
         kinds => { stock => 'gateway', gateway => 'shared' },
         sides => [qw(stock pass)],
         path  => sub { 'w=160' },
-        measure => sub { measure_closed($_[0], '--connections', 1, '--duration', 1) },
+        measure => sub { measure_shared($_[0], '--connections', 1, '--duration', 1) },
         rows  => [
             { key => 'p50_ms', name => 'latency p50', unit => 'ms', kind => 'diff',
               at_most => { pass => 0.15 } },
             { key => 'cpu_us', name => 'CPU per request', unit => 'us', kind => 'diff' },
+            { key => 'redis_us', name => 'scripts in Redis per request', unit => 'us',
+              kind => 'diff' },
         ],
     },
     12 => {
@@ -193,11 +195,15 @@ my %CASES = (
         kinds => { stock => 'gateway', gateway => 'shared' },
         sides => [qw(stock pass)],
         path  => sub { 'w=160' },
-        measure => sub { measure_closed($_[0], '--connections', 64, '--duration', 1) },
+        measure => sub { measure_shared($_[0], '--connections', 64, '--duration', 1) },
         rows  => [
             { key => 'per_second', name => 'throughput', unit => 'req/s', kind => 'ratio',
               at_least => { pass => 0.6 } },
             { key => 'cpu_us', name => 'CPU per request', unit => 'us', kind => 'diff' },
+            { key => 'redis_us', name => 'scripts in Redis per request', unit => 'us',
+              kind => 'diff' },
+            { key => 'redis_calls', name => 'calls of Redis per request', unit => '',
+              kind => 'diff' },
         ],
     },
     13 => {
@@ -229,7 +235,7 @@ my %CASES = (
 
 my @SIDES = qw(stock pass translated);
 
-my (%children, @problems, $mock_port, $mock_pid, $dir, $main_pid);
+my (%children, @problems, $mock_port, $mock_pid, $redis_port, $dir, $main_pid);
 my ($tick_s, $has_schedstat, $has_rollup, $group_nice);
 
 # Whatever dies outside of a case ends the run with one line and status 1.
@@ -418,6 +424,7 @@ sub measure_closed {
     my ($result, $cpu_ns, $seconds) = timed_load($side, @args);
     die "$side->{label}: no request was answered\n" unless $result->{good};
     return {
+        requests   => $result->{good},
         per_second => $result->{per_second},
         cpu_us     => $cpu_ns / 1000 / $result->{good},
         busy       => $cpu_ns / 1e7 / $seconds,
@@ -442,6 +449,22 @@ sub measure_beside_bodies {
         rise_ms => ($beside->{p99_us} - $alone->{p99_us}) / 1000,
         cpu_ms  => (cpu_ns($side->{worker}) - $cpu_before) / 1e6 / $bodies,
     };
+}
+
+# The same, and what Redis counts itself, so that it hardly depends on what else the machine does.
+sub measure_shared {
+    my ($side, @args) = @_;
+    my $calls = sub {
+        my ($calls, $us) = $side->{kind} eq 'shared'
+            ? redis_info('commandstats') =~ /^cmdstat_evalsha:calls=(\d+),usec=(\d+)/m : ();
+        return ($calls // 0, $us // 0);
+    };
+    my @before = $calls->();
+    my $value = measure_closed($side, @args);
+    my @after = $calls->();
+    $value->{redis_calls} = ($after[0] - $before[0]) / $value->{requests};
+    $value->{redis_us} = ($after[1] - $before[1]) / $value->{requests};
+    return $value;
 }
 
 # Paced streams, each once. They begin evenly spread over one gap: what arrives together in a read
@@ -828,7 +851,7 @@ sub limited_conf {
 
 # The same, counted in a Redis of our own. It ends with the case.
 sub shared_conf {
-    my $port = free_port();
+    my $port = $redis_port = free_port();
     make_path("$dir/redis");
     my @command = (on_cpu(1), 'redis-server', '--port', $port, '--bind', '127.0.0.1', '--save', '',
         '--dir', "$dir/redis", '--logfile', "$dir/redis/log");
@@ -844,6 +867,18 @@ sub shared_conf {
         sleep 0.02;
     }
     return "llm_redis redis://127.0.0.1:$port timeout=1s on_outage=deny;\n" . limited_conf();
+}
+
+sub redis_info {
+    my ($section) = @_;
+    my $socket = IO::Socket::INET->new(
+        PeerAddr => '127.0.0.1', PeerPort => $redis_port, Proto => 'tcp', Timeout => 5)
+        or die "redis: $!\n";
+    print $socket "INFO $section\r\n";
+    $socket->flush;
+    my ($size) = (readline($socket) // '') =~ /^\$(\d+)/ or die "redis does not answer\n";
+    read $socket, my $text, $size;
+    return $text;
 }
 
 # ---------------------------------------------------------------- the machine

@@ -79,9 +79,9 @@ sub done {
     my ($self) = @_;
     my $redis = $self->{redis};
 
-    my $held = $redis->cmd('HGETALL', 'llm:{limits}:reserved');
+    my $counters = $redis->counters;
     $redis->stop;
-    return @$held ? "@$held" : 'nothing';
+    return join(' ', grep { $counters->{$_}{held} } sort keys %$counters) || 'nothing';
 }
 
 1;

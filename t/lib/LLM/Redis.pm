@@ -9,7 +9,7 @@
 #
 # new: config => [lines of redis.conf], tls => {cert, key, ca} (LLM::TLS; then the port speaks TLS
 # only), password, conf => 'sentinel'. Commands of the test go through a socket file, so they work
-# whatever the port wants. commands() counts what clients asked, by name.
+# whatever the port wants. commands() counts what clients asked, by name. counters() and held() are of limits.
 
 package LLM::Redis;
 
@@ -174,6 +174,23 @@ sub keys {
     return @names;
 }
 
+# What limits count: name => {held, counted}; held(): what running requests hold, of each counter of
+# which something is held, sorted by its name.
+sub counters {
+    my ($self, $prefix) = @_;
+    my %packed = @{$self->cmd('HGETALL', ($prefix // 'llm:') . '{limits}:counters')};
+
+    return { map { my ($held, $counted) = unpack 'd<2', $packed{$_};
+        ($_ => { held => $held, counted => $counted }) } CORE::keys %packed };
+}
+
+sub held {
+    my ($self, $prefix) = @_;
+    my $counters = $self->counters($prefix);
+
+    return grep { $_ } map { $counters->{$_}{held} } sort { $a cmp $b } CORE::keys %$counters;
+}
+
 sub info {
     my ($self, $section) = @_;
 
@@ -185,7 +202,7 @@ sub commands {
     my ($self) = @_;
     my $stats = $self->info('commandstats');
 
-    return { map { /\Acmdstat_(.*)/ ? ($1, $stats->{$_} =~ /calls=(\d+)/) : () }
+    return { map { /\Acmdstat_(.*)/ ? ("$1", $stats->{$_} =~ /calls=(\d+)/) : () }
         CORE::keys %$stats };
 }
 

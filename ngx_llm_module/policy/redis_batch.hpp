@@ -1,0 +1,79 @@
+// One call of commit.lua: the work of many requests, each counter and each lease named once.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "ngx_llm_module/redis/command.hpp"
+#include "ngx_llm_module/redis/pack.hpp"
+
+namespace llm {
+
+// A counter as the script knows it.
+struct RedisCounter {
+    std::string name;
+    char kind = 'w';        // r requests, w window, s sum, p parallel requests
+    int64_t period_ms = 0;  // r, w; s: until it begins anew, -1: never
+};
+
+// What a lease has used, on its way to Redis.
+struct Settlement {
+    struct Item {
+        RedisCounter counter;
+        int64_t amount = 0;
+    };
+    uint64_t lease = 0;
+    std::vector<Item> items;
+    ngx_msec_t made = 0;
+    uint8_t tries = 0;
+};
+
+// What the script is asked to do; see there.
+enum class RedisTask : uint8_t { settle = 1, admit, move, grow, enter, end_worker };
+
+// Names must live until it is finished.
+class RedisBatch {
+  public:
+    // The places of a lease and of a counter in this call.
+    int64_t place_of(uint64_t lease);
+    int64_t place_of(const RedisCounter &counter);
+
+    PackWriter &begin(RedisTask task) { return work_.add(int64_t(task)); }
+    void settle(const Settlement &settlement);
+    size_t size() const { return work_.bytes().size() + names_.bytes().size(); }
+
+    // The whole argument.
+    std::string finish(std::string_view worker, bool is_beat, int64_t ttl_ms, uint64_t number,
+                       uint64_t settled);
+
+  private:
+    PackWriter leases_;
+    PackWriter names_;  // of counters
+    PackWriter kinds_;
+    PackWriter periods_;
+    PackWriter work_;
+    std::unordered_map<uint64_t, int64_t> lease_places_;
+    std::unordered_map<std::string_view, int64_t> counter_places_;
+};
+
+// What waits for its turn in a batch, and then for the answer. Whoever sends one for a request
+// clears its pointer when the request ends.
+class RedisAsk {
+  public:
+    RedisAsk() = default;
+    virtual ~RedisAsk() = default;
+    RedisAsk(const RedisAsk &) = delete;
+    RedisAsk &operator=(const RedisAsk &) = delete;
+
+    // False: it is not wanted any more.
+    virtual bool write(RedisBatch &batch) = 0;
+    // Either of the two, once it was written. The first reads its own part of the answer.
+    virtual void on_answer(PackReader &answer) = 0;
+    virtual void on_lost(RedisLoss loss) = 0;
+
+    ngx_msec_t since = 0;  // when it came
+};
+
+}  // namespace llm

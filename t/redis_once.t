@@ -1,0 +1,59 @@
+# What a request used is counted once in Redis, also when nobody can know whether Redis heard of it:
+# it was sent, and no answer came in time. Redis reads it later, and hears it again.
+
+use strict;
+use warnings;
+use LLM::Test;
+use LLM::Redis;
+
+my $redis = LLM::Redis->new;
+my $t = LLM::Test->new(workers => 1);
+
+# The time-out is long: nothing else that is sent to Redis may find it silent before the request ends.
+$t->http_conf("llm_redis ${\$redis->url} timeout=2s lease=60s on_outage=local;
+    llm_provider mock { } llm_model late { deployment mock/x reply=hi delay=300ms; }
+    server { listen 127.0.0.1:%%PORT%%;
+        location / { llm_limit \$arg_key tpm=10000 max_parallel_requests=2; llm_pass models; } }");
+$t->start;
+
+my %question = (model => 'late', max_tokens => 10, messages => [{ role => 'user', content => 'hi' }]);
+
+sub counted {
+    my ($key) = @_;
+    my $counters = $redis->counters;
+    my ($name) = grep { /tokens.*:\Q$key\E\z/ } keys %$counters;
+
+    return $name ? $counters->{$name}{counted} : 0;
+}
+
+sub held { return join ' ', $redis->held }
+
+sub is_state {
+    my ($state) = @_;
+
+    return $t->wait_for(sub { $t->get('/health/readiness')->{json}{status} eq $state }, 10, $state);
+}
+
+is($t->post('/v1/messages?key=sure', \%question)->{status}, 200, 'one that is answered');
+my $tokens = $t->wait_for(sub { counted('sure') }, 5, 'its tokens');
+
+for my $round (1 .. 3) {
+    my $s = $t->stream("/v1/messages?key=unsure$round", \%question);
+    $t->wait_for(sub { held() ne '' }, 5, 'it to be admitted');
+    $redis->pause;
+    is($s->status, 200, 'served while Redis is silent');
+    $s->read_body;
+    is_state('degraded');
+    $redis->resume;
+    $t->wait_for(sub { counted("unsure$round") }, 5, 'what was sent before');
+    is_state('ready');
+    # What comes after it on the new connection.
+    is($t->post("/v1/messages?key=after$round", \%question)->{status}, 200, 'the next one');
+    $t->wait_for(sub { counted("after$round") && held() eq '' }, 5, 'its end');
+    is(counted("unsure$round"), $tokens, "round $round: it was counted once");
+}
+
+$t->stop;
+$t->cleanup;
+$redis->stop;
+done_testing();

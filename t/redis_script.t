@@ -1,0 +1,274 @@
+# The script that counts, asked directly, with a clock of the test's own: sliding windows against a
+# plain model of them, calls that are made twice, workers that come and go. The words of its argument
+# are explained in ngx_llm_module/redis/commit.lua.
+
+use strict;
+use warnings;
+use Test::More;
+use LLM::Redis;
+
+my $redis = LLM::Redis->new;
+my $now = 1_700_000_000_000;
+my ($script) = slurp('ngx_llm_module/redis/scripts.inc') =~ /\{"commit", R"lua\((.*?)\)lua"/s;
+$script =~ s/redis\.call\('TIME'\)/{ARGV[2], ARGV[3]}/ or die 'no clock';
+my $sum = $redis->cmd('SCRIPT', 'LOAD', $script);
+
+my %calls;
+
+# One call. tasks: [name, lease, ...] with counters as [name, kind, period]; what it answers.
+sub commit {
+    my ($worker, $tasks, %o) = @_;
+    my (@leases, %lease, @counters, %counter, @work);
+    my $lease = sub { $lease{$_[0]} //= push @leases, $_[0] };
+    my $counter = sub { $counter{$_[0][0]} //= push @counters, $_[0] };
+    my $demands = sub { return scalar @_, map { ($counter->($_->[0]), @$_[1, 2]) } @_ };
+
+    for my $task (@$tasks) {
+        my ($what, $id, @rest) = @$task;
+        push @work, $what eq 'settle'
+            ? (1, $lease->($id), $o{age} // 0, scalar @rest, map { ($counter->($_->[0]), $_->[1]) } @rest)
+            : $what eq 'admit' || $what eq 'move'
+            ? ($what eq 'admit' ? 2 : 3, $lease->($id), @rest - 1, map { $demands->(@$_) } @rest)
+            : $what eq 'grow'
+            ? (4, $lease->($id), scalar @rest, map { ($counter->($_->[0]), @$_[1 .. 5]) } @rest)
+            : $what eq 'enter'
+            ? (5, $lease->($id), shift @rest, scalar @rest, map { ($counter->($_->[0]), $_->[1]) } @rest)
+            : (6, \$id);
+    }
+    my $number = $o{number} // ++$calls{$worker};
+    my @all = (\$worker, $o{beat} // 0, $o{ttl} // 30_000, $number, $o{settled} // $number - 1,
+        scalar @leases, @leases, scalar @counters, (map { \$_->[0] } @counters),
+        (map { \$_->[1] } @counters), (map { $_->[2] } @counters), @work);
+    return unpacked($redis->cmd('EVALSHA', $sum, 1, 'llm:{limits}', packed(@all),
+        int($now / 1000), $now % 1000 * 1000));
+}
+
+sub packed {
+    return pack('C N', 0xdd, scalar @_)
+        . join '', map { ref $_ ? pack('C N/a*', 0xdb, $$_) : pack('C q>', 0xd3, $_) } @_;
+}
+
+sub unpacked {
+    my ($text) = @_;
+    my @length = ([0xcc, 'C', 1], [0xcd, 'n', 2], [0xce, 'N', 4], [0xcf, 'Q>', 8], [0xd0, 'c', 1],
+        [0xd1, 's>', 2], [0xd2, 'l>', 4], [0xd3, 'q>', 8], [0xcb, 'd>', 8], [0xca, 'f>', 4]);
+    my %of = map { $_->[0] => $_ } @length;
+    my @found;
+
+    my $tag = unpack 'C', $text;
+    $text = substr $text, $tag == 0xdc ? 3 : $tag == 0xdd ? 5 : 1;
+    while (length $text) {
+        $tag = unpack 'C', $text;
+        $text = substr $text, 1;
+        if (my $row = $of{$tag}) {
+            push @found, unpack $row->[1], $text;
+            $text = substr $text, $row->[2];
+        } else {
+            push @found, $tag < 0x80 ? $tag : $tag - 256;
+        }
+    }
+    return \@found;
+}
+
+sub slurp {
+    my ($name) = @_;
+
+    open my $fh, '<', $name or die "$name: $!";
+    local $/;
+    return scalar <$fh>;
+}
+
+sub counted { return ($redis->counters->{$_[0]} // {})->{counted} // 0 }
+sub held { return join ' ', $redis->held }
+
+subtest 'a window is what the plain model says' => sub {
+    srand 4711;
+    for my $round (1 .. 12) {
+        my $period = (240, 1000, 60_000)[$round % 3];
+        my $length = int(($period + 11) / 12);
+        my $limit = 5 + int rand 40;
+        my $window = ["w$round", 'r', $period];
+        my (%steps, @granted, $wrong);
+        my ($lease, $refusals) = (0, 0);
+
+        for my $i (1 .. 400) {
+            $now += int(rand() < 0.05 ? rand 2 * $period : rand $period / 20);
+            my $late = rand() < 0.1 ? int rand 1.3 * $period : 0;
+            delete @steps{grep { $steps{$_}{last} + $period <= $now } keys %steps};
+            my $sum = 0;
+            $sum += $_->{sum} for values %steps;
+            my ($when, $much) = ($now, 1);
+            if ($late) {  # as settled after an outage
+                ($when, $much) = ($now - $late, 1 + int rand 3);
+                commit('model', [['settle', ++$lease, [["w$round", 'w', $period], $much]]], age => $late);
+                next if $late >= $period;
+            } else {
+                my $answer = commit('model', [['admit', ++$lease, [[$window, $limit, 1]]]]);
+                my $fits = $sum < $limit;
+                $wrong //= "$round.$i: granted $answer->[1], the model says $sum of $limit"
+                    if $answer->[1] != ($fits ? 1 : 0);
+                my @leaves = sort { $a <=> $b } map { $_->{last} + $period } values %steps;
+                if (!$fits) {
+                    # So much must leave that one fits.
+                    my $excess = $sum + 1 - $limit;
+                    my ($at) = grep { defined } map { my $moment = $_; my $left = 0;
+                        $_->{last} + $period <= $moment and $left += $_->{sum} for values %steps;
+                        $left >= $excess ? $moment : undef } @leaves;
+                    $wrong //= "$round.$i: wait $answer->[3], the model says " . ($at - $now)
+                        if $answer->[3] != $at - $now;
+                    $refusals++;
+                    next;
+                }
+                push @granted, $now;
+                $sum++;
+                $wrong //= "$round.$i: used $answer->[5], the model says $sum"
+                    if $answer->[5] != $sum;
+            }
+            my $step = $steps{int($when / $length)} //= { sum => 0, last => 0 };
+            $step->{sum} += $much;
+            $step->{last} = $when if $when > $step->{last};
+        }
+        is($wrong, undef, "period $period, limit $limit");
+        ok($refusals, 'the limit was reached');
+        my $most = 0;
+        for my $i (0 .. $#granted) {
+            my $in = grep { $_ > $granted[$i] - $period && $_ <= $granted[$i] } @granted[0 .. $i];
+            $most = $in if $in > $most;
+        }
+        cmp_ok($most, '<=', $limit, 'no stretch of one period saw more');
+    }
+};
+
+subtest 'a batch is what its parts are' => sub {
+    my @kinds = (['rpm', 'r', 60_000], ['tpm', 'w', 60_000], ['par', 'p', 0], ['sum', 's', 3_600_000]);
+    my $named = sub { my ($set) = @_; map { ["$set:$_->[0]", @$_[1, 2]] } @kinds };
+    my %limits = (rpm => 30, tpm => 3000, par => 5, sum => 100_000);
+    srand 42;
+
+    # The same work, one by one and all in one call.
+    for my $round (1 .. 40) {
+        my (@tasks, %open);
+        for (1 .. 12) {
+            my $lease = 1000 * $round + 1 + int rand 8;
+            if ($open{$lease}) {
+                push @tasks, ['settle', $lease, (map { [$_, 1 + int rand 200] } ($named->('x'))[1, 3])];
+            } else {
+                push @tasks, ['admit', $lease, [map { [$_, $limits{($_->[0] =~ /:(.*)/)[0]},
+                    $_->[1] =~ /[rp]/ ? 1 : 100 + int rand 500] } $named->('x')]];
+            }
+            $open{$lease} = !$open{$lease};
+        }
+        my $rename;
+        $rename = sub { my ($of) = @_; ref $of ? [map { $rename->($_) } @$of]
+            : $of =~ /\Ax(:.*)/ ? "y$1" : $of };
+        my @single = map { my @a = @{commit('one', [$_])}; @a[1 .. $#a] } @tasks;
+        my @batch = @{commit('all', $rename->(\@tasks))};
+        # A refused request is not there to be settled: settling counts all the same, in both.
+        my $same = "@single" eq "@batch[1 .. $#batch]";
+        ok($same, "round $round") or diag("@single\n@batch"), last;
+        $now += int rand 4000;
+    }
+    my $counters = $redis->counters;
+    is($counters->{"y:$_->[0]"}{counted}, $counters->{"x:$_->[0]"}{counted}, "$_->[0]: counted"),
+        is($counters->{"y:$_->[0]"}{held}, $counters->{"x:$_->[0]"}{held}, "$_->[0]: held") for @kinds;
+};
+
+my $tokens = ['t', 'w', 60_000];
+my $places = ['p', 'p', 0];
+my $deployment = ['d', 'p', 0];
+
+sub fresh { $redis->cmd('FLUSHALL'); $redis->cmd('SCRIPT', 'LOAD', $script); %calls = (); return }
+
+subtest 'a call is done once' => sub {
+    fresh();
+    my @settle = (['settle', 1, [$tokens, 10]]);
+    is(commit('w', [['admit', 1, [[$tokens, 100, 50], [$places, 5, 1]]]])->[0], 1, 'a new worker');
+    is(held(), '1 50', 'held');
+    commit('w', \@settle, number => 2, settled => 1);
+    is(counted('t'), 10, 'counted');
+    is(held(), '', 'and given back');
+    is_deeply(commit('w', \@settle, number => 2, settled => 1), [2], 'again');
+    is(counted('t'), 10, 'is not counted');
+    commit('w', \@settle, number => 5, settled => 2);
+    is(counted('t'), 20, 'another one is');
+    commit('w', \@settle, number => 4, settled => 2);
+    is(counted('t'), 30, 'and one before it that came later');
+    is_deeply(commit('w', \@settle, number => $_, settled => 2), [2], "$_ again") for 4, 5, 2;
+    commit('w', [], number => 6, settled => 5);
+    is_deeply(commit('w', \@settle, number => 3, settled => 2), [2], 'what was given up is not done');
+    is(counted('t'), 30, 'nothing more is counted');
+};
+
+subtest 'workers end' => sub {
+    fresh();
+    my $admit = sub { my ($worker, $id, %o) = @_;
+        return commit($worker, [['admit', $id, [[$places, 3, 1], [$tokens, 1000, 100]]]], %o) };
+    is($admit->('a', $_)->[1], 1, "a, $_") for 1, 2;
+    is($admit->('b', 1)->[1], 1, 'b');
+    is($admit->('b', 2)->[1], 0, 'and no more');
+    $now += 20_000;
+    commit('b', [], beat => 1);
+    is(held(), '3 300', 'after 20 s all is held');
+    $now += 11_000;
+    commit('b', [], beat => 1);
+    is(held(), '1 100', 'a did not come for 30 s');
+    is(commit('a', [])->[0], 1, 'it learns of it');
+    is(commit('a', [['enter', $_, 2, [$places, 1], [$tokens, 100]]])->[0], 0, 'and enters what runs')
+        for 1, 2, 2;
+    is(held(), '3 300', 'once');
+    commit('b', [['end', 'a']]);
+    is(held(), '1 100', 'a is known to be gone');
+    is_deeply($admit->('a', 9), [2], 'what it still sends is not done');
+    commit('b', [['settle', 1]]);
+    is(held(), '', 'nothing is held');
+    $now += 700_000;
+    commit('b', [], beat => 1);
+    is(join(' ', $redis->cmd('EXISTS', 'llm:{limits}:worker:a')), '0', 'it is forgotten after a while');
+};
+
+subtest 'moves and growth' => sub {
+    fresh();
+    my $second = ['e', 'p', 0];
+    my $a = commit('w', [['admit', 1, [[$tokens, 1000, 100]], [[$deployment, 1, 1]],
+        [[$second, 1, 1]]]]);
+    is("@$a[1, 2]", '1 1', 'the first alternative');
+    $a = commit('w', [['admit', 2, [[$tokens, 1000, 100]], [[$deployment, 1, 1]], [[$second, 1, 1]]]]);
+    is("@$a[1, 2]", '1 2', 'the second');
+    $a = commit('w', [['admit', 3, [[$tokens, 1000, 100]], [[$deployment, 1, 1]], [[$second, 1, 1]]]]);
+    is("@$a[1, 2]", '0 2', 'neither: nothing is taken');
+    is(held(), '1 1 200', 'nothing');
+    $a = commit('w', [['move', 1, [], [[$second, 1, 1]]]]);
+    is("@$a[1, 2]", '0 1', 'there is no room');
+    is(held(), '1 200', 'what it had is given back');
+    $a = commit('w', [['move', 2, [], [[$deployment, 1, 1]]], ['move', 1, [], [[$second, 1, 1]]]]);
+    is("@$a[1, 2]", '1 1', 'they change places');
+    is(held(), '1 1 200', 'in one call');
+    is_deeply(commit('w', [['grow', 1, [$tokens, 0, 1000, 300, 500, 100]]]), [0, 500], 'it grows');
+    is_deeply(commit('w', [['grow', 2, [$tokens, 0, 1000, 300, 900, 100]]]), [0, 500],
+        'as far as there is room');
+    is_deeply(commit('w', [['grow', 2, [$tokens, 0, 1000, 501, 900, 500]]]), [0, -1], 'and no further');
+    is(held(), '1 1 1000', 'all is held');
+    commit('w', [map { ['settle', $_, [$tokens, 5]] } 1, 2]);
+    is(held(), '', 'and given back');
+    is(counted('t'), 10, 'what was used is counted');
+};
+
+subtest 'what counts nothing goes away' => sub {
+    fresh();
+    for my $i (1 .. 2000) {
+        commit('w', [['admit', $i, [[["key$i", 'r', 60_000], 10, 1], [["par$i", 'p', 0], 10, 1]]],
+            ['settle', $i]]);
+        $now += 300;
+    }
+    my $left = keys %{$redis->counters};
+    cmp_ok($left, '<', 900, "$left of 4000 counters are left, 200 of them count");
+    $now += 60_000;
+    commit('w', [], beat => 1) for 1 .. 20;
+    is(scalar(keys %{$redis->counters}), 0, 'later, none');
+    commit('w', [['settle', 5000, [['ever', 's', -1], 7], [['day', 's', 1000], 7]]]);
+    $now += 100_000_000;
+    commit('w', [], beat => 1);
+    is(join(' ', keys %{$redis->counters}), 'ever', 'a sum without a period stays');
+};
+
+done_testing();
