@@ -16,6 +16,8 @@ namespace {
 
 constexpr std::string_view kScopes[] = {"key", "team", "user", "customer"};
 constexpr size_t kShownHash = 8;
+// Records that are read for one page, about 8 microseconds each; more come with the next pages.
+constexpr size_t kMostRead = 2000;
 
 struct BudgetOwner {
     Scope scope = Scope::key;
@@ -77,20 +79,23 @@ void look_at_records(const Config &config) {
         return;
     }
     auto now = std::make_unique<Known>();
-    now->generation = generation;
+    size_t left = kMostRead;
     for_each_record(config, [&](RecordKind kind, const std::string &id, const std::string &json,
                                 uint64_t version) {
         std::string key = std::to_string(int(kind)).append(":").append(id);
-        KnownRecord &record = now->records[key];
         if (known != nullptr) {
             if (auto found = known->records.find(key);
                 found != known->records.end() && found->second.version == version) {
-                record = std::move(found->second);
+                now->records[key] = std::move(found->second);
                 return;
             }
         }
-        record = {version, read_owner(kind, id, json)};
+        if (left > 0) {
+            left--;
+            now->records[key] = {version, read_owner(kind, id, json)};
+        }
     });
+    now->generation = left > 0 ? generation : 0;  // 0: there is more
     known = std::move(now);
 }
 
