@@ -9,6 +9,7 @@
 #include "ngx_llm_module/base/ngx_cxx.hpp"
 #include "translators/core/usage.hpp"
 #include "translators/pricing/cost.hpp"
+#include "translators/pricing/units.hpp"
 
 namespace llm {
 
@@ -27,6 +28,7 @@ struct Ledger {
     int64_t cost = 0;                                  // nano-dollars
     int64_t list_cost = 0;                             // before the provider's cost_factor
     bool is_booked = false;                            // `cost` is final
+    Units units;                                       // what is not paid for by tokens
     bool is_unpriced = false;                          // no price was known
     std::string upstream_model;
     std::string finish_reason;  // as the provider called it
@@ -38,6 +40,9 @@ struct Ledger {
     // Of the provider's headers, what the client may see.
     std::vector<std::pair<std::string, std::string>> provider_headers;
     std::string retry_after;
+
+    // Tokens or units are our own guess.
+    bool is_estimated() const { return usage.estimated || (units.are_booked && !units.are_given); }
 
     // On the clock of ngx_current_msec; 0: did not happen.
     ngx_msec_t began = 0;

@@ -35,7 +35,7 @@ my %MAY_INCLUDE = (
     'translators/wire' => [qw(core json)],
     'translators/dialect' => [qw(core json wire)],
     'translators/provider' => [qw(core json wire dialect)],
-    'translators/pricing' => [qw(core json provider)],
+    'translators/pricing' => [qw(core json wire provider)],
 );
 
 # The exceptions, each with its reason: file that includes => what it may include beyond that.
