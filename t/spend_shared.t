@@ -145,7 +145,7 @@ subtest 'case 53: a worker is killed, a reload' => sub {
     all_agree('a reload', $one, $two);
 };
 
-subtest 'a machine ends and begins' => sub {
+subtest 'case 53: a machine ends and begins' => sub {
     ask($one, 'b', 1);
     $one->stop;
     $one->start;
@@ -167,7 +167,7 @@ subtest 'a machine ends and begins' => sub {
     all_agree('SIGTERM for its workers', $one, $two);
 };
 
-subtest 'Redis is away' => sub {
+subtest 'case 53: Redis is away' => sub {
     my $before = total();
     $redis->pause;
     ask($one, 'a', 2);

@@ -263,12 +263,12 @@ sub check_docs {
 }
 
 sub check_lua {
-    my $output = `perl t/tools/scripts.pl --check 2>&1`;
+    my $output = `perl t/tools/texts.pl scripts --check 2>&1`;
     return $? ? $output =~ /(\S.*)/ : ();
 }
 
 sub check_dashboard {
-    my $output = `perl t/tools/dashboard.pl --check 2>&1`;
+    my $output = `perl t/tools/texts.pl dashboard --check 2>&1`;
     return $? ? $output =~ /(\S.*)/ : ();
 }
 
