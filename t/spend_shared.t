@@ -6,6 +6,7 @@ use warnings;
 use LLM::Test;
 use LLM::Provider;
 use LLM::Redis;
+use POSIX qw(strftime);
 
 my $redis = LLM::Redis->new;
 my $first = LLM::Test->new(workers => 2);
@@ -198,6 +199,24 @@ subtest 'Redis loses everything' => sub {
     ask($_, 'b', 2) for $one, $two;
     $one->wait_for(sub { told($one)->{activity} == $had + 4 }, 8, 'more');
     is(told($one)->{activity}, $had + 4, 'and they go on');
+};
+
+# As if this machine had spent 5 requests on a day that its zone has no room for any more.
+subtest 'a day that only Redis has' => sub {
+    my $day = int(time / 86400) - 40;
+    my $date = strftime('%Y-%m-%d', gmtime(86400 * $day));
+    my ($id) = $one->slurp('state/llm.state.spend') =~ /^table\t(\w+)\t/m;
+    like($id // '', qr/^\w{32}$/, 'its name is in the state file');
+    my @row = ("$day\t0\t", '5 0 50 5 0 0 1000000000');
+    $redis->cmd('HSET', "llm:{spend}:of:$id:$day", @row);
+    $redis->cmd('HSET', "llm:{spend}:sum:$day", @row);
+    $redis->cmd('ZADD', 'llm:{spend}:days', $day, $day);
+    $redis->cmd('ZADD', 'llm:{spend}:log', $redis->cmd('INCR', 'llm:{spend}:count'), $row[0]);
+    for my $t ($one, $two) {
+        my ($told) = @{ admin($t, "/user/daily/activity?end_date=$date")->{json}{results} };
+        is("$told->{date} $told->{metrics}{spend} $told->{metrics}{api_requests}", "$date 1 5",
+            'is told by both');
+    }
 };
 
 $one->stop;

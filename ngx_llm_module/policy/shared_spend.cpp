@@ -22,6 +22,13 @@ struct RowName {
     auto operator<=>(const RowName &) const = default;
 };
 
+struct SharedRow {
+    SpendNumbers others;
+    SpendNumbers all;  // with our part: the zone may have dropped a day that Redis still has
+};
+
+using SharedRows = std::map<RowName, SharedRow>;
+
 class Others {
   public:
     Others(const Config &config, RedisClient &client)
@@ -32,7 +39,7 @@ class Others {
     void on_page(const RedisReply &reply);
     void on_lost();
     bool is_current() const { return is_current_; }
-    const std::map<RowName, SpendNumbers> &rows() const { return rows_; }
+    const SharedRows &rows() const { return rows_; }
 
   private:
     bool ask();
@@ -46,7 +53,7 @@ class Others {
     std::string epoch_;       // of the sums that rows_ are a part of
     std::string last_ = "0";  // number of the last change that was seen
     std::string floor_ = "0";
-    std::map<RowName, SpendNumbers> rows_;  // as many as Redis keeps
+    SharedRows rows_;  // as many as Redis keeps
     std::vector<SpendWaiter *> waiting_;
     bool is_asking_ = false;
     bool is_current_ = false;
@@ -147,15 +154,11 @@ void Others::take(const RedisReply &reply, size_t at) {
     if (of < 0 || of >= int64_t(SpendOf::count)) {
         return;  // of a later version of this module
     }
-    SpendNumbers numbers = read_numbers(reply[at + 1].text());
-    subtract(numbers, read_numbers(reply[at + 2].text()));
-    subtract(numbers, read_numbers(reply[at + 3].text()));
-    RowName row{day, SpendOf(of), std::string(text)};
-    if (numbers.requests > 0) {
-        rows_[row] = numbers;
-    } else {
-        rows_.erase(row);
-    }
+    SpendNumbers all = read_numbers(reply[at + 1].text());
+    SpendNumbers rest = all;
+    subtract(rest, read_numbers(reply[at + 2].text()));
+    subtract(rest, read_numbers(reply[at + 3].text()));
+    rows_[{day, SpendOf(of), std::string(text)}] = {rest, all};
 }
 
 void Others::drop_days(std::string_view until) {
@@ -212,21 +215,24 @@ std::vector<SpendRow> read_all_spend(const Config &config) {
     if (others == nullptr) {
         return rows;
     }
-    std::map<RowName, SpendNumbers> left = others->rows();
+    SharedRows left = others->rows();
     for (SpendRow &row : rows) {
         if (auto found = left.find({row.day, row.of, std::string(row.view())});
             found != left.end()) {
-            row.numbers.add(found->second);
+            row.numbers.add(found->second.others);
             left.erase(found);
         }
     }
     for (const auto &[name, numbers] : left) {
+        if (numbers.all.requests == 0) {
+            continue;
+        }
         SpendRow row;
         row.day = name.day;
         row.of = name.of;
         row.size = uint8_t(std::min(name.name.size(), kSpendName));
         std::copy_n(name.name.data(), row.size, row.name);
-        row.numbers = numbers;
+        row.numbers = numbers.all;
         rows.push_back(row);
     }
     return rows;
@@ -237,7 +243,7 @@ SpendNumbers spent_by_all(const Config &config, SpendOf of, std::string_view nam
     if (others != nullptr) {
         auto found = others->rows().find({kAllDays, of, kept_name(name)});
         if (found != others->rows().end()) {
-            numbers.add(found->second);
+            numbers.add(numbers.requests > 0 ? found->second.others : found->second.all);
         }
     }
     return numbers;
