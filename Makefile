@@ -180,10 +180,10 @@ docs: ## fill the reference sections of README.md from the tables in the code
 	@t/tools/docs.pl README.md
 
 scripts: ## write the text of the Lua scripts for the compiler anew
-	@t/tools/scripts.pl
+	@t/tools/texts.pl scripts
 
 dashboard: ## write the text of the dashboard for the compiler anew
-	@t/tools/dashboard.pl
+	@t/tools/texts.pl dashboard
 
 catalogue: ## write the tables of providers anew from SHARED/spec/providers.json (../shared)
 	@t/tools/catalogue.pl $(SHARED)/spec/providers.json

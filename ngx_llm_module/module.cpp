@@ -14,6 +14,7 @@
 #include "ngx_llm_module/policy/record_cache.hpp"
 #include "ngx_llm_module/policy/shared_cooldowns.hpp"
 #include "ngx_llm_module/policy/shared_records.hpp"
+#include "ngx_llm_module/policy/shared_spend.hpp"
 #include "ngx_llm_module/redis/client.hpp"
 #include "ngx_llm_module/request/access.hpp"
 #include "ngx_llm_module/request/body.hpp"
@@ -106,6 +107,7 @@ ngx_int_t init_process(ngx_cycle_t *cycle) {
         open_spend(*config);
         start_state_keeper(*config, cycle);
         start_sharing(*config);
+        start_shared_spend(*config);
         start_shared_cooldowns(*config);
         return start_worker(*config) ? NGX_OK : NGX_ERROR;
     }
@@ -116,6 +118,7 @@ void exit_process(ngx_cycle_t *cycle) {
     settle_live_requests();
     if (Config *config = config_of(cycle)) {
         release_row(*config);
+        stop_shared_spend(*config);
     }
     stop_limits();
     stop_worker();

@@ -136,7 +136,7 @@ subtest 'service tiers that the provider billed' => sub {
     }
 };
 
-subtest 'prices of the operator' => sub {
+subtest 'case 54: prices of the operator' => sub {
     my %answer = (usage => { prompt_tokens => 10, completion_tokens => 2,
         prompt_tokens_details => { cached_tokens => 4 } });
     $p->script(json(200, chat_answer(%answer)));
@@ -150,7 +150,6 @@ subtest 'prices of the operator' => sub {
     ask('house');
     costs('read again', '0.000012', 'known');
 
-    # case 54
     $t->write_file('prices.json', qq({"models": {"chat/house":\n{"input": "1"}}}));
     $t->expect_log(qr/prices in "[^"]+", line 2: model "chat\/house": "input" is not a number/);
     ok(!$t->reload(may_fail => 1), 'a reload with a broken file fails');

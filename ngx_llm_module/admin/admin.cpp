@@ -6,6 +6,7 @@
 #include "ngx_llm_module/base/pool.hpp"
 #include "ngx_llm_module/policy/identify.hpp"
 #include "ngx_llm_module/policy/shared_records.hpp"
+#include "ngx_llm_module/policy/shared_spend.hpp"
 #include "ngx_llm_module/request/access.hpp"
 #include "ngx_llm_module/request/handler.hpp"
 #include "ngx_llm_module/request/headers.hpp"
@@ -54,19 +55,23 @@ bool fits(std::string_view pattern, std::string_view path, std::string_view &par
 }
 
 // One call on its way to the disk.
-class AdminTask final : public StoreWaiter {
+class AdminTask final : public StoreWaiter, public SpendWaiter {
   public:
     AdminTask(LlmRequest &request, const Route &route, std::string_view part)
         : request_(request), route_(route), part_(part), query_(view(request.r->args)) {}
     ~AdminTask() {
         forget_store(*this);
         forget_share(*this);
+        forget_refresh(*this);
     }
 
-    void run();
+    // What is shown is what holds at all machines, as far as Redis can be asked.
+    void begin();
+    void on_spend() override;
     void on_stored(bool is_stored) override;
 
   private:
+    void run();
     bool change();
     void undo();
     void send(AdminAnswer answer);
@@ -115,6 +120,20 @@ bool AdminTask::change() {
     return false;
 }
 
+void AdminTask::begin() {
+    if (route_.method == NGX_HTTP_GET && !route_.is_open && refresh_spend(*this)) {
+        return;
+    }
+    run();
+}
+
+void AdminTask::on_spend() {
+    ngx_connection_t *c = request_.r->connection;
+    ngx_http_set_log_request(c->log, request_.r);
+    run();
+    ngx_http_run_posted_requests(c);
+}
+
 void AdminTask::run() {
     if (!change()) {
         send(std::move(answer_));
@@ -154,6 +173,10 @@ void AdminTask::send(AdminAnswer answer) {
     if (answer.is_sent) {
         return;
     }
+    if (spend_view() != SpendView::own && route_.method == NGX_HTTP_GET) {
+        bool has_all = spend_view() == SpendView::all;
+        add_header(request_.r, "x-llm-spend", has_all ? "all machines" : "Redis is away");
+    }
     request_.ledger.outcome = answer.status < NGX_HTTP_BAD_REQUEST ? Outcome::ok : Outcome::refused;
     request_.downstream.send_whole(answer.status, answer.content_type, std::move(answer.body));
 }
@@ -165,7 +188,7 @@ void on_body(ngx_http_request_t *r) {
         reply_error(request, ErrorClass::too_large, "the request body is too large");
         return;
     }
-    task->run();
+    task->begin();
 }
 
 // A key in the path, as LiteLLM has it, stands in the log as a key in the query would.

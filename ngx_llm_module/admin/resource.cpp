@@ -96,7 +96,7 @@ Page page_of(const AdminCall &call, size_t usual_size) {
 }
 
 void write_spend(const AdminCall &call, SpendOf of, std::string_view name, json::Writer &w) {
-    w.key("spend").raw(RawJson{dollars(spent(call.config, of, name).cost)});
+    w.key("spend").raw(RawJson{dollars(spent_by_all(call.config, of, name).cost)});
 }
 
 std::string make_secret() {

@@ -6,7 +6,7 @@
 
 #include "ngx_llm_module/admin/admin.hpp"
 #include "ngx_llm_module/policy/record_json.hpp"
-#include "ngx_llm_module/state/spend.hpp"
+#include "ngx_llm_module/policy/shared_spend.hpp"
 
 namespace llm {
 

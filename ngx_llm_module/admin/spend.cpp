@@ -1,7 +1,5 @@
 // What was spent, as LiteLLM's proxy tells it: the list of recent requests, sums over all days, and
 // activity by day. Rows of state/spend.hpp in other words; nothing is counted here.
-#include "ngx_llm_module/state/spend.hpp"
-
 #include <algorithm>
 #include <map>
 
@@ -68,7 +66,7 @@ size_t limit_of(const AdminCall &call, size_t usual) {
 
 // The sums of all days of one kind, the dearest first.
 std::vector<SpendRow> sums_of(const AdminCall &call, SpendOf of) {
-    std::vector<SpendRow> rows = read_spend(call.config);
+    std::vector<SpendRow> rows = read_all_spend(call.config);
     std::erase_if(rows, [&](const SpendRow &row) { return row.day != kAllDays || row.of != of; });
     std::sort(rows.begin(), rows.end(), [](const SpendRow &a, const SpendRow &b) {
         return a.numbers.cost != b.numbers.cost ? a.numbers.cost > b.numbers.cost
@@ -204,7 +202,7 @@ AdminAnswer global_spend(AdminCall &call) {
     ByteBuffer out;
     json::Writer w(out);
     w.object();
-    money(w, "spend", spent(call.config, SpendOf::all, {}).cost);
+    money(w, "spend", spent_by_all(call.config, SpendOf::all, {}).cost);
     w.key("max_budget").number(0).end();
     return answer_of(std::move(out));
 }
@@ -213,7 +211,7 @@ AdminAnswer global_spend_logs(AdminCall &call) {
     ByteBuffer out;
     json::Writer w(out);
     std::string key = call.argument("api_key");
-    std::vector<SpendRow> rows = read_spend(call.config);
+    std::vector<SpendRow> rows = read_all_spend(call.config);
     w.array();
     for (const auto &[date, list] : days_of(rows, Days(call))) {
         for (const SpendRow *row : list) {
@@ -259,7 +257,7 @@ AdminAnswer global_activity(AdminCall &call) {
     ByteBuffer out;
     json::Writer w(out);
     SpendNumbers sum;
-    std::vector<SpendRow> rows = read_spend(call.config);
+    std::vector<SpendRow> rows = read_all_spend(call.config);
     w.object().key("daily_data").array();
     for (const auto &[date, list] : days_of(rows, Days(call))) {
         for (const SpendRow *row : list) {
@@ -280,7 +278,7 @@ AdminAnswer daily_activity(AdminCall &call) {
     ByteBuffer out;
     json::Writer w(out);
     SpendNumbers sum;
-    std::vector<SpendRow> rows = read_spend(call.config);
+    std::vector<SpendRow> rows = read_all_spend(call.config);
     w.object().key("results").array();
     for (const auto &[date, list] : days_of(rows, Days(call))) {
         SpendNumbers day;

@@ -89,12 +89,18 @@ AdminAnswer update_user(const Resource &resource, AdminCall &call) {
     return answer;
 }
 
-AdminAnswer delete_users(const Resource &resource, AdminCall &call) {
-    AdminAnswer answer;
-    json::Writer w(answer.body);
+// That a call names, each once.
+std::vector<std::string> ids_of(const AdminCall &call) {
     std::vector<std::string> ids = call.texts("user_ids");
     std::sort(ids.begin(), ids.end());
     ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+    return ids;
+}
+
+AdminAnswer delete_users(const Resource &resource, AdminCall &call) {
+    AdminAnswer answer;
+    json::Writer w(answer.body);
+    std::vector<std::string> ids = ids_of(call);
     size_t keys = 0;
     for (const std::string &id : ids) {
         Loaded<UserRecord> loaded = load_record<UserRecord>(call, resource.kind, id);
@@ -135,9 +141,7 @@ std::vector<UserRecord> all_users(const Resource &resource, const AdminCall &cal
 AdminAnswer set_blocked(AdminCall &call, bool is_blocked) {
     AdminAnswer answer;
     json::Writer w(answer.body);
-    std::vector<std::string> ids = call.texts("user_ids");
-    std::sort(ids.begin(), ids.end());
-    ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+    std::vector<std::string> ids = ids_of(call);
     w.object().key("blocked_users").array();
     for (const std::string &given : ids) {
         Loaded<UserRecord> loaded = load_record<UserRecord>(call, RecordKind::customer, given);

@@ -1,10 +1,7 @@
 // Gauges: what holds at this moment, asked for when the page is rendered. A new one is a row in
 // state/metrics.def and a function here; it must not hold a lock that requests wait for while it
 // formats (copy out, unlock, then add).
-#include <algorithm>
-
-#include "ngx_llm_module/observe/metrics_page.hpp"
-#include "ngx_llm_module/policy/zone_store.hpp"
+#include "ngx_llm_module/observe/budgets.hpp"
 #include "ngx_llm_module/redis/client.hpp"
 #include "ngx_llm_module/state/health.hpp"
 #include "ngx_llm_module/state/inflight.hpp"
@@ -62,36 +59,6 @@ void collect_health(const Config &config, MetricsPage &page) {
 void collect_redis(const Config &, MetricsPage &page) {
     if (const RedisClient *store = redis()) {
         page.add(Metric::redis_up, {}, store->is_up());
-    }
-}
-
-void add_budgets(const Config &config, Scope scope, std::string_view word, const std::string &id,
-                 const std::string &name, const LimitSet &limits, MetricsPage &page) {
-    for (const Budget &budget : limits.budgets) {
-        Demand demand;
-        demand.scope = scope;
-        demand.id = id;
-        demand.quantity = Quantity::cost;
-        demand.period = budget.period;
-        std::string period = render_period(budget.period);
-        page.add(Metric::budget_limit, {word, name, period}, budget.nanos);
-        page.add(Metric::budget_left, {word, name, period},
-                 std::max(budget.nanos - used_in_zone(config, demand), int64_t(0)));
-    }
-}
-
-// Of the configuration; those that the admin API made may be many, and stand in its answers. Where
-// Redis keeps the budgets, the zone does not know what is left.
-void collect_budgets(const Config &config, MetricsPage &page) {
-    if (redis() != nullptr) {
-        return;
-    }
-    for (const auto &[hash, key] : config.keys) {
-        add_budgets(config, Scope::key, "key", key->counted_as(),
-                    key->alias.empty() ? hash.substr(0, 8) : key->alias, key->limits, page);
-    }
-    for (const auto &[id, team] : config.teams) {
-        add_budgets(config, Scope::team, "team", id, id, team->limits, page);
     }
 }
 

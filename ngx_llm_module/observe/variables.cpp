@@ -113,10 +113,10 @@ Text get_cost_status(LlmRequest &request) {
     if (ledger.is_unpriced) {
         return "unpriced";
     }
-    if (ledger.usage.estimated) {
+    if (ledger.is_estimated()) {
         return "estimated";
     }
-    return ledger.is_booked && ledger.usage.known ? "known" : "";
+    return ledger.is_booked && (ledger.usage.known || ledger.units.are_booked) ? "known" : "";
 }
 
 Text get_first_token_time(LlmRequest &request) {

@@ -65,7 +65,7 @@ void book_route(const LlmRequest &request) {
     add(to.reasoning, ledger.usage.reasoning);
     add(to.cost, ledger.cost);
     add(to.unpriced, ledger.is_unpriced);
-    add(to.estimated, ledger.usage.estimated);
+    add(to.estimated, ledger.is_estimated());
     add(to.fallbacks, ledger.fallbacks > 0);
     add(to.attempts, int64_t(ledger.unbooked_attempts));
     book_times(request, to);

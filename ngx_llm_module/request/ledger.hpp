@@ -9,6 +9,7 @@
 #include "ngx_llm_module/base/ngx_cxx.hpp"
 #include "translators/core/usage.hpp"
 #include "translators/pricing/cost.hpp"
+#include "translators/pricing/units.hpp"
 
 namespace llm {
 
@@ -37,6 +38,7 @@ struct Ledger : AttemptNumbers {
     int64_t cost = 0;          // nano-dollars
     int64_t list_cost = 0;     // before the provider's cost_factor
     bool is_booked = false;    // `cost` is final
+    Units units;               // what is not paid for by tokens
     bool is_unpriced = false;  // no price was known
     std::string upstream_model;
     std::string finish_reason;  // as the provider called it
@@ -45,6 +47,9 @@ struct Ledger : AttemptNumbers {
     std::string_view limit_status;  // of the admission, static; empty: no limit applies
     std::string_view hedge;  // what became of a second attempt, static; empty: there was none
     uint64_t request_bytes = 0;
+
+    // Tokens or units are our own guess.
+    bool is_estimated() const { return usage.estimated || (units.are_booked && !units.are_given); }
 
     // On the clock of ngx_current_msec; 0: did not happen.
     ngx_msec_t began = 0;

@@ -18,6 +18,8 @@ bool understand_other(LlmRequest &request) {
                         {}, "model");
             return false;
         }
+        request.ledger.units =
+            count_units(request.endpoint.other->path, request.body.view(), json::Value(), boundary);
         request.model_field = *field;
         request.model = *field;
         return true;
@@ -28,6 +30,8 @@ bool understand_other(LlmRequest &request) {
                     root ? "the body must be a JSON object" : root.error().what, "invalid_json");
         return false;
     }
+    request.ledger.units =
+        count_units(request.endpoint.other->path, request.body.view(), *root, {});
     if (request.endpoint.has_path_model) {
         request.model = request.endpoint.model;
         return true;

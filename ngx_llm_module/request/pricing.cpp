@@ -67,6 +67,37 @@ int64_t adjusted(const LlmRequest &request, int64_t cost) {
     return adjusted_cost(cost, request.candidate().deployment->provider->cost_factor);
 }
 
+// Images and speech of which the answer told no tokens. Prices of images may depend on what was
+// asked for: "hd/1024-x-1024/dall-e-3".
+int64_t cost_of_request_units(LlmRequest &request) {
+    const Units &units = request.ledger.units;
+    const Candidate &candidate = request.candidate();
+    std::string name(candidate.upstream_model);
+    Price plain = price_of(request, candidate);
+    if (units.images > 0) {
+        for (const std::string &kind : {units.quality + "/" + units.image_size, units.image_size}) {
+            Price price = worker().price(request.config, *candidate.deployment, kind + "/" + name);
+            if (price.items.data() != plain.items.data() && cost_of(units, price) >= 0) {
+                return cost_of(units, price);
+            }
+        }
+    }
+    return cost_of(units, plain);
+}
+
+void book_units(LlmRequest &request) {
+    Ledger &ledger = request.ledger;
+    int64_t cost = cost_of_request_units(request);
+    if (cost < 0) {
+        ledger.is_unpriced = true;
+        warn_unpriced(request, request.candidate());
+        return;
+    }
+    ledger.units.are_booked = true;
+    ledger.list_cost = ledger.earlier_list_cost + cost;
+    ledger.cost = ledger.earlier_cost + adjusted(request, cost);
+}
+
 }  // namespace
 
 void book_cost(LlmRequest &request) {
@@ -83,6 +114,9 @@ void book_cost(LlmRequest &request) {
         return;  // nothing was delivered
     }
     if ((request.is_raw || request.is_other()) && !ledger.usage.known) {
+        if (ledger.status < NGX_HTTP_SPECIAL_RESPONSE && ledger.units.any()) {
+            book_units(request);
+        }
         return;  // a file, a list: nothing that has a price
     }
     int64_t cost = cost_of_attempt(request);

@@ -11,6 +11,7 @@
 #include "ngx_llm_module/request/reply.hpp"
 #include "ngx_llm_module/request/wishes.hpp"
 #include "ngx_llm_module/upstream/worker.hpp"
+#include "translators/wire/multipart.hpp"
 
 namespace llm {
 namespace {
@@ -93,6 +94,9 @@ Next understand(LlmRequest &request) {
         Result<json::Value> root = body.starts_with('{') ? worker().parse_body(request, true)
                                                          : Result<json::Value>(json::Value());
         request.model = unread_model(request.raw_path, body, root ? *root : json::Value());
+        request.ledger.units =
+            count_units(request.raw_path, body, root ? *root : json::Value(),
+                        wire::form_boundary(client_header(request.r, "content-type")));
         return Next::stage;
     }
     if (request.is_kept()) {

@@ -2,8 +2,11 @@
 // one request half booked: rows and their index are written so that the next one finds them whole.
 #include "ngx_llm_module/state/spend.hpp"
 
+#include <openssl/rand.h>
+
 #include <algorithm>
 #include <charconv>
+#include <iterator>
 
 #include "ngx_llm_module/state/series.hpp"
 #include "ngx_llm_module/state/zone.hpp"
@@ -13,6 +16,7 @@ namespace llm {
 namespace {
 
 constexpr std::string_view kOther = "other";
+constexpr std::string_view kShareLine = "table\t";
 constexpr int64_t kSecondsOfDay = 86400;
 constexpr uint32_t kPiece = 128;  // rows that are copied under one lock
 
@@ -30,7 +34,15 @@ class Locked {
     ngx_slab_pool_t *of_;
 };
 
-// As it is kept: no bytes that would break a line of the state file.
+// `to` has room for kSpendName bytes.
+uint8_t keep_name(std::string_view name, char *to) {
+    uint8_t size = 0;
+    for (char c : name.substr(0, kSpendName)) {
+        to[size++] = static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
+    }
+    return size;
+}
+
 struct Wanted {
     uint32_t day;
     SpendOf of;
@@ -40,9 +52,7 @@ struct Wanted {
     uint32_t hash;
 
     Wanted(uint32_t on, SpendOf what, std::string_view text) : of(what) {
-        for (char c : text.substr(0, kSpendName)) {
-            name[size++] = static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
-        }
+        size = keep_name(text, name);
         name_hash = hash_of({name, size});
         set_day(on);
     }
@@ -134,7 +144,19 @@ void book_one(SpendPart &in, const Wanted &wanted, uint32_t today, const SpendNu
     }
     if (row != nullptr) {
         row->numbers.add(numbers);
+        row->changed = in.generation.load() + 1;
     }
+}
+
+// Two tables that were made in the same moment, at whatever machines, have different ones.
+void make_id(SpendShare &share) {
+    unsigned char bytes[16];
+    if (RAND_bytes(bytes, sizeof(bytes)) != 1) {
+        for (unsigned char &byte : bytes) {
+            byte = static_cast<unsigned char>(ngx_random());
+        }
+    }
+    *ngx_hex_dump(reinterpret_cast<u_char *>(share.id), bytes, sizeof(bytes)) = '\0';
 }
 
 bool allocate(SpendPart &made, ngx_slab_pool_t *from, size_t zone_size) {
@@ -155,19 +177,9 @@ bool allocate(SpendPart &made, ngx_slab_pool_t *from, size_t zone_size) {
     made.capacity = capacity;
     made.mask = places - 1;
     made.ring_size = ring;
+    make_id(made.share);
     made.is_ready = 1;
     return true;
-}
-
-// Null: there is no zone, or no room in it. Also in a process that is no worker.
-SpendPart *ready_part(const Config &config) {
-    auto *found = zone_part<SpendPart>(config, ZonePart::spend);
-    if (found == nullptr) {
-        return nullptr;
-    }
-    ngx_slab_pool_t *of = zone_pool(config);
-    Locked locked(of);
-    return found->is_ready != 0 || allocate(*found, of, config.zone->shm.size) ? found : nullptr;
 }
 
 // "123\t" at the begin of `text`, taken away.
@@ -181,22 +193,27 @@ bool take_number(std::string_view &text, Number &number) {
     return true;
 }
 
-constexpr int64_t SpendNumbers::*kSaved[] = {
-    &SpendNumbers::requests, &SpendNumbers::failed,     &SpendNumbers::input,
-    &SpendNumbers::output,   &SpendNumbers::cache_read, &SpendNumbers::cache_write,
-    &SpendNumbers::cost,
-};
-
 }  // namespace
 
+// Also in a process that is no worker.
+SpendPart *spend_part(const Config &config) {
+    auto *found = zone_part<SpendPart>(config, ZonePart::spend);
+    if (found == nullptr) {
+        return nullptr;
+    }
+    ngx_slab_pool_t *of = zone_pool(config);
+    Locked locked(of);
+    return found->is_ready != 0 || allocate(*found, of, config.zone->shm.size) ? found : nullptr;
+}
+
 void SpendNumbers::add(const SpendNumbers &other) {
-    for (auto field : kSaved) {
+    for (auto field : kSpendFields) {
         this->*field += other.*field;
     }
 }
 
 void open_spend(const Config &config) {
-    part = ready_part(config);
+    part = spend_part(config);
     pool = zone_pool(config);
     if (part == nullptr && pool != nullptr) {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
@@ -228,13 +245,14 @@ void book_spend(std::span<const SpendName> names, const SpendNumbers &numbers,
     part->generation.fetch_add(1);
 }
 
-std::vector<SpendRow> read_spend(const Config &config) {
+std::vector<SpendRow> read_spend(const Config &config, uint64_t since) {
     std::vector<SpendRow> rows;
-    SpendPart *from = ready_part(config);
+    SpendPart *from = spend_part(config);
     ngx_slab_pool_t *of = zone_pool(config);
     if (from == nullptr) {
         return rows;
     }
+    uint32_t seen = 0;
     uint64_t moves = 0;
     // Rows that move between two pieces begin the copy anew.
     for (bool is_new = true;;) {
@@ -243,19 +261,22 @@ std::vector<SpendRow> read_spend(const Config &config) {
             moves = from->moves;
             is_new = false;
             rows.clear();
+            seen = 0;
         }
-        auto have = uint32_t(rows.size());
         uint32_t count = from->count;
-        if (have >= count) {
+        if (seen >= count) {
             return rows;
         }
-        rows.insert(rows.end(), from->rows + have, from->rows + std::min(count, have + kPiece));
+        uint32_t last = std::min(count, seen + kPiece);
+        std::copy_if(from->rows + seen, from->rows + last, std::back_inserter(rows),
+                     [since](const SpendRow &row) { return row.changed > since; });
+        seen = last;
     }
 }
 
 std::vector<RecentRequest> read_recent(const Config &config, size_t most) {
     std::vector<RecentRequest> list;
-    SpendPart *from = ready_part(config);
+    SpendPart *from = spend_part(config);
     ngx_slab_pool_t *of = zone_pool(config);
     if (from == nullptr) {
         return list;
@@ -277,7 +298,7 @@ std::vector<RecentRequest> read_recent(const Config &config, size_t most) {
 }
 
 SpendNumbers spent(const Config &config, SpendOf of, std::string_view name) {
-    SpendPart *from = ready_part(config);
+    SpendPart *from = spend_part(config);
     if (from == nullptr) {
         return {};
     }
@@ -290,17 +311,36 @@ SpendNumbers spent(const Config &config, SpendOf of, std::string_view name) {
     return number != 0 && number <= from->count ? from->rows[number - 1].numbers : SpendNumbers();
 }
 
+std::string kept_name(std::string_view name) {
+    char text[kSpendName];
+    return {text, keep_name(name, text)};
+}
+
+void set_epoch(const Config &config, std::string_view epoch) {
+    if (SpendPart *to = spend_part(config)) {
+        Locked locked(zone_pool(config));
+        set_text(to->share.epoch, epoch);
+        to->generation.fetch_add(1);  // it is saved, too
+    }
+}
+
 uint64_t spend_generation(const Config &config) {
-    SpendPart *from = ready_part(config);
+    SpendPart *from = spend_part(config);
     return from != nullptr ? from->generation.load() : 0;
 }
 
-// Lines: day, what, seven numbers, name, with tabs between them.
+// Lines: day, what, seven numbers, name, with tabs between them; before them the table's own name,
+// for it goes on being the same one.
 void save_spend(const Config &config, std::string &out) {
+    if (SpendPart *from = spend_part(config)) {
+        Locked locked(zone_pool(config));
+        out.append(kShareLine).append(text_of(from->share.id)).append("\t");
+        out.append(text_of(from->share.epoch)).append("\n");
+    }
     for (const SpendRow &row : read_spend(config)) {
         out.append(std::to_string(row.day)).append("\t");
         out.append(std::to_string(int(row.of))).append("\t");
-        for (auto field : kSaved) {
+        for (auto field : kSpendFields) {
             out.append(std::to_string(row.numbers.*field)).append("\t");
         }
         out.append(row.view()).append("\n");
@@ -308,7 +348,7 @@ void save_spend(const Config &config, std::string &out) {
 }
 
 bool load_spend(const Config &config, std::string_view text) {
-    SpendPart *to = ready_part(config);
+    SpendPart *to = spend_part(config);
     if (to == nullptr) {
         return true;  // no room, which was said
     }
@@ -317,6 +357,16 @@ bool load_spend(const Config &config, std::string_view text) {
     while (!text.empty()) {
         std::string_view line = text.substr(0, text.find('\n'));
         text.remove_prefix(std::min(line.size() + 1, text.size()));
+        if (line.starts_with(kShareLine)) {
+            line.remove_prefix(kShareLine.size());
+            size_t tab = line.find('\t');
+            if (tab == 0 || tab == std::string_view::npos) {
+                return false;
+            }
+            set_text(to->share.id, line.substr(0, tab));
+            set_text(to->share.epoch, line.substr(tab + 1));
+            continue;
+        }
         uint32_t day = 0;
         int of = 0;
         SpendNumbers numbers;
@@ -324,13 +374,14 @@ bool load_spend(const Config &config, std::string_view text) {
             of >= int(SpendOf::count)) {
             return false;
         }
-        for (auto field : kSaved) {
+        for (auto field : kSpendFields) {
             if (!take_number(line, numbers.*field)) {
                 return false;
             }
         }
         book_one(*to, Wanted(day, SpendOf(of), line), today, numbers);
     }
+    to->generation.fetch_add(1);
     return true;
 }
 

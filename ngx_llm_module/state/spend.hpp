@@ -27,6 +27,13 @@ struct SpendNumbers {
     void add(const SpendNumbers &other);
 };
 
+// In the order in which they are written.
+constexpr int64_t SpendNumbers::*kSpendFields[] = {
+    &SpendNumbers::requests, &SpendNumbers::failed,     &SpendNumbers::input,
+    &SpendNumbers::output,   &SpendNumbers::cache_read, &SpendNumbers::cache_write,
+    &SpendNumbers::cost,
+};
+
 constexpr size_t kSpendName = 94;
 constexpr uint32_t kAllDays = 0;
 
@@ -36,6 +43,7 @@ struct SpendRow {
     uint8_t size = 0;
     char name[kSpendName] = {};
     SpendNumbers numbers;
+    uint64_t changed = 0;  // the table's generation with its last change
 
     std::string_view view() const { return {name, size}; }
 };
@@ -68,6 +76,14 @@ struct SpendName {
     std::string_view name;
 };
 
+// How this table is known to other machines (policy/shared_spend.hpp).
+struct SpendShare {
+    char id[40];                      // of this table: a new one has a name of its own
+    char epoch[64];                   // of the sums in Redis that it is a part of
+    std::atomic<uint64_t> published;  // generation that Redis has seen
+    std::atomic<uint64_t> number;     // of the last command with rows
+};
+
 // In the zone.
 struct SpendPart {
     uint32_t is_ready;
@@ -82,6 +98,7 @@ struct SpendPart {
     SpendRow *rows;
     uint32_t *index;  // number of a row + 1
     RecentRequest *ring;
+    SpendShare share;
 };
 
 // At the start of a worker: makes the table when the zone is new.
@@ -91,11 +108,19 @@ void open_spend(const Config &config);
 void book_spend(std::span<const SpendName> names, const SpendNumbers &numbers,
                 const RecentRequest &recent);
 
-// Copies, in pieces: nobody waits for it.
-std::vector<SpendRow> read_spend(const Config &config);
+// Copies, in pieces: nobody waits for it. `since`: only rows that a later generation changed.
+std::vector<SpendRow> read_spend(const Config &config, uint64_t since = 0);
 std::vector<RecentRequest> read_recent(const Config &config, size_t most);  // latest first
 // Of one name, all days together.
 SpendNumbers spent(const Config &config, SpendOf of, std::string_view name);
+
+// As a row has it: cut, and without bytes that would break a line of text.
+std::string kept_name(std::string_view name);
+
+// Null: there is no table.
+SpendPart *spend_part(const Config &config);
+// Under the pool's mutex.
+void set_epoch(const Config &config, std::string_view epoch);
 
 // --- the section "spend" of the state file ---
 uint64_t spend_generation(const Config &config);

@@ -505,6 +505,7 @@ void Answer::end_other(json::Value root, size_t size) {
         return;
     }
     (void)read_other_usage(root, request_.ledger.usage);
+    count_given(root, request_.ledger.units);
     request_.ledger.upstream_model = root["model"].text().bytes;
     whole_.resize(size);
     reply(ByteBuffer(std::move(whole_)));

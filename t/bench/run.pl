@@ -877,7 +877,7 @@ sub redis_info {
     print $socket "INFO $section\r\n";
     $socket->flush;
     my ($size) = (readline($socket) // '') =~ /^\$(\d+)/ or die "redis does not answer\n";
-    read $socket, my $text, $size;
+    read $socket, my ($text), $size;
     return $text;
 }
 

@@ -74,16 +74,99 @@ await check('its numbers are those of the metrics page', async () => {
     const samples = (await api('dashboard/metrics')).split('\n');
     const sum = (name, also = '') => samples.filter((l) => l.startsWith(`${name}{`) && l.includes(also)
         && !l.includes('gen_ai_request_model=""')).reduce((s, l) => s + Number(l.slice(l.lastIndexOf(' '))), 0);
-    const number = async (id) => Number((await text(id)).replace(/[$,%]/g, ''));
-    assert.equal(await number('#now-requests'), sum('llm_requests_total'));
-    assert.equal(await number('#now-input'), sum('llm_tokens_total', 'type="input"'));
-    assert.equal(await number('#now-output'), sum('llm_tokens_total', 'type="output"'));
-    assert.equal(await number('#now-cost'), Number(sum('llm_cost_dollars_total').toPrecision(3)));
+    const shown = async (id) => Number((await text(id)).replace(/[$,%]/g, ''));
+    assert.equal(await shown('#now-requests'), sum('llm_requests_total'));
+    assert.equal(await shown('#now-input'), sum('llm_tokens_total', 'type="input"'));
+    assert.equal(await shown('#now-output'), sum('llm_tokens_total', 'type="output"'));
+    assert.equal(await shown('#now-cost'), Number(sum('llm_cost_dollars_total').toPrecision(3)));
+});
+
+// As Prometheus' histogram_quantile, from the page of metrics alone.
+function quantile(samples, q, name, labels) {
+    const buckets = new Map();
+    for (const line of samples.filter((l) => l.startsWith(`${name}_bucket{`) && l.includes(labels))) {
+        const le = Number(line.match(/le="([^"]*)"/)[1].replace('+Inf', 'Infinity'));
+        buckets.set(le, (buckets.get(le) ?? 0) + Number(line.slice(line.lastIndexOf(' '))));
+    }
+    const total = buckets.get(Infinity) ?? 0;
+    let [from, below] = [0, 0];
+    for (const [le, count] of [...buckets].sort(([a], [b]) => a - b)) {
+        if (total && count >= q * total) {
+            return le === Infinity ? from : from + (le - from) * (q * total - below) / (count - below);
+        }
+        [from, below] = [le, count];
+    }
+    return null;
+}
+
+const cells = async (table, name) => (await row(table, name).locator('td').allTextContents());
+const number = (shown) => Number(shown.replace(/[$,%]/g, ''));
+const shownTime = (s) => s === null ? '-' : s < 1 ? `${Math.round(s * 1000)} ms` : `${s.toFixed(2)} s`;
+
+await check('every number of its tables is on the metrics page', async () => {
+    await page.waitForSelector('#spend-teams tbody td.n');
+    const samples = (await api('dashboard/metrics')).split('\n');
+    const sum = (name, ...also) => samples.filter((l) => l.startsWith(`${name}{`) && also.every((a) => l.includes(a)))
+        .reduce((s, l) => s + Number(l.slice(l.lastIndexOf(' '))), 0);
+    const near = (shown, exact, what) => assert.ok(Math.abs(number(shown) - exact) <= 0.005 * exact, `${what}: ${shown}, ${exact}`);
+    const first = 'gen_ai_server_time_to_first_token_seconds';
+    for (const name of ['good-one', 'broken-one']) {
+        const at = `deployment="${name}"`;
+        const shown = await cells('deployments', name);
+        assert.equal(number(shown[2]), sum('llm_deployment_requests_in_flight', at));
+        assert.equal(number(shown[3]), sum('llm_requests_total', at), name);
+        assert.equal(number(shown[4]), sum('llm_requests_total', at, 'outcome="upstream_error"'), name);
+        assert.equal(shown[5], shownTime(quantile(samples, 0.5, first, at)), name);
+        assert.equal(shown[6], shownTime(quantile(samples, 0.95, first, at)), name);
+        near(shown[7], sum('llm_cost_dollars_total', at), name);
+    }
+    for (const name of ['good', 'broken']) {
+        const at = `gen_ai_request_model="${name}"`;
+        const shown = await cells('models', name);
+        assert.equal(number(shown[1]), sum('llm_requests_total', at), name);
+        assert.equal(number(shown[3]), sum('llm_tokens_total', at), name);
+        near(shown[4], sum('llm_cost_dollars_total', at), name);
+    }
+    for (const [table, label, name] of [['spend-keys', 'key', 'spender'], ['spend-keys', 'key', 'saver'],
+        ['spend-teams', 'team', 'crew']]) {
+        const at = `${label}="${name}"`;
+        const shown = await cells(table, name);
+        assert.equal(number(shown[1]), sum('llm_key_requests_total', at), name);
+        assert.equal(number(shown[2]), sum('llm_key_tokens_total', at), name);
+        near(shown[3], sum('llm_key_cost_dollars_total', at), name);
+    }
+    assert.equal(await text('#now-first'), `${shownTime(quantile(samples, 0.5, first, ''))} / ${shownTime(quantile(samples, 0.95, first, ''))}`);
+    assert.equal(number(await text('#now-flight')), 0);
+});
+
+await check('what is left of budgets', async () => {
+    const samples = (await api('dashboard/metrics')).split('\n');
+    const left = (labels) => Number(samples.find((l) => l.startsWith('llm_budget_remaining_dollars{') && l.includes(labels)).split(' ').pop());
+    for (const [table, name, labels, limit, period] of [
+        ['spend-teams', 'crew', 'scope="team",name="crew"', 4, '30d'],
+        ['spend-keys', 'spender', 'scope="key",name="spender",period="1d"', 1, '1d'],
+    ]) {
+        const shown = (await cells(table, name)).pop();
+        assert.match(shown, new RegExp(`of \\$${limit}.00 / ${period}$`), 'the one that ends first');
+        const part = number(shown.trim().split(' ')[0]);
+        assert.ok(Math.abs(part - left(labels)) < 0.005, `${shown}: ${left(labels)}`);
+        const used = await row(table, name).locator('progress').evaluate((bar) => bar.value);
+        assert.ok(Math.abs(used - (limit - left(labels))) < 1e-6, 'the bar');
+    }
+    assert.equal((await cells('spend-keys', 'saver')).pop(), '-', 'no budget');
+    assert.match((await cells('keys', 'spender'))[4], /left of \$1.00 \/ 1d/, 'among the keys, too');
 });
 
 await check('recent requests', async () => {
     await page.waitForSelector('#recent tbody td.n');
     assert.match(await page.locator('#recent tbody').textContent(), /good-one.*ok/s);
+});
+
+await check('a picture of it', async () => {
+    await page.setViewportSize({ width: 1280, height: 1280 });
+    await page.evaluate(() => scrollTo(0, 0));
+    await page.screenshot({ path: process.env.SHOT });
+    await page.setViewportSize({ width: 1280, height: 900 });
 });
 
 await check('a key is made, blocked, unblocked and deleted', async () => {
@@ -113,7 +196,6 @@ await check('a key is made, blocked, unblocked and deleted', async () => {
 });
 
 await check('on a phone, in the dark', async () => {
-    await page.screenshot({ path: process.env.SHOT });
     await page.emulateMedia({ colorScheme: 'dark' });
     await page.setViewportSize({ width: 375, height: 700 });
     const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);

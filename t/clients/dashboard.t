@@ -19,7 +19,8 @@ my $url = $p->url;
 
 $t->http_conf(<<"END");
     llm_master_key sk-the-master-key;
-    llm_key sk-of-the-spender { alias spender; }
+    llm_team crew { max_budget 4/30d; }
+    llm_key sk-of-the-spender { alias spender; team crew; max_budget 1/1d; max_budget 50; }
     llm_key sk-of-the-saver { alias saver; }
     llm_provider chat { dialect openai; base_url $url/v1; }
     llm_model good { deployment chat/gpt-4o id=good-one; }
@@ -63,7 +64,7 @@ while (my $line = <$node>) {
 }
 close $node;
 is($?, 0, 'node ended well');
-cmp_ok($checks, '>=', 10, 'all checks ran');
+cmp_ok($checks, '>=', 12, 'all checks ran');
 ok(-s $shot, 'a picture of the page');
 
 $t->done;

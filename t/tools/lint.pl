@@ -35,7 +35,7 @@ my %MAY_INCLUDE = (
     'translators/wire' => [qw(core json)],
     'translators/dialect' => [qw(core json wire)],
     'translators/provider' => [qw(core json wire dialect)],
-    'translators/pricing' => [qw(core json provider)],
+    'translators/pricing' => [qw(core json wire provider)],
 );
 
 # The exceptions, each with its reason: file that includes => what it may include beyond that.
@@ -263,12 +263,12 @@ sub check_docs {
 }
 
 sub check_lua {
-    my $output = `perl t/tools/scripts.pl --check 2>&1`;
+    my $output = `perl t/tools/texts.pl scripts --check 2>&1`;
     return $? ? $output =~ /(\S.*)/ : ();
 }
 
 sub check_dashboard {
-    my $output = `perl t/tools/dashboard.pl --check 2>&1`;
+    my $output = `perl t/tools/texts.pl dashboard --check 2>&1`;
     return $? ? $output =~ /(\S.*)/ : ();
 }
 

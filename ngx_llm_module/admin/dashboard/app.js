@@ -9,6 +9,8 @@ const history = [];
 let master = sessionStorage.getItem('llm-master') || '';
 let keyPage = 1;
 let timer = 0;
+let isAway = false; // what other machines have spent is not known
+let latest = null; // the metrics page as it was read last
 
 // --- talking to the gateway ------------------------------------------------------------------
 
@@ -22,6 +24,7 @@ async function call(path, body) {
     cache: 'no-store',
   });
   const text = await answer.text();
+  if (answer.headers.has('x-llm-spend')) isAway = answer.headers.get('x-llm-spend') === 'Redis is away';
   if (answer.status === 401 || answer.status === 403) throw new Refused('This key is not the master key.');
   if (!answer.ok) {
     let what = text.slice(0, 200);
@@ -244,11 +247,29 @@ function showCharts(m) {
   line('c-flight', history.map((h) => h.flight), whole);
 }
 
+// What is left of a budget, as the metrics tell it; of several the one that ends first.
+function budgetOf(scope, name) {
+  let least = null;
+  for (const s of latest ? latest.all('llm_budget_limit_dollars') : []) {
+    if (s.labels.scope !== scope || s.labels.name !== name) continue;
+    const left = latest.sum('llm_budget_remaining_dollars', (l) => l.scope === scope && l.name === name && l.period === s.labels.period);
+    if (!least || left * least.limit < least.left * s.value) least = { limit: s.value, left, period: s.labels.period };
+  }
+  if (!least) return document.createTextNode('-');
+  const cell = element('span');
+  const bar = element('progress');
+  bar.max = Math.max(least.limit, 1e-9);
+  bar.value = least.limit - least.left;
+  bar.setAttribute('aria-label', 'budget of ' + name + ' that is used');
+  cell.append(bar, ' ' + dollars(least.left) + ' left of ' + dollars(least.limit) + (least.period ? ' / ' + least.period : ''));
+  return cell;
+}
+
 async function showSpend() {
   const [keys, teams, days] = await Promise.all([call('global/spend/keys?limit=10'), call('global/spend/teams?limit=10'), call('user/daily/activity')]);
-  const columns = (title, name) => [[title, name], ['Requests', (r) => whole(r.log_count), 'n'], ['Tokens', (r) => whole(r.total_tokens), 'n'], ['Spent', (r) => dollars(r.total_spend), 'n']];
-  table('spend-keys', 'Keys', columns('Key', (r) => r.key_alias || r.api_key.slice(0, 8)), keys);
-  table('spend-teams', 'Teams', columns('Team', (r) => r.team_id), teams);
+  const columns = (title, scope, name) => [[title, name], ['Requests', (r) => whole(r.log_count), 'n'], ['Tokens', (r) => whole(r.total_tokens), 'n'], ['Spent', (r) => dollars(r.total_spend), 'n'], ['Budget', (r) => budgetOf(scope, name(r))]];
+  table('spend-keys', 'Keys', columns('Key', 'key', (r) => r.key_alias || r.api_key.slice(0, 8)), keys);
+  table('spend-teams', 'Teams', columns('Team', 'team', (r) => r.team_id), teams);
   bars('c-days', days.results.slice(0, 30).reverse().map((d) => d.metrics.spend), dollars);
 }
 
@@ -264,21 +285,12 @@ async function showRecent() {
 
 // --- keys ------------------------------------------------------------------------------------
 
-function budgetOf(key) {
-  if (typeof key.max_budget !== 'number') return document.createTextNode('no limit');
-  const cell = element('span');
-  const bar = element('progress');
-  bar.max = Math.max(key.max_budget, 1e-9);
-  bar.value = Math.min(key.spend || 0, bar.max);
-  bar.setAttribute('aria-label', 'budget used');
-  cell.append(bar, ' of ' + dollars(key.max_budget));
-  return cell;
-}
+const nameOf = (key) => key.key_alias || key.token.slice(0, 8);
 
 function actionsOf(key) {
   const cell = element('span');
   if (key.source === 'configuration') return element('span', 'in nginx.conf');
-  const name = key.key_alias || key.token.slice(0, 8);
+  const name = nameOf(key);
   const button = (text, run, classes) => {
     const made = element('button', text, classes);
     made.type = 'button';
@@ -303,6 +315,7 @@ function actionsOf(key) {
 }
 
 async function showKeys() {
+  latest = new Metrics(await call('dashboard/metrics'));
   const query = new URLSearchParams({ return_full_object: 'true', page: keyPage, size: 20 });
   if ($('find-alias').value) query.set('key_alias', $('find-alias').value);
   if ($('find-team').value) query.set('team_id', $('find-team').value);
@@ -312,9 +325,9 @@ async function showKeys() {
   $('previous').disabled = keyPage <= 1;
   $('next').disabled = keyPage >= list.total_pages;
   table('keys', '', [
-    ['Key', (k) => k.key_alias || k.token.slice(0, 8)], ['Team', (k) => k.team_id || ''],
+    ['Key', nameOf], ['Team', (k) => k.team_id || ''],
     ['State', (k) => element('span', k.blocked ? 'blocked' : 'active', k.blocked ? 'bad' : 'good')],
-    ['Spent', (k) => dollars(k.spend || 0), 'n'], ['Budget', budgetOf], ['', actionsOf],
+    ['Spent', (k) => dollars(k.spend || 0), 'n'], ['Budget', (k) => budgetOf('key', nameOf(k))], ['', actionsOf],
   ], list.keys);
 }
 
@@ -349,7 +362,7 @@ async function attempt(run) {
 }
 
 async function refresh() {
-  const m = new Metrics(await call('dashboard/metrics'));
+  const m = latest = new Metrics(await call('dashboard/metrics'));
   $('enter').hidden = true;
   $('board').hidden = false;
   $('leave').hidden = false;
@@ -358,7 +371,7 @@ async function refresh() {
   showModels(m);
   showCharts(m);
   await Promise.all([showSpend(), showRecent()]);
-  $('updated').textContent = 'Updated ' + new Date().toLocaleTimeString();
+  $('updated').textContent = 'Updated ' + new Date().toLocaleTimeString() + (isAway ? ' - Redis is away: spend of other machines is old' : '');
 }
 
 function tick() {

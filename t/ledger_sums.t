@@ -1,0 +1,186 @@
+# Ten thousand requests of all kinds and endings over two workers: log lines, metrics, the spend API
+# and what the provider itself has seen and given are equal to the unit.
+
+use strict;
+use warnings;
+use LLM::Test;
+use LLM::Provider;
+use LLM::Crowd;
+use LLM::Metrics;
+use LLM::Pair;
+use LLM::Json qw(try_json);
+use List::Util qw(sum0 shuffle);
+
+my $requests = 10_000;
+my $t = LLM::Test->new(workers => 2);
+my $p = LLM::Provider->new(dir => $t->dir);
+my @kinds = qw(fine bad slow cut long);
+my $prices = $t->write_file('prices.json', encode_json_c({ models => { map { $_ =>
+    { input => 1, output => 3, cache_read => 0.1, cache_write_5m => 2 } }
+    map { ("chat/$_", "messages/$_") } @kinds } }));
+
+$t->http_conf(LLM::Pair::conf($p,
+    http => "llm_zone 32m; llm_prices $prices; llm_master_key sk-master;
+        llm_team crew { alias crew; }
+        llm_key sk-one { alias one; team crew; user ada; }
+        llm_key sk-two { alias two; tags often; }
+        log_format entry escape=json '{\"outcome\":\"\$llm_outcome\",\"in\":\$llm_input_tokens,"
+        . "\"out\":\$llm_output_tokens,\"cost\":\"\$llm_cost\",\"cached\":\$llm_cached_tokens,"
+        . "\"written\":\$llm_cache_write_tokens,\"attempts\":\$llm_attempts,\"model\":\"\$llm_model\","
+        . "\"key\":\"\$llm_key_alias\",\"provider\":\"\$llm_provider\"}';",
+    models => join('', map { my $more = $_ eq 'slow' ? 'first_token_timeout 100ms;' : '';
+        "llm_model $_ { deployment chat/$_; $more } llm_model m-$_ { deployment messages/$_; $more } " }
+        @kinds) . 'llm_model second { deployment chat/bad order=1 id=s1; deployment chat/fine order=2 id=s2; }
+        llm_model m-second { deployment messages/bad order=1 id=t1;
+            deployment messages/fine order=2 id=t2; }',
+    server => 'llm_auth optional; location = /metrics { llm_metrics; }
+        location /admin/ { llm_admin; }
+        location /denied/ { deny all; llm_pass models; access_log logs/entry.log entry; }
+        location /small/ { llm_pass models; llm_max_body 1k; access_log logs/entry.log entry; }',
+    location => 'access_log logs/entry.log entry;'));
+$t->start;
+
+# What the provider says of each answer: 1000 in, 600 of them cached, 100 out.
+my %usage = (
+    chat => { prompt_tokens => 1000, completion_tokens => 100,
+        prompt_tokens_details => { cached_tokens => 600 } },
+    messages => { input_tokens => 300, cache_read_input_tokens => 600,
+        cache_creation_input_tokens => 100, output_tokens => 100 });
+
+my @pairs = LLM::Pair->all;
+for my $pair (grep { $_->is_same } @pairs) {
+    my $usage = $usage{ $pair->{provider} };
+    my @events = $pair->events(usage => $usage, text => ['x' x 40, 'y' x 40, 'z']);
+    my $after = $pair->{provider} eq 'chat' ? 3 : 5;
+    for my $row (
+        ['fine', json(200, $pair->answer(usage => $usage)), sse(@events)],
+        ['bad', (json(500, $pair->error_body('server_error', 'no'))) x 2],
+        ['slow', silent(), silent()],
+        ['cut', json(200, $pair->answer(usage => $usage), cut_after => 20),
+            sse(@events, cut_after => $after)],
+        ['long', silent(), sse(@events, wait_for_release => $after)],
+    ) {
+        my ($model, $whole, $stream) = @$row;
+        my %way = (path => $pair->path);
+        $p->on({ %way, body => qr/"$model".*"stream":true|"stream":true.*"$model"/s }, $stream);
+        $p->on({ %way, body => qr/"$model"/ }, $whole);
+    }
+}
+
+# [model, stream, more of a job]
+my @endings = ((map { ['fine', $_], ['second', $_] } 0, 0, 1, 1), ['bad', 0], ['bad', 1], ['slow', 0],
+    ['slow', 1], ['cut', 0], ['cut', 1], ['long', 1, leave => 40], ['nobody', 0], [undef, 0],
+    ['fine', 0, below => '/denied'], ['fine', 0, below => '/small'],
+    ['fine', 0, headers => [Authorization => 'Bearer sk-nobody']]);
+my @who = ([], [Authorization => 'Bearer sk-one'], [Authorization => 'Bearer sk-two',
+    'x-litellm-tags' => 'often, now']);
+
+sub job {
+    my ($pair, $who, $row) = @_;
+    my ($model, $stream, %more) = @$row;
+    my $below = delete $more{below} // '';
+    my $body = defined $model ? encode_json_c($pair->question(
+        model => ($pair->{provider} eq 'messages' ? 'm-' : '') . $model,
+        $stream ? (stream => JSON::PP::true()) : (),
+        $below eq '/small' ? (filler => 'x' x 2000) : ())) : '{ broken';
+
+    return { path => $below . $pair->path, body => $body, headers => $who, %more };
+}
+
+my @all = map { my $pair = $_; map { my $who = $_; map { job($pair, $who, $_) } @endings } @who }
+    @pairs;
+my @jobs = shuffle(map { $all[$_ % @all] } 0 .. $requests - 1);
+my @answers = LLM::Crowd::ask($t, \@jobs);
+is(scalar(grep { $_ } @answers), $requests, 'every request has its answer');
+cmp_ok(scalar(grep { $_->{left} } @answers), '>', 300, 'some clients left');
+
+my @entries;
+$t->wait_for(sub { @entries = split /\n/, $t->slurp('logs/entry.log'); @entries >= $requests }, 20,
+    'the log');
+@entries = map { try_json($_) || {} } @entries;
+is(scalar @entries, $requests, 'one line each');
+my @asked = grep { $_->{attempts} > 0 } @entries;
+
+sub nano { my ($whole, $part) = split /\./, $_[0]; return $whole * 1e9 + substr(($part // '') . '0' x 9, 0, 9) }
+sub of_lines { my ($name, @lines) = @_; return sum0(map { $name eq 'cost' ? nano($_->{cost}) : $_->{$name} } @lines) }
+
+subtest 'the provider' => sub {
+    my @seen = $p->requests;
+    is(of_lines('attempts', @entries), scalar @seen, 'attempts are what it has seen');
+    # What it gave in full.
+    my $fine = grep { $_->{body} =~ /"fine"/ } @seen;
+    my @ok = grep { $_->{outcome} eq 'ok' } @entries;
+    cmp_ok($fine, '>', 1500, 'whole answers');
+    is(scalar @ok, $fine, 'each is one line');
+    is(of_lines('in', @ok), 1000 * $fine, 'input');
+    is(of_lines('out', @ok), 100 * $fine, 'output');
+    is(of_lines('cached', @ok), 600 * $fine, 'cached');
+    my $messages = grep { $_->{provider} eq 'messages' } @ok;
+    is(of_lines('written', @ok), 100 * $messages, 'written to the cache');
+    is(of_lines('cost', @ok), 760_000 * ($fine - $messages) + 860_000 * $messages, 'nano-dollars');
+};
+
+subtest 'metrics' => sub {
+    my $m;
+    $t->wait_for(sub { $m = LLM::Metrics->get($t); $m->sum('llm_requests_total') >= $requests }, 5,
+        'all are booked');
+    for my $outcome (qw(ok client_closed refused upstream_error cut timeout)) {
+        my $lines = grep { $_->{outcome} eq $outcome } @entries;
+        cmp_ok($lines, '>', 100, "$outcome is among the endings");
+        is($m->sum("llm_${_}requests_total", outcome => $outcome), $lines, "$_$outcome")
+            for '', 'key_';
+    }
+    for my $name ('', 'key_') {
+        is($m->sum("llm_${name}tokens_total", gen_ai_token_type => 'input'),
+            of_lines('in', @entries), "${name}input");
+        is($m->sum("llm_${name}tokens_total", gen_ai_token_type => 'output'),
+            of_lines('out', @entries), "${name}output");
+        is(sprintf('%.0f', 1e9 * $m->sum("llm_${name}cost_dollars_total")),
+            of_lines('cost', @entries), "${name}nano-dollars");
+    }
+    is($m->sum('llm_token_parts_total', part => 'cache_read'), of_lines('cached', @entries), 'cached');
+    is($m->sum('llm_token_parts_total', part => 'cache_write'), of_lines('written', @entries),
+        'written to the cache');
+    is($m->sum('llm_attempts_total'), of_lines('attempts', @entries), 'attempts');
+    is($m->sum('gen_ai_server_request_duration_seconds_count'),
+        $requests - grep({ $_->{status} == 401 || $_->{status} == 403 } @answers),
+        'durations of all that came through the access phase');
+    is($m->sum('llm_requests_in_flight'), 0, 'nothing is in flight');
+};
+
+sub admin {
+    my $r = $t->get("/admin$_[0]", headers => [Authorization => 'Bearer sk-master']);
+    is($r->{status}, 200, $_[0]);
+    return $r->{json};
+}
+
+# "nano-dollars tokens requests" of some lines, and of a row.
+sub of_group { return join ' ', of_lines('cost', @_), of_lines('in', @_) + of_lines('out', @_), scalar @_ }
+sub of_row { my ($r) = @_; return join ' ', nano($r->{total_spend}), @$r{qw(total_tokens log_count)} }
+
+subtest 'the spend API' => sub {
+    is(nano(admin('/global/spend')->{spend}), of_lines('cost', @entries), 'nano-dollars');
+    my $sum = admin('/user/daily/activity')->{metadata};
+    is(nano($sum->{total_spend}), of_lines('cost', @entries), 'of all days');
+    is($sum->{total_prompt_tokens}, of_lines('in', @entries), 'input');
+    is($sum->{total_completion_tokens}, of_lines('out', @entries), 'output');
+    is($sum->{total_api_requests}, scalar @asked, 'requests that a provider was asked for');
+    is($sum->{total_failed_requests}, scalar(grep { $_->{outcome} ne 'ok' } @asked), 'failed');
+    for my $case (['keys', 'key_alias', 'key'], ['models', 'model', 'model'],
+        ['provider', 'provider', 'provider'])
+    {
+        my ($path, $member, $name) = @$case;
+        my %wanted;
+        $_->{$name} ne '' and push @{ $wanted{ $_->{$name} } }, $_ for @asked;
+        is_deeply({ map { $_->{$member} => of_row($_) } @{ admin("/global/spend/$path") } },
+            { map { $_ => of_group(@{ $wanted{$_} }) } keys %wanted }, $path);
+    }
+    my @one = grep { $_->{key} eq 'one' } @asked;
+    my @two = grep { $_->{key} eq 'two' } @asked;
+    is(of_row(admin('/global/spend/teams')->[0]), of_group(@one), 'the team of one key');
+    is(of_row(admin('/global/spend/users')->[0]), of_group(@one), 'its user');
+    is_deeply([map { of_row($_) } @{ admin('/global/spend/tags') }], [of_group(@two), of_group(@two)],
+        'tags of the other');
+};
+
+$t->done;

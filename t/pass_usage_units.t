@@ -1,0 +1,132 @@
+# Images and speech that providers answer without a count of tokens: paid for by the image, the letter
+# or the second, whether the location is a provider or the gateway; never silently for nothing.
+
+use strict;
+use warnings;
+use LLM::Test;
+use LLM::Metrics;
+use LLM::Provider;
+use LLM::Json qw(try_json);
+
+my $t = LLM::Test->new;
+my $p = LLM::Provider->new(dir => $t->dir);
+my $url = $p->url;
+my $prices = $t->write_file('prices.json', encode_json_c({ models => {
+    'p/draws' => { per => { output_image => 0.04 } },
+    'p/hd/1024-x-1792/draws' => { per => { output_image => 0.12 } },
+    'p/512-x-512/draws' => { per => { output_image => 0.018 } },
+    'p/says' => { per => { input_character => 0.000015 } },
+    'p/hears' => { per => { input_second => 0.0001 } },
+    'p/tokens' => { input => 1, output => 3 } } }));
+
+$t->http_conf(<<"END");
+    llm_prices $prices;
+    log_format entry escape=json '{"cost":"\$llm_cost","status":"\$llm_cost_status",'
+        '"in":\$llm_input_tokens,"out":\$llm_output_tokens}';
+    llm_provider p { dialect openai; base_url $url/v1; api_key k; }
+    llm_provider openai { base_url $url/v1; api_key k; }
+    llm_model p/* { deployment p/*; }
+    server {
+        listen 127.0.0.1:%%PORT%%;
+        location / { llm_pass models; access_log logs/entry.log entry; }
+        location /p/ { llm_pass p; access_log logs/entry.log entry; }
+        location = /metrics { llm_metrics; }
+    }
+END
+$t->start;
+
+my $seen = 0;
+
+# What the answer is and costs.
+sub costs {
+    my ($name, $path, $body, $want, $answer, @type) = @_;
+    my @lines;
+
+    $p->script($answer);
+    my $r = $t->request('POST', $path, body => ref $body ? encode_json_c($body) : $body,
+        headers => ['Content-Type' => @type ? @type : 'application/json']);
+    $t->wait_for(sub { @lines = split /\n/, $t->slurp('logs/entry.log'); @lines > $seen }, 5, 'a line');
+    my $e = try_json($lines[$seen++]) || {};
+    is(join(' ', @$e{qw(cost status in out)}), $want, $name) or diag("$r->{status} $r->{body}");
+    return $r;
+}
+
+sub images { my ($n) = @_; return json(200, { created => 1, data => [map { { url => "u$_" } } 1 .. $n] }) }
+
+sub form {
+    my (%fields) = @_;
+    my $form = join '', map { "--xYz\r\nContent-Disposition: form-data; name=\"$_\""
+        . ($_ eq 'file' ? '; filename="a.wav"' : '') . "\r\n\r\n$fields{$_}\r\n" } sort keys %fields;
+
+    return "$form--xYz--\r\n";
+}
+
+# A second has 16000 bytes.
+sub wav {
+    my ($seconds) = @_;
+
+    return 'RIFF' . pack('V', 36 + 16000 * $seconds) . 'WAVEfmt ' . pack('VvvVVvv', 16, 1, 1, 8000,
+        16000, 2, 16) . 'LIST' . pack('V', 3) . "abc\0" . 'data' . pack('V', 16000 * $seconds) . 'sound';
+}
+
+my $audio = answer(status => 200, body => "ID3\0\1", headers => { 'Content-Type' => 'audio/mpeg' });
+my $form = 'multipart/form-data; boundary=xYz';
+
+for my $way (['the gateway', '', 'p/'], ['a provider', '/p', '']) {
+    my ($where, $at, $prefix) = @$way;
+    my $is_raw = $at ne '';
+    subtest $where => sub {
+        my @draw = ("$at/v1/images/generations", { model => "${prefix}draws", prompt => 'a cat' });
+        my $say = sub { ("$at/v1/audio/speech", { model => "${prefix}says", input => $_[0] }) };
+        costs('one image', @draw, $is_raw ? '0.04 estimated 0 0' : '0.04 known 0 0', images(1));
+        costs('three', $draw[0], { %{$draw[1]}, n => 3 },
+            $is_raw ? '0.12 estimated 0 0' : '0.12 known 0 0', images(3));
+        costs('two of three came', $draw[0], { %{$draw[1]}, n => 3 },
+            $is_raw ? '0.12 estimated 0 0' : '0.08 known 0 0', images(2));
+        costs('a price for a size', $draw[0], { %{$draw[1]}, size => '512x512' },
+            $is_raw ? '0.018 estimated 0 0' : '0.018 known 0 0', images(1));
+        costs('and a quality', $draw[0], { %{$draw[1]}, size => '1024x1792', quality => 'hd' },
+            $is_raw ? '0.12 estimated 0 0' : '0.12 known 0 0', images(1));
+        costs('an answer with tokens is paid for by them', $draw[0],
+            { model => "${prefix}tokens", prompt => 'x' }, '0.00125 known 50 400',
+            json(200, { data => [{}], usage => { input_tokens => 50, output_tokens => 400,
+                total_tokens => 450 } }));
+        costs('edits, a form', "$at/v1/images/edits", form(model => "${prefix}draws", n => 2, file => 'x'),
+            $is_raw ? '0.08 estimated 0 0' : '0.08 known 0 0', images(2), $form);
+        my $r = costs('letters', $say->("caf\x{e9} \x{1f600}"), '0.00009 known 0 0', $audio);
+        is($r->{body}, "ID3\0\1", 'the sound comes as it is');
+        costs('none', $say->(''), '0  0 0', $audio);
+        costs('seconds of a file', "$at/v1/audio/transcriptions", form(model => "${prefix}hears",
+            file => wav(90)), '0.009 known 0 0', json(200, { text => 'hi' }), $form);
+        costs('seconds that the answer tells', "$at/v1/audio/transcriptions", form(model =>
+            "${prefix}hears", file => wav(90)), '0.00125 known 0 0', json(200, { text => 'hi',
+            usage => { type => 'duration', seconds => 12.5 } }), $form);
+        costs('a failure', @draw, '0  0 0', json(400, { error => { message => 'no' } }));
+        costs('no price for images', $draw[0], { model => "${prefix}tokens", prompt => 'x' },
+            '0 unpriced 0 0', images(1));
+    };
+}
+$t->expect_log(qr/the price of p\/tokens is not known/);
+
+subtest 'the length of a translated recording' => sub {
+    costs('verbose_json', '/v1/audio/translations', form(model => 'p/hears', file => 'ID3'),
+        '0.00125 known 0 0', json(200, { text => 'hi', duration => 12.5 }), $form);
+};
+
+# OpenAI's list says 0.04 and 0.08 dollars, the table so much for a pixel; 0.00003 for a letter.
+subtest 'the built-in prices' => sub {
+    my $draw = sub { ('/v1/images/generations', { model => 'openai/dall-e-3', prompt => 'x', @_ }) };
+    costs('dall-e-3', $draw->(), '0.039999924 known 0 0', images(1));
+    costs('hd', $draw->(quality => 'hd'), '0.079995863 known 0 0', images(1));
+    costs('tts-1-hd', '/v1/audio/speech', { model => 'openai/tts-1-hd', input => 'x' x 100 },
+        '0.003 known 0 0', $audio);
+};
+
+subtest 'it is in the metrics' => sub {
+    my $m = LLM::Metrics->get($t);
+    cmp_ok($m->sum('llm_unpriced_requests_total'), '==', 2, 'without a price');
+    cmp_ok($m->sum('llm_estimated_requests_total'), '==', 6, 'estimated')
+        or diag(grep { /estimated/ } $m->text);
+};
+
+$t->done;

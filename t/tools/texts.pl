@@ -1,0 +1,61 @@
+#!/usr/bin/perl
+# Writes files that stand beside the code as text for the compiler: the Lua scripts of Redis and the
+# dashboard. Usage: texts.pl scripts|dashboard [--check]; with --check nothing is written, and the
+# exit status is 1 when something would change. Of scripts, comments stay in the files, and
+# "-- include NAME" puts a part, a file whose name begins with part_, there.
+use strict;
+use warnings;
+use File::Basename qw(basename dirname);
+
+my %SETS = (
+    scripts => { folder => 'redis', to => 'scripts.inc', from => 'the .lua files', text => \&scripts },
+    dashboard => { folder => 'admin/dashboard', to => 'files.inc', from => 'the files beside it',
+        text => \&dashboard },
+);
+
+my ($name, $check) = @ARGV;
+my $set = $SETS{ $name // '' } or die "texts.pl: scripts or dashboard?\n";
+chdir dirname(__FILE__) . "/../../ngx_llm_module/$set->{folder}" or die "texts.pl: $!\n";
+my $text = "// Made by t/tools/texts.pl (make $name) from $set->{from}.\n" . $set->{text}->();
+exit 0 if -e $set->{to} && slurp($set->{to}) eq $text;
+die "$set->{to} is not what $set->{from} say: make $name\n" if ($check // '') eq '--check';
+open my $out, '>', $set->{to} or die "texts.pl: $!\n";
+print {$out} $text;
+close $out or die "texts.pl: $!\n";
+
+sub scripts {
+    my $rows = '';
+
+    for my $file (grep { !/\Apart_/ } sort glob '*.lua') {
+        my $lua = slurp($file);
+        $lua =~ /\A-- .*\n/ or die "$file does not begin with its inputs and outputs\n";
+        $lua =~ s/^-- include (part_\w+\.lua)$/slurp($1)/gme;
+        $lua =~ s/^\s*--.*\n//mg;
+        $lua =~ s/\A\n+//;
+        $lua =~ s/\n\n+/\n/g;
+        $rows .= '{"' . basename($file, '.lua') . '", ' . raw($file, 'lua', $lua) . ", {}},\n";
+    }
+    return $rows;
+}
+
+sub dashboard {
+    return join '', map { "constexpr std::string_view $_->[0] = " . raw($_->[1], 'file',
+        slurp($_->[1])) . ";\n" } ['kPage', 'index.html'], ['kStyle', 'style.css'],
+        ['kScript', 'app.js'];
+}
+
+# As a raw string of C++ with this delimiter.
+sub raw {
+    my ($file, $mark, $content) = @_;
+
+    die "$file contains the end of a raw string\n" if index($content, ")$mark\"") >= 0;
+    return "R\"$mark($content)$mark\"";
+}
+
+sub slurp {
+    my ($file) = @_;
+
+    open my $fh, '<', $file or die "texts.pl: $file: $!\n";
+    local $/;
+    return scalar <$fh>;
+}
