@@ -7,8 +7,10 @@
 // into one user message behind the run. The same conversation gives the same bytes every time.
 #include <algorithm>
 
+#include "translators/dialect/function_tools.hpp"
 #include "translators/dialect/media.hpp"
 #include "translators/dialect/openai_render.hpp"
+#include "translators/dialect/reasoning_details.hpp"
 #include "translators/dialect/render_parts.hpp"
 
 namespace llm::openai {
@@ -352,6 +354,9 @@ Status MessagesWriter::write_assistant(const ir::Turn &turn, bool is_last) {
     if (traits.wants_reasoning_content && !traits.mistral) {
         write_reasoning(turn, has_calls);
     }
+    if (traits.reasoning_details) {
+        write_details(turn, reader_, job_.arena, writer_);
+    }
     if (is_last && !has_calls && traits.mistral) {
         writer_.key("prefix").boolean(true);  // else it is a mistake to them
     }
@@ -422,13 +427,16 @@ Status MessagesWriter::write_call(const ir::ToolCall &call) {
     }
     JsonText name = tool_name_for_target(call.name, job_.notes.renamed, job_.arena);
     writer_.object().key("id").text(call_id(call.id));
-    if (call.custom) {
+    if (call.custom && knows_custom_tools(job_)) {
         writer_.key("type").plain("custom").key("custom").object();
         writer_.key("name").text(name).key("input").plain(call.arguments);
     } else {
         writer_.key("type").plain("function").key("function").object();
         writer_.key("name").text(name);
-        writer_.key("arguments").plain(call.arguments.empty() ? "{}" : call.arguments);
+        writer_.key("arguments")
+            .plain(call.custom              ? function_arguments(call, job_.arena)
+                   : call.arguments.empty() ? "{}"
+                                            : call.arguments);
     }
     writer_.end().end();
     return {};
