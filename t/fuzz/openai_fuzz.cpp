@@ -128,7 +128,8 @@ void fuzz_splice(std::string_view body, const Target &target) {
     }
     std::vector<Edit> edits;
     Notes notes;
-    require(static_cast<bool>(kOpenAi.splice_request(document.root, *envelope, target, edits, notes)));
+    require(
+        static_cast<bool>(kOpenAi.splice_request(document.root, *envelope, target, edits, notes)));
     std::string result;
     size_t at = 0;
     for (const Edit &edit : edits) {

@@ -163,7 +163,8 @@ TEST(CustomTools, Gotcha104_TheTextOfAFunctionComesAsItIsSaid) {
 }
 
 TEST(CustomTools, ArgumentsOfEveryForm) {
-    EXPECT_EQ(unwrapped(R"({"input":"a\n\"b\" \u00e9 é"})"), R"(a\n\"b\" \u00e9 é)");
+    EXPECT_EQ(unwrapped("{\"input\":\"a\\n\\\"b\\\" \\u00e9 \xC3\xA9\"}"),
+              "a\\n\\\"b\\\" \\u00e9 \xC3\xA9");
     EXPECT_EQ(unwrapped(R"({"x":1,"input":"a"})"), "a");
     EXPECT_EQ(unwrapped(R"({"input":"a","x":"b"})"), "a");
     EXPECT_EQ(unwrapped("plain text"), "plain text");

@@ -113,7 +113,7 @@ struct Returned {
 
 std::string answer_for(const Dialect &client) {
     Document body(R"({"id":"a","model":"m","choices":[{"message":{"role":"assistant",)"
-                  R"("content":"Hi","reasoning":"Hm \"x\" éSo","reasoning_details":)" +
+                  R"("content":"Hi","reasoning":"Hm \"x\" \u00e9So","reasoning_details":)" +
                   std::string(kGiven) + R"(},"finish_reason":"stop"}]})");
     Arena arena;
     ir::Response response;

@@ -308,11 +308,11 @@ struct StreamEvent {
     Finish finish = Finish::stop;
     ErrorClass error_class = ErrorClass::upstream;
     uint32_t choice = 0;
-    uint32_t block = 0;  // numbered from 0 in order of opening, over all choices
+    uint32_t block = 0;      // numbered from 0 in order of opening, over all choices
     bool is_custom = false;  // open of a tool: its deltas are free text, not the JSON of arguments
     JsonText text;           // delta, signature, redacted; error: the provider's message
-    JsonText id;         // start: of the answer; open: of the call
-    JsonText name;       // start: the model; open: the tool; error: the provider's code
+    JsonText id;             // start: of the answer; open: of the call
+    JsonText name;           // start: the model; open: the tool; error: the provider's code
     JsonText stop_sequence;
     JsonText native;                          // finish: as the provider called it
     RawJson raw;                              // cite, logprobs, open of an opaque block

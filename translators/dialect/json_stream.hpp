@@ -12,9 +12,10 @@ class JsonStream : public Decoder {
     bool ended() const final { return is_ended_; }
 
   protected:
-    // One value, and the text that it was. `is_error`: the frame calls itself one; then the value
+    // One value, the text that it was, and whether the frame calls itself an error: then the value
     // may be absent, since the text is no JSON.
-    virtual void on_json(json::Value root, std::string_view data, bool is_error) = 0;
+    // Decoders that parse their frames themselves have none.
+    virtual void on_json(json::Value, std::string_view, bool) {}
     // [DONE], which is no end where the dialect has another.
     virtual void on_done_mark() { fail_truncated(); }
     // The input is over, and nothing said that the answer is.
@@ -50,6 +51,8 @@ class JsonStream : public Decoder {
     Status on_frame(const wire::SseEvent &frame);
     Status on_frame(std::string_view data, bool is_error);
 
+    // The input is over: half a frame is no malformed one.
+    bool is_draining() const { return is_draining_; }
     void emit(const ir::StreamEvent &event) { sink_->on_event(event); }
     void fail(ir::ErrorClass error_class, JsonText message, JsonText code = {});
     void fail(std::string_view message) { fail(ir::ErrorClass::upstream_protocol, {message}); }
@@ -67,7 +70,7 @@ class JsonStream : public Decoder {
   private:
     Status state() const;
 
-    bool is_draining_ = false;  // the input is over: half a frame is no malformed one
+    bool is_draining_ = false;
 };
 
 // Is there anything in a member `error`?
