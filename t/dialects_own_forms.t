@@ -85,7 +85,7 @@ subtest 'case 38: details come back to their provider, and to nobody else' => su
             "$how: back as they were given");
         $p->script(json(200, chat_answer(text => 'x')));
         $t->post('/v1/messages', { model => 'chat', @next });
-        unlike($p->last_request->{body}, qr{S\+|D==|gw1|reasoning}, "$how: none for another");
+        unlike($p->last_request->{body}, qr{S\+|D==|gw1|reasoning_details}, "$how: none for another");
         $p->script(json(200, messages_answer(text => 'x')));
         my $other = $t->post('/v1/messages', { model => 'claude', @next });
         is($other->{status}, 200, "$how: nor does it disturb Anthropic");

@@ -143,6 +143,9 @@ scenario('tools', also => '4 degrees', content => [text => 'It is 4 degrees at 1
 scenario('tools', content => \@calls, gemini => [@calls, signature => $signature]);
 scenario('signed', also => '4 degrees', content => [text => 'It is 4 degrees at 12:30.']);
 scenario('signed', content => [@calls, @thinking[2 .. 5]]);
+scenario('patch', also => 'patched', content => [text => 'It is 4 degrees at 12:30.']);
+scenario('patch', content => [tools => [{ name => 'patch',
+    args => ['{"inp', 'ut":"*** Be', 'gin\\n+', '\\"caf\\u00', 'e9\\""}'] }]]);
 scenario('text', content => [text => $text]);
 scenario('thinking', content => \@thinking);
 scenario('structured', also => 'json_tool_call', content => [],
