@@ -99,6 +99,26 @@ subtest 'what only its keeper knows' => sub {
     is($p->last_request->{json}{previous_response_id}, 'resp_1', 'and asked for it');
 };
 
+subtest 'a reference to an item that nobody but its provider has' => sub {
+    for my $item ({ type => 'item_reference', id => 'msg_1' }, { id => 'msg_1' }) {
+        my %ask = (input => [$item, { role => 'user', content => 'and?' }]);
+        my $asked = $p->request_count;
+        for my $model ('on-chat', 'dropping') {
+            my $r = $t->post('/v1/responses', { model => $model, %ask });
+            is($r->{status}, 400, "$model: refused") or diag($r->{body});
+            is($r->{json}{error}{param}, 'item_reference', "$model: by its name");
+        }
+        is($p->request_count, $asked, 'no provider was asked');
+        $p->script($pair->whole(text => 'known'));
+        my $r = $t->post('/v1/responses', { model => 'both', %ask });
+        is($r->{status}, 200, 'a provider of that API is') or diag($r->{body});
+        is_deeply($p->last_request->{json}{input}[0], $item, 'with the reference as it came');
+    }
+    my $r = $t->post('/v1/responses', { model => 'on-chat', input => [{ type => 'item_reference' }] });
+    is($r->{status}, 400, 'a reference to nothing');
+    is($r->{json}{error}{param}, 'input[].id', 'says what is missing');
+};
+
 subtest 'other paths of that API' => sub {
     $p->script(json(200, { id => 'resp_1' }));
     for my $o (['GET', '/v1/responses/resp_1'], ['DELETE', '/v1/responses/resp_1'],

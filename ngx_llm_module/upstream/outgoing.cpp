@@ -8,6 +8,7 @@
 #include "ngx_llm_module/upstream/outgoing_path.hpp"
 #include "ngx_llm_module/upstream/worker.hpp"
 #include "translators/dialect/anthropic_invoke.hpp"
+#include "translators/dialect/chat_parameters.hpp"
 #include "translators/dialect/client_state.hpp"
 #include "translators/provider/path.hpp"
 
@@ -40,7 +41,7 @@ std::string missing_params(const LlmRequest &request, const Provider &provider, 
     return text;
 }
 
-Target make_target(const LlmRequest &request, const Candidate &candidate, const Speech &speech) {
+Target make_target(LlmRequest &request, const Candidate &candidate, const Speech &speech) {
     const Deployment &deployment = *candidate.deployment;
     Target target;
     target.model = candidate.upstream_model;
@@ -48,6 +49,7 @@ Target make_target(const LlmRequest &request, const Candidate &candidate, const 
         deployment.traits.empty()
             ? deployment.provider->traits_of(speech.dialect->id, candidate.upstream_model)
             : deployment.traits[size_t(&speech - deployment.provider->speeches.data())];
+    target.model = sent_model(target.traits, target.model, request.arena);
     target.carrier = speech.carrier;
     target.drop_params = request.drop_params();
     target.previous_id = request.kept_id;
@@ -82,7 +84,7 @@ Status splice(LlmRequest &request, const Target &target, const Provider &provide
         return root.error();
     }
     std::vector<Edit> edits;
-    LLM_TRY(request.client->splice_request(*root, request.envelope, target, edits));
+    LLM_TRY(request.client->splice_request(*root, request.envelope, target, edits, request.notes));
     std::string params = missing_params(request, provider, *root);
     if (!params.empty()) {
         uint32_t behind_brace = root->offset() + 1;

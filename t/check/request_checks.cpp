@@ -279,7 +279,8 @@ std::string splice(DialectId client, std::string_view bytes, const Target &targe
     Document document(bytes);
     auto envelope = to.read_envelope(document.root());
     std::vector<Edit> edits;
-    if (!envelope || !to.splice_request(document.root(), *envelope, target, edits)) {
+    Notes notes;
+    if (!envelope || !to.splice_request(document.root(), *envelope, target, edits, notes)) {
         return {};
     }
     std::string out;

@@ -77,6 +77,7 @@ export const play = (scenario) => `Please play scenario:${scenario} now.`;
 export const told = {
     text: 'The harbour is calm, caf\u00e9s are open \u2615.',
     reasoning: 'A question of weather.',
+    patch: '*** Begin\n+"caf\u00e9"',
     signature: 'c2lnbmF0dXJlLW9mLXRoaW5raW5n',
     weather: { city: 'Oslo', units: 'C' },
     time: { zone: 'Europe/Oslo', note: 'caf\u00e9 "quoted"' },

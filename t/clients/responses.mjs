@@ -58,7 +58,7 @@ function checkEvents(events) {
         const ofItem = events.filter((event) => event.item_id === item.id);
         const pieces = ofItem.filter((event) => event.type.endsWith('.delta'))
             .map((event) => event.delta);
-        const whole = item.arguments ?? item.content?.[0]?.text ?? item.summary[0]?.text ?? '';
+        const whole = item.arguments ?? item.input ?? item.content?.[0]?.text ?? item.summary[0]?.text ?? '';
         assert.equal(pieces.join(''), whole);
         assert.ok(ofItem.every((event) => event.output_index === output.indexOf(item)));
     }
@@ -152,6 +152,26 @@ async function checksOf(model) {
                 { ...base, ...more, input: withResults(answer, 'signed') });
             assert.equal(second.output_text, told.after);
         }
+    });
+
+    await check(`${model}: a free text tool, streamed, then its result`, async () => {
+        const events = [];
+        const more = { ...base, tools: [{ type: 'custom', name: 'patch' }] };
+        const stream = client.responses.stream({ ...more, input: play('patch') })
+            .on('event', (event) => events.push(event));
+        const answer = await stream.finalResponse();
+        checkEvents(events);
+        const [call] = answer.output;
+        assert.deepEqual([call.type, call.name, call.input], ['custom_tool_call', 'patch', told.patch]);
+        const deltas = events.filter(
+            (event) => event.type === 'response.custom_tool_call_input.delta');
+        assert.ok(deltas.length > 1 || model === 'gemini', 'in pieces');
+        const second = await client.responses.create({ ...more, input: [
+            { role: 'user', content: play('patch') },
+            ...answer.output,
+            { type: 'custom_tool_call_output', call_id: call.call_id, output: 'patched' },
+        ] });
+        assert.equal(second.output_text, told.after);
     });
 
     await check(`${model}: structured output`, async () => {

@@ -128,7 +128,8 @@ void fuzz_splice(std::string_view body, const Target &target) {
     }
     Result<Envelope> envelope = kGemini.read_envelope(document.root());
     std::vector<Edit> edits;
-    if (!envelope || !kGemini.splice_request(document.root(), *envelope, target, edits)) {
+    Notes notes;
+    if (!envelope || !kGemini.splice_request(document.root(), *envelope, target, edits, notes)) {
         return;
     }
     std::string result;

@@ -127,7 +127,9 @@ void fuzz_splice(std::string_view body, const Target &target) {
         return;
     }
     std::vector<Edit> edits;
-    require(static_cast<bool>(kOpenAi.splice_request(document.root, *envelope, target, edits)));
+    Notes notes;
+    require(
+        static_cast<bool>(kOpenAi.splice_request(document.root, *envelope, target, edits, notes)));
     std::string result;
     size_t at = 0;
     for (const Edit &edit : edits) {

@@ -27,6 +27,8 @@ my %MORE_QUIRKS = (
     cerebras => ['kStrictMembers', 'kMaxCompletionTokens'],
     mistral => ['kStrictMembers', 'kMistral'],
     codestral => ['kMistral'],
+    openrouter => ['kReasoningDetails'],
+    vercel_ai_gateway => ['kReasoningDetails'],
 );
 
 # Further dialects that such a service speaks for some of its models only: a client's request
@@ -153,6 +155,7 @@ sub row {
     }
     push @more, '.chat_path = ' . quoted($chat) if $chat ne '';
     push @more, headers($p);
+    push @more, refusals($p) if $dialect eq 'openai';
     push @more, also($p, $dialect, $base);
     return call('LLM_PROVIDER', quoted($p->{id}), quoted($p->{name}), $dialect, quoted($base),
         quoted(keys_of($p->{id})), @more);
@@ -222,7 +225,34 @@ sub quirks {
     $is{kUserLast} ||= ($q->{user_last} // '') eq '1';
     return grep { $is{$_} } qw(kStrictMembers kNoStreamOptions kMaxCompletionTokens
         kWantsReasoningContent kMistral kStringContent kNoStrictTools kNoToolChoiceRequired
-        kThinkingSwitch kEnableThinking kUserLast);
+        kThinkingSwitch kEnableThinking kUserLast kReasoningDetails);
+}
+
+# Parameters that are refused, clamped or, for the model's name, written in another way.
+sub refusals {
+    my ($p) = @_;
+    my $q = $p->{quirks};
+    my @all = slurp('translators/dialect/chat_parameters.def') =~ /^LLM_CHAT_PARAMETER\("(\w+)"/mg;
+    my %known = map { $_ => 1 } @all;
+    my %supported = map { $_ => 1 } @{ $q->{supported} // \@all };
+    my %refused = map { $_ => 1 } @{ $q->{unsupported} // [] }, grep { !$supported{$_} } @all;
+    my $by_model = $q->{unsupported_by_model} // {};
+    my (@more, @models);
+
+    # The older names are not in every list that has the newer.
+    delete @refused{qw(functions function_call)} if $q->{supported} && $supported{tools};
+    my $set = sub { 'chat_parameters(' . join(', ', map { quoted($_) } grep { $known{$_} } @_) . ')' };
+    if (my @names = grep { $refused{$_} } @all) {
+        push @more, '.refuses = ' . $set->(@names);
+    }
+    for my $models (sort keys %$by_model) {
+        push @models, '{' . quoted($models) . ', ' . $set->(@{ $by_model->{$models} }) . '}';
+    }
+    @models > 2 and die "catalogue.pl: $p->{id} has more rules for models than ProviderPreset\n";
+    push @more, '.refuses_for = {' . join(', ', @models) . '}' if @models;
+    push @more, '.temperature_max = ' . quoted("$q->{temperature_max}") if $q->{temperature_max};
+    push @more, '.model_prefix = ' . quoted($q->{model_prefix}) if $q->{model_prefix};
+    return @more;
 }
 
 sub headers {

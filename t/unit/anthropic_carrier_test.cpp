@@ -46,7 +46,8 @@ std::string spliced(std::string body, const Target &target) {
     Result<json::Value> root = reader.parse(std::string_view(padded).substr(0, body.size()));
     EXPECT_TRUE(root);
     std::vector<Edit> edits;
-    EXPECT_TRUE(kAnthropic.splice_request(*root, Envelope(), target, edits));
+    Notes notes;
+    EXPECT_TRUE(kAnthropic.splice_request(*root, Envelope(), target, edits, notes));
     uint32_t end = 0;
     for (const Edit &edit : edits) {
         EXPECT_GE(edit.begin, end);

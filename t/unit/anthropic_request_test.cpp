@@ -74,13 +74,14 @@ TEST(AnthropicSplice, OnlyTheModelChanges) {
     Target target;
     target.model = "claude-\"real\"";
     std::vector<Edit> edits;
-    ASSERT_TRUE(kAnthropic.splice_request(*root, {}, target, edits));
+    Notes notes;
+    ASSERT_TRUE(kAnthropic.splice_request(*root, {}, target, edits, notes));
     ASSERT_EQ(edits.size(), 1u);
     body.replace(edits[0].begin, edits[0].end - edits[0].begin, edits[0].text);
     EXPECT_EQ(body, R"({ "x":1e3, "model" : "claude-\"real\"", "messages":[{}] })");
     edits.clear();
     target.model = "claude-alias";
-    ASSERT_TRUE(kAnthropic.splice_request(*root, {}, target, edits));
+    ASSERT_TRUE(kAnthropic.splice_request(*root, {}, target, edits, notes));
     EXPECT_TRUE(edits.empty());
 }
 

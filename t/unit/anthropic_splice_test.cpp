@@ -14,7 +14,8 @@ std::string spliced(std::string body, std::string_view model) {
     Target target;
     target.model = model;
     std::vector<Edit> edits;
-    EXPECT_TRUE(kAnthropic.splice_request(*root, Envelope(), target, edits));
+    Notes notes;
+    EXPECT_TRUE(kAnthropic.splice_request(*root, Envelope(), target, edits, notes));
     for (auto edit = edits.rbegin(); edit != edits.rend(); ++edit) {
         body.replace(edit->begin, edit->end - edit->begin, edit->text);
     }

@@ -54,7 +54,9 @@ TEST(Completions, TokensAndListsPassThrough) {
     EXPECT_TRUE(envelope->stream);
     EXPECT_EQ(envelope->max_tokens, 5);
     std::vector<Edit> edits;
-    ASSERT_TRUE(kCompletions.splice_request(document.root(), *envelope, {.model = "t"}, edits));
+    Notes notes;
+    ASSERT_TRUE(
+        kCompletions.splice_request(document.root(), *envelope, {.model = "t"}, edits, notes));
     ASSERT_EQ(edits.size(), 2u);
     EXPECT_EQ(edits[0].text, R"("stream_options":{"include_usage":true},)");
     EXPECT_EQ(edits[1].text, R"("t")");

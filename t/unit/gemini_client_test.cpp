@@ -1,6 +1,7 @@
 // What Gemini clients get to read: streams in both framings, bodies, errors; and what an observer
 // sees of a stream that passes through.
 #include <gtest/gtest.h>
+#include <tuple>
 
 #include <string>
 #include <vector>
@@ -145,12 +146,39 @@ TEST(GeminiEncoder, SignaturesGoOnTheCallOrOnAnEmptyTextAtTheEnd) {
     stream.open(3, BlockKind::text).delta(3, "x").close(3);
     stream.open(4, BlockKind::reasoning).text(EventKind::signature, 4, "S2").close(4);
     stream.end(ir::Finish::stop);
-    EXPECT_EQ(stream.parts(0), R"([{"text":"Hm","thought":true}])");
-    EXPECT_EQ(stream.parts(1),
+    EXPECT_EQ(stream.parts(0), R"([{"text":"H","thought":true}])");
+    EXPECT_EQ(stream.parts(1), R"([{"text":"m","thought":true}])");
+    EXPECT_EQ(stream.parts(2),
               R"([{"functionCall":{"id":"a","name":"f","args":{}},"thoughtSignature":"S1"}])");
-    EXPECT_EQ(stream.parts(2), R"([{"functionCall":{"id":"b","name":"f","args":{}}}])");
-    EXPECT_EQ(stream.parts(4), R"([{"text":"","thoughtSignature":"S2"}])");
+    EXPECT_EQ(stream.parts(3), R"([{"functionCall":{"id":"b","name":"f","args":{}}}])");
+    EXPECT_EQ(stream.parts(5), R"([{"text":"","thoughtSignature":"S2"}])");
     stream.read();
+}
+
+// SDKs overlook a signature on a part without text.
+TEST(GeminiEncoder, Case38_TheLastCharacterOfThoughtsCarriesTheirSignature) {
+    for (auto [thought, rest, last] : {std::tuple("ab", "a", "b"), std::tuple("a\\n", "a", "\\n"),
+                                       std::tuple("a\\ud83d\\ude00", "a", "\\ud83d\\ude00"),
+                                       std::tuple("a\xF0\x9F\x98\x80", "a", "\xF0\x9F\x98\x80")}) {
+        Stream stream;
+        stream.start().open(0, BlockKind::reasoning).delta(0, thought);
+        stream.text(EventKind::signature, 0, "S", DialectId::anthropic).close(0);
+        stream.end(ir::Finish::stop);
+        EXPECT_EQ(stream.parts(0), R"([{"text":")" + std::string(rest) + R"(","thought":true}])");
+        EXPECT_EQ(stream.parts(1), R"([{"text":")" + std::string(last) +
+                                       R"(","thought":true,"thoughtSignature":)"
+                                       R"("Z3cxLmFudGhyb3BpYy5T"}])");
+    }
+}
+
+TEST(GeminiEncoder, ThoughtsWaitForNoOtherBlockAndForNoEnd) {
+    Stream stream;
+    stream.start().open(0, BlockKind::reasoning).delta(0, "a").delta(0, "b");
+    stream.open(1, BlockKind::text).delta(1, "x").delta(0, "c").end(ir::Finish::stop);
+    EXPECT_EQ(stream.parts(0), R"([{"text":"a","thought":true}])");
+    EXPECT_EQ(stream.parts(1), R"([{"text":"b","thought":true}])");
+    EXPECT_EQ(stream.parts(2), R"([{"text":"x"}])");
+    EXPECT_EQ(stream.parts(3), R"([{"text":"c","thought":true}])");
 }
 
 TEST(GeminiEncoder, ForeignReasoningIsTaggedAndComesBack) {
@@ -160,7 +188,7 @@ TEST(GeminiEncoder, ForeignReasoningIsTaggedAndComesBack) {
     stream.text(EventKind::redacted, 1, "XYZ", DialectId::anthropic);
     stream.open(2, BlockKind::tool, "a", "f").close(2).end(ir::Finish::tool_calls);
     EXPECT_EQ(stream.parts(1),
-              R"([{"text":"","thought":true,"thoughtSignature":"Z3cxLmFudGhyb3BpYy5FcWsvPQ=="}])");
+              R"([{"text":"e","thought":true,"thoughtSignature":"Z3cxLmFudGhyb3BpYy5FcWsvPQ=="}])");
     check::Answer answer = stream.read();
     ASSERT_EQ(answer.first().signatures.size(), 1u);
     EXPECT_EQ(answer.first().signatures[0], "gw1.anthropic.Eqk/=");

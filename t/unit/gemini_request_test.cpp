@@ -350,9 +350,10 @@ TEST(GeminiSplice, TheCounterIsToldTheProvidersNameOfTheModel) {
                        R"("model" : "models/alias","n":{"model":"x"}},"model":"y"})";
     Document document(body);
     std::vector<Edit> edits;
+    Notes notes;
     Target target;
     target.model = "gemini-2.5-flash";
-    ASSERT_TRUE(bool(kGemini.splice_request(document.root(), {}, target, edits)));
+    ASSERT_TRUE(bool(kGemini.splice_request(document.root(), {}, target, edits, notes)));
     ASSERT_EQ(edits.size(), 2u);
     ASSERT_LT(edits[0].begin, edits[1].begin);
     for (size_t i = 2; i-- > 0;) {
@@ -369,7 +370,8 @@ TEST(GeminiSplice, Gotcha62_SignaturesOfOtherMakersAreReplaced) {
         R"({"functionCall":{"name":"f"},"thoughtSignature":"Z3cxLmFudGhyb3BpYy5FcWsvPQ=="}]}]})";
     Document document(body);
     std::vector<Edit> edits;
-    ASSERT_TRUE(bool(kGemini.splice_request(document.root(), {}, {}, edits)));
+    Notes notes;
+    ASSERT_TRUE(bool(kGemini.splice_request(document.root(), {}, {}, edits, notes)));
     ASSERT_EQ(edits.size(), 1u);
     body.replace(edits[0].begin, edits[0].end - edits[0].begin, edits[0].text);
     EXPECT_EQ(body, R"({"contents":[{"parts":[{"text":"a","thoughtSignature":"CiQB"},)"

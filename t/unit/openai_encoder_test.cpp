@@ -367,11 +367,12 @@ TEST(ChatEncoder, R5_FreeTextToolsGetTheirText) {
     stream.delta(0, R"({\"inp)").delta(0, R"(ut\": \"a\\n)").delta(0, R"(\\\"b\\\"\"})");
     stream.close(0).open(1, BlockKind::tool, "d", "patch").delta(1, R"({\"cut)").close(1);
     Frames frames = stream.frames();
-    ASSERT_EQ(frames.size(), 5u);
+    ASSERT_EQ(frames.size(), 6u);
     EXPECT_EQ(frames[1], chunk(R"("tool_calls":[{"index":0,"id":"c","type":"custom",)"
                                R"("custom":{"name":"patch","input":""}}])"));
-    EXPECT_EQ(frames[2], chunk(R"("tool_calls":[{"index":0,"custom":{"input":"a\n\"b\""}}])"));
-    EXPECT_EQ(frames[4], chunk(R"("tool_calls":[{"index":1,"custom":{"input":"{\"cut"}}])"));
+    EXPECT_EQ(frames[2], chunk(R"("tool_calls":[{"index":0,"custom":{"input":"a\n"}}])"));
+    EXPECT_EQ(frames[3], chunk(R"("tool_calls":[{"index":0,"custom":{"input":"\"b\""}}])"));
+    EXPECT_EQ(frames[5], chunk(R"("tool_calls":[{"index":1,"custom":{"input":"{\"cut"}}])"));
     // What is held is bounded.
     stream.open(2, BlockKind::tool, "e", "patch");
     std::string piece(3u << 20, 'x');

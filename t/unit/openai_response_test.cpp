@@ -108,8 +108,11 @@ TEST(ChatAnswer, MistralArrayContentAndReasoningDetails) {
         R"("content":"Hi","reasoning":"Hm","reasoning_details":[{"type":"reasoning.text",)"
         R"("text":"Hm","signature":"S1"},{"type":"reasoning.encrypted","data":"D"}])"));
     ASSERT_EQ(router.choice().parts.size(), 3u);
-    EXPECT_EQ(part<ir::Reasoning>(router.choice(), 0).signature.bytes, "S1");
-    EXPECT_EQ(part<ir::Reasoning>(router.choice(), 1).signature.bytes, "D");
+    EXPECT_EQ(part<ir::Reasoning>(router.choice(), 0).signature.bytes,
+              R"({\"type\":\"reasoning.text\",\"signature\":\"S1\"})");
+    EXPECT_TRUE(part<ir::Reasoning>(router.choice(), 1).is_redacted);
+    EXPECT_EQ(part<ir::Reasoning>(router.choice(), 1).redacted.bytes,
+              R"({\"type\":\"reasoning.encrypted\",\"data\":\"D\"})");
     EXPECT_EQ(part<ir::Reasoning>(router.choice(), 1).origin, DialectId::openai);
 }
 

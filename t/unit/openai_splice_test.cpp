@@ -9,8 +9,9 @@ std::string spliced(std::string_view body, ModelTraits traits = {}, bool drop_pa
     Result<Envelope> envelope = kOpenAi.read_envelope(document.root());
     EXPECT_TRUE(envelope);
     std::vector<Edit> edits;
+    Notes notes;
     Target target{.model = "new\"1", .traits = traits, .drop_params = drop_params};
-    Status status = kOpenAi.splice_request(document.root(), *envelope, target, edits);
+    Status status = kOpenAi.splice_request(document.root(), *envelope, target, edits, notes);
     if (!status) {
         return "refused " + std::string(status.error().param);
     }

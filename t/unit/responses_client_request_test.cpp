@@ -266,6 +266,8 @@ TEST(ResponsesClientRequest, StateIsRefusedByNameAtOtherDialects) {
         {R"("prompt":{"id":"pmpt_1"})", "prompt"},
         {R"("input":"x","background":true)", "background"},
         {R"("input":[{"type":"item_reference","id":"msg_1"}])", "item_reference"},
+        {R"("input":[{"type":null,"id":"msg_1"}])", "item_reference"},
+        {R"("input":[{"id":"msg_1"}])", "item_reference"},
     };
     for (const Case &one : cases) {
         Parsed parsed = parse(one.members);
@@ -315,15 +317,16 @@ TEST(ResponsesClientRequest, PassThroughChangesTheModelOnly) {
     Target target;
     target.model = "gpt \"5\"";
     std::vector<Edit> edits;
+    Notes notes;
     Result<Envelope> envelope = kResponses.read_envelope(body.root());
     ASSERT_TRUE(envelope);
-    ASSERT_TRUE(kResponses.splice_request(body.root(), *envelope, target, edits));
+    ASSERT_TRUE(kResponses.splice_request(body.root(), *envelope, target, edits, notes));
     ASSERT_EQ(edits.size(), 1u);
     text.replace(edits[0].begin, edits[0].end - edits[0].begin, edits[0].text);
     EXPECT_EQ(text, R"({"input":"x", "model" : "gpt \"5\"","store":true})");
     edits.clear();
     target.model = "abc";
-    ASSERT_TRUE(kResponses.splice_request(body.root(), *envelope, target, edits));
+    ASSERT_TRUE(kResponses.splice_request(body.root(), *envelope, target, edits, notes));
     EXPECT_TRUE(edits.empty());
 }
 
@@ -365,7 +368,8 @@ TEST(ResponsesSplice, ReasoningOfOtherMakersStaysBehind) {
             Target target;
             target.model = "gpt-5";
             std::vector<Edit> edits;
-            ASSERT_TRUE(kResponses.splice_request(document.root(), {}, target, edits));
+            Notes notes;
+            ASSERT_TRUE(kResponses.splice_request(document.root(), {}, target, edits, notes));
             for (size_t i = edits.size(); i-- > 0;) {
                 sent.replace(edits[i].begin, edits[i].end - edits[i].begin, edits[i].text);
             }

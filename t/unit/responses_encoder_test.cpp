@@ -230,15 +230,15 @@ TEST(ResponsesEncoder, FreeTextToolSentAsAFunctionIsUnwrapped) {
     EXPECT_EQ(read(stream).first().calls.at(0).arguments, "SELECT \"x\"");
     EXPECT_TRUE(contains(names(stream),
                          "output_item.added custom_tool_call_input.delta "
-                         "custom_tool_call_input.done output_item.done"));
+                         "custom_tool_call_input.delta custom_tool_call_input.done "
+                         "output_item.done"));
 }
 
 TEST(ResponsesEncoder, FreeTextToolThatTheProviderKnowsStreams) {
-    Asked asked(R"({"model":"m","input":"Q","tools":[{"type":"custom","name":"sql"}]})");
-    std::string stream =
-        encode({start(), open(0, BlockKind::tool, "call_1", "sql"), delta(0, "SELECT "),
-                delta(0, "1"), close(0), finish(Finish::tool_calls), end()},
-               asked.view);
+    ir::StreamEvent opening = open(0, BlockKind::tool, "call_1", "sql");
+    opening.is_custom = true;
+    std::string stream = encode({start(), opening, delta(0, "SELECT "), delta(0, "1"), close(0),
+                                 finish(Finish::tool_calls), end()});
     EXPECT_EQ(read(stream).first().calls.at(0).arguments, "SELECT 1");
     EXPECT_TRUE(contains(stream, "\"type\":\"custom_tool_call\""));
     EXPECT_TRUE(

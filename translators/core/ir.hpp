@@ -270,7 +270,7 @@ enum class BlockKind : uint8_t { text, reasoning, tool, refusal, image, opaque }
 enum class EventKind : uint8_t {
     start,      // id, model, created; usage as far as known. Once, first
     open,       // block, block_kind; tool: id and name; image: name (media type), text (base64)
-    delta,      // block, text: a fragment (for a tool: of the argument JSON, escaped)
+    delta,      // block, text: a fragment (for a tool: of the argument JSON, escaped; is_custom)
     signature,  // block (reasoning), text
     redacted,   // block (reasoning), text: the block is opened, carries this alone, is closed
     cite,       // block (text), raw: one citation as `origin` has it; `citation`: in common terms
@@ -308,10 +308,11 @@ struct StreamEvent {
     Finish finish = Finish::stop;
     ErrorClass error_class = ErrorClass::upstream;
     uint32_t choice = 0;
-    uint32_t block = 0;  // numbered from 0 in order of opening, over all choices
-    JsonText text;       // delta, signature, redacted; error: the provider's message
-    JsonText id;         // start: of the answer; open: of the call
-    JsonText name;       // start: the model; open: the tool; error: the provider's code
+    uint32_t block = 0;      // numbered from 0 in order of opening, over all choices
+    bool is_custom = false;  // open of a tool: its deltas are free text, not the JSON of arguments
+    JsonText text;           // delta, signature, redacted; error: the provider's message
+    JsonText id;             // start: of the answer; open: of the call
+    JsonText name;           // start: the model; open: the tool; error: the provider's code
     JsonText stop_sequence;
     JsonText native;                          // finish: as the provider called it
     RawJson raw;                              // cite, logprobs, open of an opaque block

@@ -113,6 +113,7 @@ class Replay {
         StreamEvent event = make(EventKind::open, BlockKind::tool);
         event.id = call.id;
         event.name = call.name;
+        event.is_custom = call.custom;
         sink_.on_event(event);
         send_text(EventKind::delta, BlockKind::tool, json::escape(call.arguments, arena_));
         arena_.reset();

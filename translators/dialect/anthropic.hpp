@@ -28,7 +28,7 @@ Status render_count(const ir::Request &request, const Target &target, Arena &are
 std::optional<int64_t> parse_count(json::Value root);
 void render_counted(int64_t tokens, json::Writer &writer);
 Status splice_request(json::Value root, const Envelope &envelope, const Target &target,
-                      std::vector<Edit> &edits);
+                      std::vector<Edit> &edits, Notes &notes);
 
 // The history in the order and shape that the API demands, made from the turns of a request. The
 // blocks point into the request.

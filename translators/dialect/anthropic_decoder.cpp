@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "translators/dialect/anthropic.hpp"
+#include "translators/dialect/json_stream.hpp"
 
 namespace llm::anthropic {
 
@@ -23,37 +24,14 @@ constexpr size_t kMaxHeld = 8u << 20;
 constexpr uint32_t kMaxBlocks = 4096;
 constexpr json::Limits kLimits = {.max_depth = 512, .allow_lone_surrogates = true};
 
-class MessagesDecoder final : public Decoder, private wire::SseHandler {
+class MessagesDecoder final : public JsonStream, private wire::SseHandler {
   public:
     void feed(std::string_view bytes, ir::EventSink &sink) override {
-        if (ended_) {
-            return;
-        }
-        sink_ = &sink;
-        if (!splitter_.feed(bytes, *this) && !ended_) {
-            fail(ir::ErrorClass::upstream_protocol, "the stream cannot be split into events");
-        }
-        sink_ = nullptr;
+        feed_by([&] { return splitter_.feed(bytes, *this); }, sink);
     }
-
     void finish(ir::EventSink &sink) override {
-        if (ended_) {
-            return;
-        }
-        sink_ = &sink;
-        is_last_ = true;
-        static_cast<void>(splitter_.finish(*this));  // half a frame is as good as none
-        if (!ended_) {
-            if (has_delta_frame_ && has_stop_) {
-                complete();
-            } else {
-                fail(ir::ErrorClass::stream_truncated, "the stream ended before the answer did");
-            }
-        }
-        sink_ = nullptr;
+        finish_by([&] { return splitter_.finish(*this); }, sink);
     }
-
-    bool ended() const override { return ended_; }
 
     size_t memory() const override {
         return splitter_.memory() + held_.capacity() + collected_.capacity() + id_.capacity() +
@@ -63,8 +41,16 @@ class MessagesDecoder final : public Decoder, private wire::SseHandler {
   private:
     enum class Open : uint8_t { none, text, reasoning, tool, server };
 
+    void on_input_end() override {
+        if (has_delta_frame_ && has_stop_) {
+            complete();
+        } else {
+            fail_truncated();
+        }
+    }
+
     Status on_sse(const wire::SseEvent &event) override {
-        if (ended_) {
+        if (is_ended_) {
             return {};
         }
         if (event.data.find_first_not_of(" \t\n") == std::string_view::npos) {
@@ -73,10 +59,10 @@ class MessagesDecoder final : public Decoder, private wire::SseHandler {
         }
         Result<Value> parsed = reader_.parse(event.data, kLimits);
         if (!parsed) {
-            if (is_last_) {
+            if (is_draining()) {
                 return {};  // half an event: finish() says what that means
             }
-            fail(ir::ErrorClass::upstream_protocol, "an event of the stream is not JSON");
+            fail("an event of the stream is not JSON");
             return {};
         }
         if (parsed->is_object()) {
@@ -108,7 +94,7 @@ class MessagesDecoder final : public Decoder, private wire::SseHandler {
             if (is_started_) {
                 complete();
             } else {
-                fail(ir::ErrorClass::upstream_protocol, "the stream ends before it begins");
+                fail("the stream ends before it begins");
             }
         } else if (is("error") || (type.is_unset() && frame.find("error").is_object())) {
             ApiError error = read_error(0, frame, event.data, arena_);
@@ -125,7 +111,7 @@ class MessagesDecoder final : public Decoder, private wire::SseHandler {
                 return;
             }
             if (blocks_ > 0) {
-                fail(ir::ErrorClass::upstream_protocol, "a second answer began inside the first");
+                fail("a second answer began inside the first");
                 return;
             }
             usage_ = {};
@@ -213,7 +199,7 @@ class MessagesDecoder final : public Decoder, private wire::SseHandler {
             event.stop_sequence = {stop_sequence_};
         }
         sink_->on_event(event);
-        ended_ = true;
+        is_ended_ = true;
         emit(EventKind::end);
     }
 
@@ -224,7 +210,7 @@ class MessagesDecoder final : public Decoder, private wire::SseHandler {
         std::optional<int64_t> index = frame.find("index").as_int();
         int64_t at = index.value_or(next_index_);
         if (at < next_index_ || at >= kMaxBlocks) {
-            fail(ir::ErrorClass::upstream_protocol, "content blocks are out of order");
+            fail("content blocks are out of order");
             return;
         }
         if (!end_block()) {  // a producer that forgot to stop the block before
@@ -248,7 +234,7 @@ class MessagesDecoder final : public Decoder, private wire::SseHandler {
             for (Value citation : block.find("citations").items()) {
                 cite(citation);
             }
-            return !ended_;
+            return !is_ended_;
         }
         if (type.equals("thinking")) {
             if (!open_block(Open::reasoning, ir::BlockKind::reasoning, {}, {})) {
@@ -269,7 +255,7 @@ class MessagesDecoder final : public Decoder, private wire::SseHandler {
         }
         if (type.equals("tool_use")) {
             if (block.find("name").text().empty()) {
-                fail(ir::ErrorClass::upstream_protocol, "a call has no name");
+                fail("a call has no name");
                 return false;
             }
             has_tools_ = true;
@@ -307,7 +293,7 @@ class MessagesDecoder final : public Decoder, private wire::SseHandler {
     void on_delta(Value frame) {
         std::optional<int64_t> index = frame.find("index").as_int();
         if (index.value_or(open_index_) != open_index_) {
-            fail(ir::ErrorClass::upstream_protocol, "a delta belongs to no open block");
+            fail("a delta belongs to no open block");
             return;
         }
         Value delta = frame.find("delta");
@@ -338,7 +324,7 @@ class MessagesDecoder final : public Decoder, private wire::SseHandler {
     void on_block_stop(Value frame) {
         std::optional<int64_t> index = frame.find("index").as_int();
         if (index.value_or(open_index_) != open_index_) {
-            fail(ir::ErrorClass::upstream_protocol, "a block ends that is not open");
+            fail("a block ends that is not open");
             return;
         }
         end_block();
@@ -380,7 +366,7 @@ class MessagesDecoder final : public Decoder, private wire::SseHandler {
 
     void hold(JsonText fragment) {
         if (collected_.size() + fragment.bytes.size() > kMaxHeld) {
-            fail(ir::ErrorClass::upstream_protocol, "a block of a server tool is too large");
+            fail("a block of a server tool is too large");
             return;
         }
         collected_ += fragment.bytes;
@@ -393,7 +379,7 @@ class MessagesDecoder final : public Decoder, private wire::SseHandler {
         open_index_ = kNoIndex;
         switch (was) {
             case Open::none:
-                return !ended_;
+                return !is_ended_;
             case Open::server:
                 return server_block();
             case Open::tool:
@@ -458,7 +444,7 @@ class MessagesDecoder final : public Decoder, private wire::SseHandler {
 
     bool count_block() {
         if (blocks_ >= kMaxBlocks) {
-            fail(ir::ErrorClass::upstream_protocol, "too many content blocks");
+            fail("too many content blocks");
             return false;
         }
         block_ = blocks_++;
@@ -506,34 +492,11 @@ class MessagesDecoder final : public Decoder, private wire::SseHandler {
         }
     }
 
-    void fail(ir::ErrorClass error_class, std::string_view message) {
-        ApiError error;
-        error.error_class = error_class;
-        error.message = {message};
-        fail(error);
-    }
-
-    void fail(const ApiError &error) {
-        if (ended_) {
-            return;
-        }
-        ended_ = true;
-        ir::StreamEvent event;
-        event.kind = EventKind::error;
-        event.error_class = error.error_class;
-        event.text = error.message;
-        event.name = error.code;
-        sink_->on_event(event);
-    }
-
     static constexpr int64_t kNoIndex = -1;
 
     wire::SseSplitter splitter_;
-    json::Reader reader_;
     json::Reader block_reader_;
     json::Reader input_reader_;
-    Arena arena_;                    // one frame's
-    ir::EventSink *sink_ = nullptr;  // of the feed or finish that runs
 
     std::string id_;
     std::string native_;
@@ -557,8 +520,6 @@ class MessagesDecoder final : public Decoder, private wire::SseHandler {
     bool has_delta_frame_ = false;  // a message_delta came: the end may be implied
     bool has_message_ = false;
     bool is_started_ = false;
-    bool is_last_ = false;
-    bool ended_ = false;
 };
 
 }  // namespace

@@ -9,6 +9,8 @@
 #include <string>
 
 #include "translators/dialect/anthropic.hpp"
+#include "translators/dialect/custom_input.hpp"
+#include "translators/dialect/json_stream.hpp"
 #include "translators/dialect/opaque_tag.hpp"
 
 namespace llm::anthropic {
@@ -56,6 +58,24 @@ class MessagesEncoder final : public Encoder {
     explicit MessagesEncoder(const ClientView &view) : view_(view) {}
 
     void event(const ir::StreamEvent &event, ByteBuffer &out) override {
+        custom_.pass(event, [&](const ir::StreamEvent &one) { take(one, out); });
+    }
+
+    void ping(ByteBuffer &out) override {
+        if (is_started_ && !ended_) {
+            out.append(kPingFrame);
+        }
+    }
+
+    void error(const ApiError &error, ByteBuffer &out) override {
+        if (!ended_) {
+            ended_ = true;
+            render_error_frame(error, out);
+        }
+    }
+
+  private:
+    void take(const ir::StreamEvent &event, ByteBuffer &out) {
         if (ended_ || (event.choice != 0 && event.kind != EventKind::error)) {
             return;
         }
@@ -90,14 +110,9 @@ class MessagesEncoder final : public Encoder {
             case EventKind::end:
                 end(out);
                 return;
-            case EventKind::error: {
-                ApiError failure;
-                failure.error_class = event.error_class;
-                failure.message = event.text;
-                failure.code = event.name;
-                error(failure, out);
+            case EventKind::error:
+                error(error_of(event), out);
                 return;
-            }
             case EventKind::ping:
                 ping(out);
                 return;
@@ -106,20 +121,6 @@ class MessagesEncoder final : public Encoder {
         }
     }
 
-    void ping(ByteBuffer &out) override {
-        if (is_started_ && !ended_) {
-            out.append(kPingFrame);
-        }
-    }
-
-    void error(const ApiError &error, ByteBuffer &out) override {
-        if (!ended_) {
-            ended_ = true;
-            render_error_frame(error, out);
-        }
-    }
-
-  private:
     // One frame: the event line, then an open object with its type. The caller adds members and
     // calls finish_frame.
     static json::Writer begin_frame(std::string_view name, ByteBuffer &out) {
@@ -582,6 +583,7 @@ class MessagesEncoder final : public Encoder {
     std::string stop_sequence_;
     ir::Finish finish_ = ir::Finish::stop;
     bool has_finish_ = false;
+    CustomAsFunction custom_;
     bool has_tools_ = false;
     bool is_started_ = false;
     bool ended_ = false;

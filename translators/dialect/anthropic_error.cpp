@@ -1,7 +1,8 @@
 // Errors in the messages dialect: {"type":"error","error":{"type","message"},"request_id"} as the
 // body of an answer, and the same as an `event: error` frame, after which nothing follows.
 // Statuses and types come from error_map.def alone. The provider's words are kept: clients match
-// on them. One phrase is added, "prompt is too long", by which agents know that they must compact.
+// on them. Two things are added: "prompt is too long", by which agents know that they must compact,
+// and, as the API does it, the name of the member at fault in front, which has no other place.
 #include "translators/dialect/anthropic.hpp"
 
 namespace llm::anthropic {
@@ -19,6 +20,9 @@ void write_error(const ApiError &error, json::Writer &writer) {
     if (error.error_class == ErrorClass::context_length &&
         !contains(error.message.bytes, "rompt is too long")) {
         writer.piece_plain(error.message.empty() ? "prompt is too long" : "prompt is too long: ");
+    }
+    if (!error.param.empty() && !contains(error.message.bytes, error.param.bytes)) {
+        writer.piece(error.param).piece_plain(": ");
     }
     if (!error.message.empty()) {
         writer.piece(error.message);

@@ -199,8 +199,8 @@ void splice_members(Value root, const Target &target, std::vector<Edit> &edits) 
 
 }  // namespace
 
-Status splice_request(Value root, const Envelope &, const Target &target,
-                      std::vector<Edit> &edits) {
+Status splice_request(Value root, const Envelope &, const Target &target, std::vector<Edit> &edits,
+                      Notes &) {
     Value model = root.find("model");
     if (!model.is_string()) {
         return invalid("must be a string", "model");

@@ -11,6 +11,7 @@
 #include "translators/core/base64.hpp"
 #include "translators/dialect/bedrock.hpp"
 #include "translators/dialect/bedrock_exception.hpp"
+#include "translators/dialect/json_stream.hpp"
 
 namespace llm::bedrock {
 
@@ -23,33 +24,14 @@ using json::Value;
 constexpr size_t kMaxHeld = 16u << 20;
 constexpr json::Limits kLimits = {.max_depth = 512, .allow_lone_surrogates = true};
 
-class ConverseDecoder final : public Decoder, private wire::AwsHandler {
+class ConverseDecoder final : public JsonStream, private wire::AwsHandler {
   public:
     void feed(std::string_view bytes, ir::EventSink &sink) override {
-        if (ended_) {
-            return;
-        }
-        sink_ = &sink;
-        if (Status status = splitter_.feed(bytes, *this); !status && !ended_) {
-            fail(ir::ErrorClass::upstream_protocol, status.error().what);
-        }
-        sink_ = nullptr;
+        feed_by([&] { return splitter_.feed(bytes, *this); }, sink);
     }
-
     void finish(ir::EventSink &sink) override {
-        if (ended_) {
-            return;
-        }
-        sink_ = &sink;
-        if (has_stop_ && splitter_.finish()) {
-            complete();
-        } else {
-            fail(ir::ErrorClass::stream_truncated, "the stream ended before the answer did");
-        }
-        sink_ = nullptr;
+        finish_by([&] { return splitter_.finish(); }, sink);
     }
-
-    bool ended() const override { return ended_; }
 
     size_t memory() const override {
         return splitter_.memory() + held_.size() + fragments_.capacity() + mime_.capacity() +
@@ -60,8 +42,16 @@ class ConverseDecoder final : public Decoder, private wire::AwsHandler {
   private:
     enum class Open : uint8_t { none, text, reasoning, tool, server_tool, server_result, image };
 
+    void on_input_end() override {
+        if (has_stop_ && !is_cut_) {
+            complete();
+        } else {
+            fail_truncated();
+        }
+    }
+
     Status on_aws(const wire::AwsMessage &message) override {
-        if (ended_) {
+        if (is_ended_) {
             return {};
         }
         arena_.reset();
@@ -82,7 +72,7 @@ class ConverseDecoder final : public Decoder, private wire::AwsHandler {
         }
         Result<Value> parsed = reader_.parse(message.payload, kLimits);
         if (!parsed) {
-            fail(ir::ErrorClass::upstream_protocol, "an event of the stream is not JSON");
+            fail("an event of the stream is not JSON");
         } else if (parsed->is_object()) {
             (this->*handler)(*parsed);
         }
@@ -127,7 +117,7 @@ class ConverseDecoder final : public Decoder, private wire::AwsHandler {
             event.stop_sequence = {stop_sequence_};
         }
         sink_->on_event(event);
-        ended_ = true;
+        is_ended_ = true;
         emit(EventKind::end);
     }
 
@@ -151,7 +141,7 @@ class ConverseDecoder final : public Decoder, private wire::AwsHandler {
             } else {
                 JsonText name = tool.find("name").text();
                 if (name.empty()) {
-                    fail(ir::ErrorClass::upstream_protocol, "a call has no name");
+                    fail("a call has no name");
                     return;
                 }
                 JsonText id = unique_id(tool.find("toolUseId").text(), name);
@@ -178,7 +168,7 @@ class ConverseDecoder final : public Decoder, private wire::AwsHandler {
         }
         index_ = index;
         for (auto [key, value] : frame.find("delta").members()) {
-            if (ended_) {
+            if (is_ended_) {
                 return;
             }
             if (json::equals(key, "text")) {
@@ -224,7 +214,7 @@ class ConverseDecoder final : public Decoder, private wire::AwsHandler {
         if (open_ == Open::server_tool) {
             hold(text.bytes);
         } else if (open_ != Open::tool) {
-            fail(ir::ErrorClass::upstream_protocol, "a call goes on that never began");
+            fail("a call goes on that never began");
         } else if (!text.empty()) {
             has_delta_ = true;
             emit_text(EventKind::delta, text);
@@ -234,7 +224,7 @@ class ConverseDecoder final : public Decoder, private wire::AwsHandler {
     void image_delta(Value value) {
         JsonText bytes = value["source"]["bytes"].text();
         if (held_.size() + bytes.bytes.size() > kMaxHeld) {
-            fail(ir::ErrorClass::upstream_protocol, "an image is too large");
+            fail("an image is too large");
             return;
         }
         append_decoded(json::unescape(bytes, arena_), held_);
@@ -287,7 +277,7 @@ class ConverseDecoder final : public Decoder, private wire::AwsHandler {
                 image_block();
                 break;
         }
-        return !ended_;
+        return !is_ended_;
     }
 
     void hold_start(Open open, Value begun) {
@@ -299,7 +289,7 @@ class ConverseDecoder final : public Decoder, private wire::AwsHandler {
 
     void hold(std::string_view text) {
         if (fragments_.size() + text.size() > kMaxHeld) {
-            fail(ir::ErrorClass::upstream_protocol, "a block of a server tool is too large");
+            fail("a block of a server tool is too large");
             return;
         }
         fragments_ += text;
@@ -367,7 +357,7 @@ class ConverseDecoder final : public Decoder, private wire::AwsHandler {
 
     bool count_block() {
         if (blocks_ >= kMaxBlocks) {
-            fail(ir::ErrorClass::upstream_protocol, "too many content blocks");
+            fail("too many content blocks");
             return false;
         }
         block_ = blocks_++;
@@ -410,32 +400,9 @@ class ConverseDecoder final : public Decoder, private wire::AwsHandler {
         sink_->on_event(event);
     }
 
-    void fail(ir::ErrorClass error_class, std::string_view message) {
-        ApiError error;
-        error.error_class = error_class;
-        error.message = {message};
-        fail(error);
-    }
-
-    void fail(const ApiError &error) {
-        if (ended_) {
-            return;
-        }
-        ended_ = true;
-        ir::StreamEvent event;
-        event.kind = EventKind::error;
-        event.error_class = error.error_class;
-        event.text = error.message;
-        event.name = error.code;
-        sink_->on_event(event);
-    }
-
     wire::AwsSplitter splitter_;
-    json::Reader reader_;
     json::Reader block_reader_;
     json::Reader input_reader_;
-    Arena arena_;                    // one message's
-    ir::EventSink *sink_ = nullptr;  // of the feed or finish that runs
 
     std::string native_;
     std::string stop_sequence_;
@@ -454,7 +421,6 @@ class ConverseDecoder final : public Decoder, private wire::AwsHandler {
     bool has_delta_ = false;
     bool has_stop_ = false;
     bool is_started_ = false;
-    bool ended_ = false;
 };
 
 }  // namespace

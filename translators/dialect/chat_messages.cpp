@@ -6,66 +6,42 @@
 
 namespace llm {
 
+// What walk_turns gives the turns to.
+struct ChatMessagesWalk {
+    ChatMessages &to;
+
+    void system(const Texts &texts) { to.write_system(texts); }
+    Result<size_t> user(size_t turn) {
+        LLM_TRY(to.write_user(to.request_.turns[turn]));
+        return turn + 1;
+    }
+    Status assistant(const ir::Turn &turn) {
+        to.write_assistant(turn);
+        return {};
+    }
+    Status results(const Step &step) { return to.write_results(step); }
+};
+
 Status ChatMessages::write() {
     writer_.array();
-    std::vector<const ir::Text *> texts;
-    for (const ir::Text &text : request_.system) {
-        texts.push_back(&text);
-    }
-    write_system(texts);
-    const std::vector<ir::Turn> &turns = request_.turns;
-    if (!turns.empty() && turns[0].role != ir::Role::assistant) {
-        LLM_TRY(write_results(turns.size()));
-    }
-    for (size_t i = 0; i < turns.size(); ++i) {
-        switch (turns[i].role) {
-            case ir::Role::system:
-                texts.clear();
-                for (const ir::Part &part : turns[i].parts) {
-                    if (const auto *text = std::get_if<ir::Text>(&part.is)) {
-                        texts.push_back(text);
-                    }
-                }
-                write_system(texts);
-                break;
-            case ir::Role::user:
-                LLM_TRY(write_user(turns[i]));
-                break;
-            case ir::Role::assistant:
-                write_assistant(turns[i]);
-                LLM_TRY(write_results(i));
-                break;
-        }
-    }
+    write_system(texts_of(request_.system));
+    ChatMessagesWalk walk{*this};
+    LLM_TRY(walk_turns(job_, walk));
     writer_.end();
     return {};
 }
 
-void ChatMessages::write_system(const std::vector<const ir::Text *> &texts) {
-    bool is_first = true;
-    for (const ir::Text *text : texts) {
-        note_cache(text->cache);
-        if (text->text.empty()) {
-            continue;
-        }
-        if (is_first) {
-            writer_.object().key("role").plain("system").key("content").open_text();
-        } else {
-            writer_.piece(kParagraph);
-        }
-        is_first = false;
-        writer_.piece(text->text);
-    }
-    if (!is_first) {
+void ChatMessages::write_system(const Texts &texts) {
+    if (has_text(texts)) {
+        writer_.object().key("role").plain("system").key("content").open_text();
+        write_paragraphs(texts, job_);
         writer_.close_text().end();
     }
 }
 
-// See match_results for `assistant`.
-Status ChatMessages::write_results(size_t assistant) {
-    Step step = match_results(request_.turns, assistant, job_.arena);
+Status ChatMessages::write_results(const Step &step) {
     for (const ir::ToolResult *result : step.results) {
-        note_cache(result->cache);
+        job_.note_cache(result->cache);
     }
     if (!step.strays.empty()) {
         job_.note("tool_result");
@@ -90,7 +66,7 @@ ChatMessages::Spoken ChatMessages::look_at(const ir::Turn &turn) const {
             spoken.has_text = spoken.has_text || PartText::has_text(part);
         }
         if (const auto *text = std::get_if<ir::Text>(&part.is)) {
-            note_cache(text->cache);
+            job_.note_cache(text->cache);
         }
     }
     return spoken;

@@ -6,8 +6,7 @@
 #include <vector>
 
 #include "translators/dialect/function_tools.hpp"
-#include "translators/dialect/render_job.hpp"
-#include "translators/dialect/render_parts.hpp"
+#include "translators/dialect/turn_walk.hpp"
 
 namespace llm {
 
@@ -51,19 +50,14 @@ class ChatMessages {
     // Anything to say but results (or nothing at all)?
     static bool has_message(const ir::Turn &turn);
 
-    void note_cache(RawJson mark) const {
-        if (!mark.empty()) {
-            job_.note("cache_control");
-        }
-    }
-
     const RenderJob &job_;
     const ir::Request &request_;
     json::Writer &writer_;
 
   private:
-    void write_system(const std::vector<const ir::Text *> &texts);
-    Status write_results(size_t assistant);
+    friend struct ChatMessagesWalk;
+    void write_system(const Texts &texts);
+    Status write_results(const Step &step);
 
     json::Reader reader_;
     PartText text_;

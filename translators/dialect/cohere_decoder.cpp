@@ -8,6 +8,7 @@
 
 #include "translators/dialect/cohere.hpp"
 #include "translators/dialect/cohere_answer.hpp"
+#include "translators/dialect/json_stream.hpp"
 
 namespace llm::cohere {
 
@@ -25,15 +26,19 @@ constexpr size_t kMaxHeld = 64;
 constexpr int64_t kPlan = -1;  // in place of the index of a content block
 constexpr int64_t kUnknown = -2;
 
-class ChatDecoder final : public Decoder, private wire::SseHandler {
+class ChatDecoder final : public JsonStream, private wire::SseHandler {
   public:
-    void feed(std::string_view bytes, ir::EventSink &sink) override;
-    void finish(ir::EventSink &sink) override;
-    bool ended() const override { return is_ended_; }
+    void feed(std::string_view bytes, ir::EventSink &sink) override {
+        feed_by([&] { return splitter_.feed(bytes, *this); }, sink);
+    }
+    void finish(ir::EventSink &sink) override {
+        finish_by([&] { return splitter_.finish(*this); }, sink);
+    }
     size_t memory() const override;
 
   private:
-    Status on_sse(const wire::SseEvent &frame) override;
+    Status on_sse(const wire::SseEvent &frame) override { return on_frame(frame); }
+    void on_json(Value root, std::string_view data, bool is_said_error) override;
     void on_event(Value root);
     void on_start(Value root);
     void on_content(Value root);
@@ -50,15 +55,9 @@ class ChatDecoder final : public Decoder, private wire::SseHandler {
     void send_arguments(JsonText fragment);
     void close();
     bool is_error(Value root) const;
-    void fail(ErrorClass error_class, JsonText message, JsonText code);
-    void fail(std::string_view message) { fail(ErrorClass::upstream_protocol, {message}, {}); }
     void fail_as(Value root, std::string_view body);
-    void emit(const StreamEvent &event) { sink_->on_event(event); }
 
     wire::SseSplitter splitter_;
-    json::Reader reader_;
-    Arena arena_;
-    ir::EventSink *sink_ = nullptr;
     std::string answer_id_;
     std::vector<std::string> call_ids_;
     std::string held_;  // the start of arguments that may turn out to be null
@@ -72,38 +71,9 @@ class ChatDecoder final : public Decoder, private wire::SseHandler {
     bool is_open_ = false;
     bool has_arguments_ = false;  // fragments of the open call went out
     bool is_started_ = false;
-    bool is_ended_ = false;
-    bool is_draining_ = false;  // the input is over: half an event is no malformed one
 };
 
-Error stop() {
-    return Error{Errc::upstream_protocol, "the stream is over", {}, 0};
-}
-
 // --- frames ---------------------------------------------------------------------------------
-
-void ChatDecoder::feed(std::string_view bytes, ir::EventSink &sink) {
-    if (is_ended_) {
-        return;
-    }
-    sink_ = &sink;
-    Status status = splitter_.feed(bytes, *this);
-    if (!status && !is_ended_) {
-        fail(status.error().what);
-    }
-}
-
-void ChatDecoder::finish(ir::EventSink &sink) {
-    if (is_ended_) {
-        return;
-    }
-    sink_ = &sink;
-    is_draining_ = true;
-    static_cast<void>(splitter_.finish(*this));
-    if (!is_ended_) {
-        fail(ErrorClass::stream_truncated, {"the provider's stream ended early"}, {});
-    }
-}
 
 size_t ChatDecoder::memory() const {
     size_t sum = splitter_.memory() + answer_id_.capacity() + held_.capacity();
@@ -113,46 +83,17 @@ size_t ChatDecoder::memory() const {
     return sum + logprobs_.size() + entries_.size();
 }
 
-Status ChatDecoder::on_sse(const wire::SseEvent &frame) {
-    std::string_view data = frame.data;
-    size_t first = data.find_first_not_of(" \t\r\n");
-    if (!frame.has_data || first == std::string_view::npos) {
-        return {};
-    }
-    data = data.substr(first, data.find_last_not_of(" \t\r\n") + 1 - first);
-    if (data == "[DONE]") {
-        fail(ErrorClass::stream_truncated, {"the provider's stream ended early"}, {});
-        return stop();
-    }
-    arena_.reset();
-    json::Limits limits;
-    limits.allow_lone_surrogates = true;
-    Result<Value> root = reader_.parse(data, limits);
-    if (!root) {
-        if (is_draining_) {
-            return {};
-        }
-        if (frame.name == "error") {
-            fail_as({}, data);
-        } else {
-            fail("a frame of the provider's stream is not JSON");
-        }
-        return stop();
-    }
-    if (frame.name == "error" || is_error(*root)) {
-        fail_as(*root, data);
+void ChatDecoder::on_json(Value root, std::string_view data, bool is_said_error) {
+    if (is_said_error || is_error(root)) {
+        fail_as(root, data);
     } else {
-        on_event(*root);
+        on_event(root);
     }
-    return is_ended_ ? Status(stop()) : Status();
 }
 
 // A body as errors have it, in place of an event.
 bool ChatDecoder::is_error(Value root) const {
-    Value error = root["error"];
-    bool has_error =
-        (error.is_object() && error.size() > 0) || (error.is_string() && !error.text().empty());
-    return has_error || root["type"].equals("error") ||
+    return is_error_value(root["error"]) || root["type"].equals("error") ||
            (root["type"].is_unset() && root["message"].is_string());
 }
 
@@ -408,16 +349,6 @@ void ChatDecoder::on_end(Value root) {
     is_ended_ = true;
     emit(event);
     emit({.kind = EventKind::end});
-}
-
-void ChatDecoder::fail(ErrorClass error_class, JsonText message, JsonText code) {
-    is_ended_ = true;
-    StreamEvent event;
-    event.kind = EventKind::error;
-    event.error_class = error_class;
-    event.text = message;
-    event.name = code;
-    emit(event);
 }
 
 void ChatDecoder::fail_as(Value root, std::string_view body) {

@@ -57,7 +57,7 @@ class MessagesWriter final : public ChatMessages {
 Status MessagesWriter::sort(const std::vector<ir::Part> &parts, Content &content) {
     for (const ir::Part &part : parts) {
         if (const auto *text = std::get_if<ir::Text>(&part.is)) {
-            note_cache(text->cache);
+            job_.note_cache(text->cache);
             if (!text->text.empty()) {
                 content.all.push_back(&part);
             }
@@ -82,7 +82,7 @@ Status MessagesWriter::sort(const std::vector<ir::Part> &parts, Content &content
 
 Status MessagesWriter::sort_document(const ir::Part &part, const ir::Document &document,
                                      Content &content) {
-    note_cache(document.cache);
+    job_.note_cache(document.cache);
     if (!is_text_document(part, document)) {
         return job_.leave_out("the target reads no files", file_name(request_.dialect));
     }
@@ -91,7 +91,7 @@ Status MessagesWriter::sort_document(const ir::Part &part, const ir::Document &d
 }
 
 Status MessagesWriter::sort_image(const ir::Part &part, const ir::Image &image, Content &content) {
-    note_cache(image.cache);
+    job_.note_cache(image.cache);
     ir::Source source = resolve_source(image.source, job_.arena);
     bool can_say = false;
     if (source.kind == ir::SourceKind::base64) {
@@ -226,7 +226,7 @@ void MessagesWriter::write_assistant(const ir::Turn &turn) {
 }
 
 void MessagesWriter::write_call(const ir::ToolCall &call) {
-    note_cache(call.cache);
+    job_.note_cache(call.cache);
     writer_.object().key("id").text(call.id).key("type").plain("function");
     writer_.key("function").object().key("name").text(call.name);
     writer_.key("arguments").plain(function_arguments(call, job_.arena)).end().end();

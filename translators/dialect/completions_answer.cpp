@@ -4,6 +4,7 @@
 // Entry points: render_response, make_encoder. Every chunk has the same beginning, which is
 // written once.
 #include "translators/dialect/completions.hpp"
+#include "translators/dialect/json_stream.hpp"
 #include "translators/dialect/openai_answer.hpp"
 
 namespace llm::completions {
@@ -106,14 +107,9 @@ class CompletionsEncoder final : public Encoder {
             case EventKind::end:
                 end(out);
                 break;
-            case EventKind::error: {
-                ApiError told;
-                told.error_class = event.error_class;
-                told.message = event.text;
-                told.code = event.name;
-                error(told, out);
+            case EventKind::error:
+                error(error_of(event), out);
                 break;
-            }
             case EventKind::signature:
             case EventKind::redacted:
             case EventKind::cite:

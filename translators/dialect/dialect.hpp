@@ -75,10 +75,14 @@ struct ModelTraits {
     bool enable_thinking = false;          // chat: `enable_thinking` turns reasoning on and off
     bool user_last = false;                // the last message must be from the user
     bool thinking_level = false;           // gemini: thinkingLevel instead of thinkingBudget
-    int64_t thinking_min = 0;  // gemini: least budget; -1: thinking cannot be turned off
-    int64_t thinking_max = 0;  // gemini: largest budget; 0: knows no thinking
-    bool claude = false;       // converse: a model of Anthropic
-    bool nova = false;         // converse: a model of Amazon
+    int64_t thinking_min = 0;          // gemini: least budget; -1: thinking cannot be turned off
+    int64_t thinking_max = 0;          // gemini: largest budget; 0: knows no thinking
+    bool claude = false;               // converse: a model of Anthropic
+    bool nova = false;                 // converse: a model of Amazon
+    bool reasoning_details = false;    // chat: takes back what it gave in the member of this name
+    uint32_t refuses = 0;              // chat: parameters, see chat_parameters.hpp
+    std::string_view temperature_max;  // chat: a higher one becomes this one; empty: any
+    std::string_view model_prefix;     // of names without a slash
 };
 
 // The side that a request is rendered for.
@@ -227,9 +231,10 @@ struct Dialect {
     Status (*parse_request)(json::Value root, Arena &arena, ir::Request &request);
     Status (*render_request)(const ir::Request &request, const Target &target, Arena &arena,
                              json::Writer &writer, Notes &notes);
-    // Edits for pass-through: `model`, and what our own accounting needs.
+    // Edits for pass-through: `model`, what our own accounting needs, and what the provider would
+    // refuse.
     Status (*splice_request)(json::Value root, const Envelope &envelope, const Target &target,
-                             std::vector<Edit> &edits);
+                             std::vector<Edit> &edits, Notes &notes);
 
     Status (*parse_response)(json::Value root, Arena &arena, ir::Response &response);
     void (*render_response)(const ir::Response &response, const ClientView &view, Arena &arena,

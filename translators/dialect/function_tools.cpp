@@ -89,17 +89,24 @@ void FunctionTools::write() {
         writer.object().key("type").plain("function").key("function").object();
         writer.key("name").text(tool->name);
         if (is_custom) {
-            writer.key("description").open_text().piece(tool->description);
-            writer.piece_plain(tool->description.empty() ? "" : "\n\n");
-            writer.piece_plain(kTextInputNote).close_text();
-        } else if (!tool->description.empty()) {
-            writer.key("description").text(tool->description);
+            write_text_input(*tool, writer);
+        } else {
+            if (!tool->description.empty()) {
+                writer.key("description").text(tool->description);
+            }
+            writer.key("parameters");
+            write_schema(tool->schema);
         }
-        writer.key("parameters");
-        write_schema(is_custom ? RawJson{kTextInputSchema} : tool->schema);
         writer.end().end();
     }
     writer.end();
+}
+
+void write_text_input(const ir::Tool &tool, json::Writer &writer) {
+    writer.key("description").open_text().piece(tool.description);
+    writer.piece_plain(tool.description.empty() ? "" : "\n\n");
+    writer.piece_plain(kTextInputNote).close_text();
+    writer.key("parameters").raw({kTextInputSchema});
 }
 
 void FunctionTools::write_schema(RawJson schema) {

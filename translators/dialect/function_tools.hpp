@@ -22,6 +22,8 @@ constexpr std::string_view kTextInputSchema =
     "{\"type\":\"object\",\"properties\":{\"input\":{\"type\":\"string\"}},"
     "\"required\":[\"input\"]}";
 constexpr std::string_view kTextInputNote = "Raw text input.";
+// Its members `description` and `parameters`.
+void write_text_input(const ir::Tool &tool, json::Writer &writer);
 
 // Is the input of this free text tool held to a grammar?
 bool has_grammar(const ir::Tool &tool, json::Reader &reader);

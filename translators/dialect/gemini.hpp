@@ -28,7 +28,7 @@ Status render_request(const ir::Request &request, const Target &target, Arena &a
 // includeThoughts.
 bool is_reasoning_wanted(const ir::Request &request);
 Status splice_request(json::Value root, const Envelope &envelope, const Target &target,
-                      std::vector<Edit> &edits);
+                      std::vector<Edit> &edits, Notes &notes);
 
 // --- answers --------------------------------------------------------------------------------
 

@@ -4,13 +4,17 @@
 // block is closed and every call opened before it went out, so calls keep their order. A signature
 // is held for the call that follows; when none does, it goes out on an empty text part. The finish
 // reasons of all candidates, citations and usage stand in the last chunk. Behind an error nothing
-// follows, but that an array is closed.
+// follows, but that an array is closed. Another dialect's signature comes behind its thoughts, and
+// SDKs overlook one on a part without text: the last character of thoughts waits for it.
 #include <algorithm>
 #include <string>
 
+#include "translators/dialect/custom_input.hpp"
 #include "translators/dialect/gemini.hpp"
 #include "translators/dialect/gemini_client.hpp"
+#include "translators/dialect/json_stream.hpp"
 #include "translators/dialect/tool_arguments.hpp"
+#include "translators/json/escapes.hpp"
 #include "translators/wire/json_array.hpp"
 
 namespace llm::gemini {
@@ -21,6 +25,7 @@ using ir::BlockKind;
 using ir::EventKind;
 using ir::StreamEvent;
 
+constexpr uint32_t kNone = UINT32_MAX;
 constexpr size_t kMaxHeld = 8u << 20;  // arguments and signatures, of all open blocks
 constexpr size_t kMaxBlocks = 8192;    // open at once
 
@@ -34,6 +39,7 @@ struct Block {
     std::string id = {};
     std::string name = {};
     std::string held = {};       // arguments of a call; signature of thoughts; escaped
+    std::string last = {};       // character of thoughts, which waits for their signature
     std::string signature = {};  // of a call, as the client gets it
 };
 
@@ -68,6 +74,7 @@ class GeminiEncoder final : public Encoder {
     void error(const ApiError &error, ByteBuffer &out) override;
 
   private:
+    void take(const StreamEvent &event, ByteBuffer &out);
     void start(const StreamEvent &event);
     void open(const StreamEvent &event, ByteBuffer &out);
     void delta(const StreamEvent &event, ByteBuffer &out);
@@ -76,6 +83,8 @@ class GeminiEncoder final : public Encoder {
     void cite(const StreamEvent &event);
     void close(const StreamEvent &event, ByteBuffer &out);
     void close_thoughts(Block &block, ByteBuffer &out);
+    void think(Block &block, JsonText text, JsonText signature, ByteBuffer &out);
+    void let_go(uint32_t but, ByteBuffer &out);
     void send_calls(uint32_t choice, ByteBuffer &out);
     void keep_signature(uint32_t choice, JsonText signature, ByteBuffer &out);
     void logprobs(const StreamEvent &event, ByteBuffer &out);
@@ -106,6 +115,7 @@ class GeminiEncoder final : public Encoder {
     std::vector<ChoiceState> choices_;
     std::vector<Block> blocks_;  // the open ones, and calls that wait; in order of opening
     size_t held_ = 0;
+    CustomAsFunction custom_;
     json::Reader reader_;  // for logprobs only
     Arena arena_;          // one event's
     Usage usage_;
@@ -113,6 +123,10 @@ class GeminiEncoder final : public Encoder {
 };
 
 void GeminiEncoder::event(const StreamEvent &event, ByteBuffer &out) {
+    custom_.pass(event, [&](const StreamEvent &one) { take(one, out); });
+}
+
+void GeminiEncoder::take(const StreamEvent &event, ByteBuffer &out) {
     if (is_ended_) {
         return;
     }
@@ -158,14 +172,9 @@ void GeminiEncoder::event(const StreamEvent &event, ByteBuffer &out) {
         case EventKind::end:
             end(out);
             break;
-        case EventKind::error: {
-            ApiError told;
-            told.error_class = event.error_class;
-            told.message = event.text;
-            told.code = event.name;
-            error(told, out);
+        case EventKind::error:
+            error(error_of(event), out);
             break;
-        }
         case EventKind::ping:
             ping(out);
             break;
@@ -297,6 +306,7 @@ void GeminiEncoder::open(const StreamEvent &event, ByteBuffer &out) {
         fail(ErrorClass::upstream_protocol, "too many open blocks", out);
         return;
     }
+    let_go(event.block, out);
     ChoiceState &owner = choice(event.choice);
     Block block;
     block.number = event.block;
@@ -348,17 +358,18 @@ void GeminiEncoder::delta(const StreamEvent &event, ByteBuffer &out) {
         return;
     }
     block->has_text = true;
+    let_go(event.block, out);
     switch (block->kind) {
         case BlockKind::text:
             text_chunk(event.choice, event.text, out);
             break;
         case BlockKind::reasoning:
             if (view_.show_reasoning) {
-                out.append(begin_chunk(&choice(event.choice), out) ? "," : "");
-                out.append("{\"text\":\"");
-                out.append(event.text.bytes);
-                out.append("\",\"thought\":true}");
-                end_chunk(event.choice, out);
+                block->last.append(event.text.bytes);
+                std::string_view text = arena_.copy(block->last);
+                size_t last = json::last_character(text);
+                block->last = text.substr(last);
+                think(*block, {text.substr(0, last)}, {}, out);
             }
             break;
         case BlockKind::tool:
@@ -423,7 +434,35 @@ void GeminiEncoder::close(const StreamEvent &event, ByteBuffer &out) {
     if (block->kind == BlockKind::reasoning && !block->held.empty()) {
         close_thoughts(*block, out);
     }
+    think(*block, {block->last}, {}, out);
     forget(block);
+}
+
+void GeminiEncoder::think(Block &block, JsonText text, JsonText signature, ByteBuffer &out) {
+    if (text.empty() && signature.empty()) {
+        return;
+    }
+    out.append(begin_chunk(&choice(block.choice), out) ? "," : "");
+    out.append("{\"text\":\"");
+    out.append(text.bytes);
+    out.append("\",\"thought\":true");
+    if (!signature.empty()) {
+        out.append(",\"thoughtSignature\":\"");
+        out.append(signature.bytes);
+        out.append('"');
+    }
+    out.append('}');
+    end_chunk(block.choice, out);
+}
+
+// Thoughts wait no longer when another block goes on.
+void GeminiEncoder::let_go(uint32_t but, ByteBuffer &out) {
+    for (Block &block : blocks_) {
+        if (block.number != but && !block.last.empty()) {
+            think(block, {block.last}, {}, out);
+            block.last.clear();
+        }
+    }
 }
 
 void GeminiEncoder::close_thoughts(Block &block, ByteBuffer &out) {
@@ -433,16 +472,14 @@ void GeminiEncoder::close_thoughts(Block &block, ByteBuffer &out) {
         return;
     }
     if (!is_foreign || !block.has_text || !view_.show_reasoning) {
+        let_go(kNone, out);
         if (stands_alone(block.origin, block.has_text)) {
             keep_signature(block.choice, signature, out);
         }
         return;
     }
-    out.append(begin_chunk(&choice(block.choice), out) ? "," : "");
-    out.append("{\"text\":\"\",\"thought\":true,\"thoughtSignature\":\"");
-    out.append(signature.bytes);
-    out.append("\"}");
-    end_chunk(block.choice, out);
+    think(block, {block.last}, signature, out);
+    block.last.clear();
 }
 
 // The calls that no open one stands before, in one chunk.
@@ -509,6 +546,7 @@ void GeminiEncoder::logprobs(const StreamEvent &event, ByteBuffer &out) {
 
 void GeminiEncoder::end(ByteBuffer &out) {
     choice(0);
+    let_go(kNone, out);
     for (Block &block : blocks_) {
         block.is_closed = true;
     }

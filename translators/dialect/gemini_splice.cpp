@@ -12,7 +12,7 @@
 namespace llm::gemini {
 
 Status splice_request(json::Value root, const Envelope &, const Target &target,
-                      std::vector<Edit> &edits) {
+                      std::vector<Edit> &edits, Notes &) {
     Arena arena;
     json::Value wrapped = member(root, "generateContentRequest");
     if (json::Value model = member(wrapped, "model"); model.is_string()) {

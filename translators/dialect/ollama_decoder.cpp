@@ -6,6 +6,7 @@
 // 256 calls, 1 MiB of their ids.
 #include <algorithm>
 
+#include "translators/dialect/json_stream.hpp"
 #include "translators/dialect/ollama.hpp"
 #include "translators/dialect/ollama_answer.hpp"
 #include "translators/wire/ndjson.hpp"
@@ -23,15 +24,19 @@ using json::Value;
 constexpr size_t kMaxCalls = 256;
 constexpr size_t kMaxId = 4096;
 
-class ChatDecoder final : public Decoder, private wire::NdjsonHandler {
+class ChatDecoder final : public JsonStream, private wire::NdjsonHandler {
   public:
-    void feed(std::string_view bytes, ir::EventSink &sink) override;
-    void finish(ir::EventSink &sink) override;
-    bool ended() const override { return is_ended_; }
+    void feed(std::string_view bytes, ir::EventSink &sink) override {
+        feed_by([&] { return splitter_.feed(bytes, *this); }, sink);
+    }
+    void finish(ir::EventSink &sink) override {
+        finish_by([&] { return splitter_.finish(*this); }, sink);
+    }
     size_t memory() const override;
 
   private:
-    Status on_line(std::string_view line) override;
+    Status on_line(std::string_view line) override { return on_frame(line, false); }
+    void on_json(Value root, std::string_view line, bool is_error) override;
     void on_object(Value root);
     void on_call(Value root, Value call);
     void on_logprobs(Value logprobs);
@@ -41,15 +46,8 @@ class ChatDecoder final : public Decoder, private wire::NdjsonHandler {
     void text(BlockKind kind, JsonText text);
     void open(StreamEvent &event);
     void close();
-    void fail(ErrorClass error_class, JsonText message, JsonText code);
-    void fail(std::string_view message) { fail(ErrorClass::upstream_protocol, {message}, {}); }
-    void fail_as(Value root, std::string_view body);
-    void emit(const StreamEvent &event) { sink_->on_event(event); }
 
     wire::NdjsonSplitter splitter_;
-    json::Reader reader_;
-    Arena arena_;
-    ir::EventSink *sink_ = nullptr;
     std::vector<std::string> call_ids_;
     ByteBuffer logprobs_;
     Usage usage_;
@@ -57,40 +55,7 @@ class ChatDecoder final : public Decoder, private wire::NdjsonHandler {
     BlockKind kind_ = BlockKind::text;
     bool is_open_ = false;
     bool is_started_ = false;
-    bool is_ended_ = false;
-    bool is_draining_ = false;  // the input is over: half a line is no malformed one
 };
-
-bool is_error_value(Value error) {
-    return (error.is_object() && error.size() > 0) || (error.is_string() && !error.text().empty());
-}
-
-Error stop() {
-    return Error{Errc::upstream_protocol, "the stream is over", {}, 0};
-}
-
-void ChatDecoder::feed(std::string_view bytes, ir::EventSink &sink) {
-    if (is_ended_) {
-        return;
-    }
-    sink_ = &sink;
-    Status status = splitter_.feed(bytes, *this);
-    if (!status && !is_ended_) {
-        fail(status.error().what);
-    }
-}
-
-void ChatDecoder::finish(ir::EventSink &sink) {
-    if (is_ended_) {
-        return;
-    }
-    sink_ = &sink;
-    is_draining_ = true;
-    static_cast<void>(splitter_.finish(*this));
-    if (!is_ended_) {
-        fail(ErrorClass::stream_truncated, {"the provider's stream ended early"}, {});
-    }
-}
 
 size_t ChatDecoder::memory() const {
     size_t sum = splitter_.memory() + logprobs_.size();
@@ -100,27 +65,15 @@ size_t ChatDecoder::memory() const {
     return sum;
 }
 
-Status ChatDecoder::on_line(std::string_view line) {
-    arena_.reset();
-    json::Limits limits;
-    limits.allow_lone_surrogates = true;
-    Result<Value> root = reader_.parse(line, limits);
-    if (!root) {
-        if (is_draining_) {
-            return {};
-        }
-        fail("a line of the provider's stream is not JSON");
-        return stop();
-    }
-    if (is_error_value((*root)["error"])) {
-        if (is_started_ && read_usage(*root, usage_)) {
+void ChatDecoder::on_json(Value root, std::string_view line, bool) {
+    if (is_error_value(root["error"])) {
+        if (is_started_ && read_usage(root, usage_)) {
             emit({.kind = EventKind::usage, .usage = &usage_});
         }
-        fail_as(*root, line);
-    } else if (root->is_object()) {
-        on_object(*root);
+        fail(read_error(0, root, line, arena_));
+    } else if (root.is_object()) {
+        on_object(root);
     }
-    return is_ended_ ? Status(stop()) : Status();
 }
 
 void ChatDecoder::on_object(Value root) {
@@ -251,21 +204,6 @@ void ChatDecoder::on_done(Value root) {
     event.finish = read_finish(event.native, !call_ids_.empty());
     emit(event);
     emit({.kind = EventKind::end});
-}
-
-void ChatDecoder::fail(ErrorClass error_class, JsonText message, JsonText code) {
-    is_ended_ = true;
-    StreamEvent event;
-    event.kind = EventKind::error;
-    event.error_class = error_class;
-    event.text = message;
-    event.name = code;
-    emit(event);
-}
-
-void ChatDecoder::fail_as(Value root, std::string_view body) {
-    ApiError error = read_error(0, root, body, arena_);
-    fail(error.error_class, error.message, error.code);
 }
 
 }  // namespace

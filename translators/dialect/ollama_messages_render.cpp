@@ -54,7 +54,7 @@ Status MessagesWriter::sort(const std::vector<ir::Part> &parts, Content &content
             LLM_TRY(leave_out(*opaque));
         }
         if (const auto *text = std::get_if<ir::Text>(&part.is)) {
-            note_cache(text->cache);
+            job_.note_cache(text->cache);
         }
     }
     return {};
@@ -62,7 +62,7 @@ Status MessagesWriter::sort(const std::vector<ir::Part> &parts, Content &content
 
 Status MessagesWriter::sort_document(const ir::Part &part, const ir::Document &document,
                                      Content &content) {
-    note_cache(document.cache);
+    job_.note_cache(document.cache);
     if (!is_text_document(part, document)) {
         return job_.leave_out("the target reads no files", file_name(request_.dialect));
     }
@@ -74,7 +74,7 @@ Status MessagesWriter::sort_document(const ir::Part &part, const ir::Document &d
 }
 
 Status MessagesWriter::sort_image(const ir::Image &image, Content &content) {
-    note_cache(image.cache);
+    job_.note_cache(image.cache);
     if (!image.detail.empty() && !json::equals(image.detail, "auto")) {
         job_.note("detail");
     }
@@ -168,7 +168,7 @@ void MessagesWriter::write_assistant(const ir::Turn &turn) {
 }
 
 void MessagesWriter::write_call(const ir::ToolCall &call) {
-    note_cache(call.cache);
+    job_.note_cache(call.cache);
     writer_.object();
     if (!call.id.empty()) {
         writer_.key("id").text(call.id);

@@ -16,7 +16,7 @@ Status render_request(const ir::Request &request, const Target &target, Arena &a
 
 // openai_splice.cpp
 Status splice_request(json::Value root, const Envelope &envelope, const Target &target,
-                      std::vector<Edit> &edits);
+                      std::vector<Edit> &edits, Notes &notes);
 
 // openai_response.cpp
 Status parse_response(json::Value root, Arena &arena, ir::Response &response);

@@ -257,27 +257,6 @@ void AnnotationWriter::add(const ir::Citation &citation, int64_t begin, int64_t 
     writer.end().end();
 }
 
-bool is_custom_tool(const ClientView &view, JsonText name) {
-    if (view.custom_tools != nullptr) {
-        for (std::string_view custom : *view.custom_tools) {
-            if (json::equals(name, custom)) {
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
-std::optional<JsonText> custom_input(std::string_view arguments, json::Reader &reader) {
-    json::Limits limits;
-    limits.allow_lone_surrogates = true;
-    Result<json::Value> object = reader.parse_unpadded(arguments, limits);
-    if (!object || !object.value()["input"].is_string()) {
-        return std::nullopt;
-    }
-    return object.value()["input"].text();
-}
-
 int64_t count_characters(JsonText text) {
     int64_t count = 0;
     const std::string_view bytes = text.bytes;

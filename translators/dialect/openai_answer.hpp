@@ -60,12 +60,6 @@ class AnnotationWriter {
     ByteBuffer &list_;
 };
 
-// A free text tool that the provider knows as a function with one string (ClientView), by the
-// client's name for it.
-bool is_custom_tool(const ClientView &view, JsonText name);
-// That string; nothing where the arguments are something else. Lives as long as both parameters.
-std::optional<JsonText> custom_input(std::string_view arguments, json::Reader &reader);
-
 // Characters of an escaped text; both halves of a surrogate pair together count as one.
 int64_t count_characters(JsonText text);
 

@@ -19,54 +19,27 @@ constexpr int64_t kMaxChoices = 128;
 constexpr size_t kMaxKept = 512;  // of the answer's id and of a finish reason
 constexpr size_t kMaxAddress = 4096;
 
-bool is_error_value(Value error) {
-    return (error.is_object() && error.size() > 0) || (error.is_string() && !error.text().empty());
-}
-
-Error stop() {
-    return Error{Errc::upstream_protocol, "the stream is over", {}, 0};
-}
-
 }  // namespace
 
 // --- frames ---------------------------------------------------------------------------------
 
-void ChatDecoder::feed(std::string_view bytes, ir::EventSink &sink) {
-    if (is_ended_) {
-        return;
-    }
-    sink_ = &sink;
-    Status status = splitter_.feed(bytes, *this);
-    if (!status && !is_ended_) {
-        fail(status.error().what);
-    }
-}
-
-void ChatDecoder::finish(ir::EventSink &sink) {
-    if (is_ended_) {
-        return;
-    }
-    sink_ = &sink;
-    is_draining_ = true;
-    Status status = splitter_.finish(*this);
-    if (is_ended_) {
-        return;
-    }
-    bool is_complete = static_cast<bool>(status) && !choices_.empty();
+void ChatDecoder::on_input_end() {
+    bool is_complete = !is_cut_ && !choices_.empty();
     for (const DecodedChoice &choice : choices_) {
         is_complete = is_complete && choice.is_finished;
     }
     if (is_complete) {
         complete();
     } else {
-        fail(ErrorClass::stream_truncated, {"the provider's stream ended early"}, {});
+        fail_truncated();
     }
 }
 
 size_t ChatDecoder::memory() const {
     size_t sum = splitter_.memory() + answer_id_.capacity();
     for (const DecodedChoice &choice : choices_) {
-        sum += sizeof choice + choice.native.capacity() + choice.stop_sequence.capacity();
+        sum += sizeof choice + choice.native.capacity() + choice.stop_sequence.capacity() +
+               choice.mark.memory();
         for (const DecodedCall &tool : choice.tools) {
             sum += sizeof tool + tool.id.capacity() + tool.name.capacity() + tool.early.capacity() +
                    tool.signature.capacity();
@@ -75,46 +48,19 @@ size_t ChatDecoder::memory() const {
     return sum;
 }
 
-Status ChatDecoder::on_sse(const wire::SseEvent &frame) {
-    std::string_view data = frame.data;
-    size_t first = data.find_first_not_of(" \t\r\n");
-    if (!frame.has_data || first == std::string_view::npos) {
-        return {};
-    }
-    data = data.substr(first, data.find_last_not_of(" \t\r\n") + 1 - first);
-    if (data == "[DONE]") {
-        complete();
-        return stop();
-    }
-    arena_.reset();
-    json::Limits limits;
-    limits.allow_lone_surrogates = true;
-    Result<Value> root = reader_.parse(data, limits);
-    bool is_error = frame.name == "error";
-    if (!root) {
-        if (is_draining_) {
-            return {};
-        }
-        if (is_error) {
-            fail_as({}, data);
-        } else {
-            fail("a frame of the provider's stream is not JSON");
-        }
-        return stop();
-    }
-    for (Value item : root->items()) {  // Google wraps errors in an array
+void ChatDecoder::on_json(Value root, std::string_view data, bool is_error) {
+    for (Value item : root.items()) {  // Google wraps errors in an array
         is_error = is_error || is_error_value(item["error"]);
     }
-    is_error = is_error || is_error_value((*root)["error"]) || (*root)["object"].equals("error");
+    is_error = is_error || is_error_value(root["error"]) || root["object"].equals("error");
     if (is_error) {
-        if (is_started_ && read_usage(find_usage(*root), usage_)) {
+        if (is_started_ && read_usage(find_usage(root), usage_)) {
             emit({.kind = EventKind::usage, .usage = &usage_});
         }
-        fail_as(*root, data);
-    } else if (root->is_object()) {
-        on_chunk(*root);
+        fail_as(root, data);
+    } else if (root.is_object()) {
+        on_chunk(root);
     }
-    return is_ended_ ? Status(stop()) : Status();
 }
 
 void ChatDecoder::on_chunk(Value chunk) {
@@ -191,9 +137,11 @@ void ChatDecoder::on_choice(Value choice) {
 // --- deltas ---------------------------------------------------------------------------------
 
 void ChatDecoder::on_delta(DecodedChoice &choice, Value delta) {
-    JsonText reasoning = reasoning_text(delta);
-    text(choice, BlockKind::reasoning, reasoning);
-    on_details(choice, delta["reasoning_details"], reasoning.empty());
+    Value details = delta["reasoning_details"];
+    if (!has_detail_text(details)) {  // services give the same text in two members
+        text(choice, BlockKind::reasoning, reasoning_text(delta));
+    }
+    on_details(choice, details);
     on_content(choice, delta["content"]);
     text(choice, BlockKind::refusal, delta["refusal"].text());
     for (Value citation : delta["annotations"].items()) {
@@ -254,40 +202,62 @@ void ChatDecoder::on_content(DecodedChoice &choice, Value content) {
     }
 }
 
-// OpenRouter and its like: text only when no other member had it, signatures and encrypted
-// reasoning always. A second opaque value belongs to a block of its own.
-void ChatDecoder::on_details(DecodedChoice &choice, Value details, bool take_text) {
+// OpenRouter and its like. The mark of a detail is whole when another one begins, or its block
+// ends.
+void ChatDecoder::on_details(DecodedChoice &choice, Value details) {
     for (Value detail : details.items()) {
-        if (take_text) {
-            text(choice, BlockKind::reasoning, detail["text"].text());
-            text(choice, BlockKind::reasoning, detail["summary"].text());
+        if (is_ended_ || !detail.is_object()) {
+            return;
         }
-        JsonText opaque = detail["signature"].text();
-        opaque = opaque.empty() ? detail["data"].text() : opaque;
-        if (opaque.empty()) {
+        if (is_hidden_detail(detail)) {
+            on_hidden_detail(choice, detail);
             continue;
         }
-        if (choice.block != kNoBlock && choice.is_signed) {
+        if (choice.mark.is_other(detail)) {
             close_block(choice);
         }
         ensure_block(choice, BlockKind::reasoning);
-        choice.is_signed = true;
-        StreamEvent event;
-        event.kind = EventKind::signature;
-        event.choice = static_cast<uint32_t>(choice.index);
-        event.block = choice.block;
-        event.text = opaque;
-        event.origin = DialectId::openai;
-        emit(event);
+        if (!choice.mark.add(detail)) {
+            fail("too large a detail of reasoning");
+            return;
+        }
+        text(choice, BlockKind::reasoning, detail_text(detail));
     }
+}
+
+void ChatDecoder::on_hidden_detail(DecodedChoice &choice, Value detail) {
+    close_block(choice);
+    open_named_tools(choice);
+    close_whole_tools(choice, nullptr);
+    StreamEvent event;
+    event.kind = EventKind::redacted;
+    event.block_kind = BlockKind::reasoning;
+    event.choice = static_cast<uint32_t>(choice.index);
+    event.block = next_block_++;
+    event.text = read_detail(detail, arena_).redacted;
+    event.origin = DialectId::openai;
+    emit(event);
+}
+
+// The mark goes out behind all of the text.
+void ChatDecoder::sign_block(DecodedChoice &choice) {
+    if (choice.block == kNoBlock || choice.mark.empty()) {
+        return;
+    }
+    StreamEvent event;
+    event.kind = EventKind::signature;
+    event.block_kind = BlockKind::reasoning;
+    event.choice = static_cast<uint32_t>(choice.index);
+    event.block = choice.block;
+    event.text = choice.mark.text(arena_);
+    event.origin = DialectId::openai;
+    choice.mark.clear();
+    emit(event);
 }
 
 void ChatDecoder::text(DecodedChoice &choice, BlockKind kind, JsonText text) {
     if (text.empty()) {
         return;
-    }
-    if (kind == BlockKind::reasoning && choice.block != kNoBlock && choice.is_signed) {
-        close_block(choice);
     }
     ensure_block(choice, kind);
     StreamEvent event;
@@ -312,7 +282,6 @@ void ChatDecoder::ensure_block(DecodedChoice &choice, BlockKind kind) {
 void ChatDecoder::open_block(DecodedChoice &choice, BlockKind kind) {
     choice.block = next_block_++;
     choice.block_kind = kind;
-    choice.is_signed = false;
     choice.text_blocks += kind == BlockKind::text ? 1 : 0;
     StreamEvent event;
     event.kind = EventKind::open;
@@ -326,13 +295,13 @@ void ChatDecoder::close_block(DecodedChoice &choice) {
     if (choice.block == kNoBlock) {
         return;
     }
+    sign_block(choice);
     StreamEvent event;
     event.kind = EventKind::close;
     event.block_kind = choice.block_kind;
     event.choice = static_cast<uint32_t>(choice.index);
     event.block = choice.block;
     choice.block = kNoBlock;
-    choice.is_signed = false;
     emit(event);
 }
 
@@ -387,6 +356,7 @@ void ChatDecoder::complete() {
         event.kind = EventKind::close;
         event.choice = static_cast<uint32_t>(choice.index);
         emit_addresses(choice);
+        sign_block(choice);
         if (choice.block != kNoBlock) {
             event.block = choice.block;
             event.block_kind = choice.block_kind;
@@ -427,21 +397,6 @@ void ChatDecoder::complete() {
     }
     is_ended_ = true;
     emit({.kind = EventKind::end});
-}
-
-void ChatDecoder::fail(ErrorClass error_class, JsonText message, JsonText code) {
-    is_ended_ = true;
-    StreamEvent event;
-    event.kind = EventKind::error;
-    event.error_class = error_class;
-    event.text = message;
-    event.name = code;
-    emit(event);
-}
-
-void ChatDecoder::fail_as(Value root, std::string_view body) {
-    ApiError error = read_error(0, root, body, arena_);
-    fail(error.error_class, error.message, error.code);
 }
 
 std::unique_ptr<Decoder> make_decoder() {

@@ -5,8 +5,10 @@
 #include <string>
 #include <vector>
 
+#include "translators/dialect/json_stream.hpp"
 #include "translators/dialect/openai.hpp"
 #include "translators/dialect/openai_scan.hpp"
+#include "translators/dialect/reasoning_details.hpp"
 
 namespace llm::openai {
 
@@ -25,6 +27,7 @@ struct DecodedCall {
     uint32_t ordinal = 0;
     bool is_closed = false;
     bool has_arguments = false;
+    bool is_custom = false;  // free text
     std::string id;
     std::string name;
     std::string early;  // arguments that came before the name
@@ -38,7 +41,7 @@ struct DecodedChoice {
     int64_t index = 0;
     uint32_t block = kNoBlock;  // the open text, reasoning or refusal block
     BlockKind block_kind = BlockKind::text;
-    bool is_signed = false;  // the open reasoning block has its signature
+    DetailMark mark;  // of the open reasoning block, where it is one of reasoning_details
     uint32_t text_blocks = 0;
     bool is_finished = false;
     size_t last_tool = 0;
@@ -47,20 +50,28 @@ struct DecodedChoice {
     std::string stop_sequence;
 };
 
-class ChatDecoder final : public Decoder, private wire::SseHandler {
+class ChatDecoder final : public JsonStream, private wire::SseHandler {
   public:
-    void feed(std::string_view bytes, ir::EventSink &sink) override;
-    void finish(ir::EventSink &sink) override;
-    bool ended() const override { return is_ended_; }
+    void feed(std::string_view bytes, ir::EventSink &sink) override {
+        feed_by([&] { return splitter_.feed(bytes, *this); }, sink);
+    }
+    void finish(ir::EventSink &sink) override {
+        finish_by([&] { return splitter_.finish(*this); }, sink);
+    }
     size_t memory() const override;
 
   private:
-    Status on_sse(const wire::SseEvent &frame) override;
+    Status on_sse(const wire::SseEvent &frame) override { return on_frame(frame); }
+    void on_json(Value root, std::string_view data, bool is_error) override;
+    void on_done_mark() override { complete(); }
+    void on_input_end() override;
     void on_chunk(Value chunk);
     void on_choice(Value choice);
     void on_delta(DecodedChoice &choice, Value delta);
     void on_content(DecodedChoice &choice, Value content);
-    void on_details(DecodedChoice &choice, Value details, bool take_text);
+    void on_details(DecodedChoice &choice, Value details);
+    void on_hidden_detail(DecodedChoice &choice, Value detail);
+    void sign_block(DecodedChoice &choice);
     void on_call(DecodedChoice &choice, Value call, uint32_t position);
     void on_function(DecodedChoice &choice, DecodedCall &tool, JsonText id, JsonText name,
                      Value arguments);
@@ -81,15 +92,9 @@ class ChatDecoder final : public Decoder, private wire::SseHandler {
     void close_block(DecodedChoice &choice);
     void start(Value chunk);
     void complete();
-    void fail(ErrorClass error_class, JsonText message, JsonText code);
-    void fail(std::string_view message) { fail(ErrorClass::upstream_protocol, {message}, {}); }
-    void fail_as(Value root, std::string_view body);
-    void emit(const StreamEvent &event) { sink_->on_event(event); }
+    void fail_as(Value root, std::string_view body) { fail(read_error(0, root, body, arena_)); }
 
     wire::SseSplitter splitter_;
-    json::Reader reader_;
-    Arena arena_;
-    ir::EventSink *sink_ = nullptr;
     std::vector<DecodedChoice> choices_;
     std::string answer_id_;
     std::vector<std::pair<std::string, std::string>> addresses_;  // and titles
@@ -98,8 +103,6 @@ class ChatDecoder final : public Decoder, private wire::SseHandler {
     uint32_t tool_count_ = 0;
     bool has_annotations_ = false;
     bool is_started_ = false;
-    bool is_ended_ = false;
-    bool is_draining_ = false;  // the input is over: half an event is no malformed one
 };
 
 }  // namespace llm::openai

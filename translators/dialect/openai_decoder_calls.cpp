@@ -19,6 +19,13 @@ JsonText as_fragment(Value arguments, Arena &arena) {
     return arguments.is_object() ? json::escape(arguments.raw().bytes, arena) : arguments.text();
 }
 
+// Free text may look whole at any time.
+void scan(DecodedCall &tool, JsonText fragment) {
+    if (!tool.is_custom) {
+        tool.scan.feed(fragment);
+    }
+}
+
 }  // namespace
 
 void ChatDecoder::on_call(DecodedChoice &choice, Value call, uint32_t position) {
@@ -31,6 +38,7 @@ void ChatDecoder::on_call(DecodedChoice &choice, Value call, uint32_t position) 
     if (tool == nullptr) {
         return;
     }
+    tool->is_custom |= custom.is_object();
     if (JsonText signature = google_signature(call);
         !tool->is_opened() && tool->signature.empty() && signature.bytes.size() <= kMaxId) {
         tool->signature = signature.bytes;
@@ -115,7 +123,7 @@ void ChatDecoder::on_function(DecodedChoice &choice, DecodedCall &tool, JsonText
             return;
         }
         tool.early.append(fragment.bytes);
-        tool.scan.feed(fragment);
+        scan(tool, fragment);
         return;
     }
     if (!tool.is_opened()) {
@@ -127,7 +135,7 @@ void ChatDecoder::on_function(DecodedChoice &choice, DecodedCall &tool, JsonText
         }
         return;
     }
-    tool.scan.feed(fragment);
+    scan(tool, fragment);
     StreamEvent event;
     event.kind = EventKind::delta;
     event.block_kind = BlockKind::tool;
@@ -166,7 +174,9 @@ void ChatDecoder::open_tool(DecodedChoice &choice, DecodedCall &tool) {
     bool is_usable = !tool.id.empty() && !is_known;
     event.id = is_usable ? JsonText{tool.id} : invent_call_id({answer_id_}, tool.ordinal, arena_);
     event.name = {tool.name};
+    event.is_custom = tool.is_custom;
     emit(event);
+    event.is_custom = false;
     if (!tool.early.empty()) {
         event.kind = EventKind::delta;
         event.id = {};

@@ -8,6 +8,8 @@
 // error nothing follows, no [DONE] either: the answer must not look complete.
 #include <algorithm>
 
+#include "translators/dialect/custom_input.hpp"
+#include "translators/dialect/json_stream.hpp"
 #include "translators/dialect/openai.hpp"
 #include "translators/dialect/openai_answer.hpp"
 
@@ -20,7 +22,6 @@ using ir::EventKind;
 using ir::StreamEvent;
 
 constexpr size_t kMaxAnnotations = 256u << 10;  // bytes of one choice, and of one block
-constexpr size_t kMaxHeld = 8u << 20;           // arguments of one call of a free text tool
 constexpr size_t kMaxThoughts = 4u << 20;       // signed thoughts of one choice, with their texts
 
 // Kept until the block ends: as chat wrote it, or in common terms.
@@ -38,9 +39,9 @@ struct Block {
     BlockKind kind;
     int64_t tool = 0;  // ordinal of the call in its choice
     bool has_text = false;
-    bool is_output = false;  // text that came as the arguments of kJsonTool
-    bool is_custom = false;  // the client's free text tool: `held` until it is whole
-    std::string held = {};
+    bool is_output = false;                   // text that came as the arguments of kJsonTool
+    bool is_custom = false;                   // the client's free text tool
+    std::unique_ptr<CustomInput> input = {};  // which the provider knows as a function
     std::string thought = {};    // reasoning: its text so far, for the day that it is signed
     std::string signature = {};  // may come in pieces
     DialectId origin = DialectId::openai;
@@ -72,8 +73,7 @@ class ChatEncoder final : public Encoder {
     void open(const StreamEvent &event, ByteBuffer &out);
     void delta(const StreamEvent &event, ByteBuffer &out);
     void arguments(Block &block, JsonText fragment, ByteBuffer &out);
-    void hold(Block &block, JsonText fragment, ByteBuffer &out);
-    void custom_call(Block &block, ByteBuffer &out);
+    void custom_input(Block &block, JsonText fragment, ByteBuffer &out);
     void sign(const StreamEvent &event, ByteBuffer &out);
     void keep_thought(const Block &block);
     void add_thought(ChoiceState &owner, DialectId origin, bool is_redacted, JsonText text,
@@ -150,14 +150,9 @@ void ChatEncoder::event(const StreamEvent &event, ByteBuffer &out) {
         case EventKind::end:
             end(out);
             break;
-        case EventKind::error: {
-            ApiError told;
-            told.error_class = event.error_class;
-            told.message = event.text;
-            told.code = event.name;
-            error(told, out);
+        case EventKind::error:
+            error(error_of(event), out);
             break;
-        }
         case EventKind::usage:
         case EventKind::ping:
             break;
@@ -269,7 +264,10 @@ void ChatEncoder::open(const StreamEvent &event, ByteBuffer &out) {
         return;  // the old form has room for one
     }
     JsonText name = tool_name_for_client(event.name, view_.renamed);
-    block.is_custom = !view_.legacy_functions && is_custom_tool(view_, name);
+    block.is_custom = !view_.legacy_functions && (event.is_custom || is_custom_tool(view_, name));
+    if (block.is_custom && !event.is_custom) {
+        block.input = std::make_unique<CustomInput>();
+    }
     head(event.choice, out);
     if (view_.legacy_functions) {
         out.append("\"function_call\":{\"name\":\"");
@@ -314,7 +312,7 @@ void ChatEncoder::delta(const StreamEvent &event, ByteBuffer &out) {
             break;
         case BlockKind::tool:
             if (block->is_custom) {
-                hold(*block, event.text, out);
+                custom_input(*block, event.text, out);
             } else {
                 arguments(*block, event.text, out);
             }
@@ -344,28 +342,29 @@ void ChatEncoder::arguments(Block &block, JsonText fragment, ByteBuffer &out) {
     tail({}, out);
 }
 
-void ChatEncoder::hold(Block &block, JsonText fragment, ByteBuffer &out) {
-    if (block.held.size() + fragment.bytes.size() > kMaxHeld) {
-        error(ApiError{ir::ErrorClass::upstream_protocol, 0, {"the input of a tool is too large"}},
-              out);
-        return;
+// A fragment of the text, or of the arguments that it comes in; an empty one: these are whole.
+void ChatEncoder::custom_input(Block &block, JsonText fragment, ByteBuffer &out) {
+    if (block.input != nullptr) {
+        scratch_.clear();
+        if (fragment.empty()) {
+            block.input->finish(reader_, scratch_);
+        } else if (!block.input->feed(fragment, scratch_)) {
+            error(
+                ApiError{
+                    ir::ErrorClass::upstream_protocol, 0, {"the input of a tool is too large"}},
+                out);
+            return;
+        }
+        fragment = {scratch_.view()};
     }
-    block.held.append(fragment.bytes);
-}
-
-// The text that the held arguments wrap; what is no such object goes out as it is.
-void ChatEncoder::custom_call(Block &block, ByteBuffer &out) {
-    Arena arena;
-    JsonText text =
-        custom_input(json::unescape({block.held}, arena), reader_).value_or(JsonText{block.held});
-    if (text.empty()) {
+    if (fragment.empty()) {
         return;
     }
     head(block.choice, out);
     out.append("\"tool_calls\":[{\"index\":");
     number(block.tool, out);
     out.append(",\"custom\":{\"input\":\"");
-    out.append(text.bytes);
+    out.append(fragment.bytes);
     out.append("\"}}]},\"logprobs\":null");
     tail({}, out);
 }
@@ -441,7 +440,7 @@ void ChatEncoder::close(const StreamEvent &event, ByteBuffer &out) {
         return;
     }
     if (block->is_custom) {
-        custom_call(*block, out);
+        custom_input(*block, {}, out);
     } else if (block->kind == BlockKind::tool && !block->has_text) {
         arguments(*block, {"{}"}, out);  // "" is no JSON, and clients parse it
     }

@@ -10,6 +10,7 @@
 #include "translators/dialect/opaque_tag.hpp"
 #include "translators/dialect/openai_answer.hpp"
 #include "translators/dialect/openai_request.hpp"
+#include "translators/dialect/reasoning_details.hpp"
 
 namespace llm::openai {
 
@@ -288,16 +289,12 @@ void MessageReader::read_reasoning(Value message, ir::Turn &turn) {
         turn.parts.push_back({ir::Reasoning{text}});
         return;
     }
-    for (Value detail : message["reasoning_details"].items()) {
-        ir::Reasoning reasoning;
-        reasoning.text =
-            detail["text"].is_string() ? detail["text"].text() : detail["summary"].text();
-        reasoning.signature = detail["signature"].text();
-        if (detail["data"].is_string()) {
-            reasoning.is_redacted = true;
-            reasoning.redacted = detail["data"].text();
-        }
-        turn.parts.push_back({reasoning});
+    Value details = message["reasoning_details"];
+    if (!text.empty() && !has_detail_text(details)) {
+        turn.parts.push_back({ir::Reasoning{text}});
+    }
+    for (Value detail : details.items()) {
+        turn.parts.push_back({read_detail(detail, arena_)});
     }
 }
 

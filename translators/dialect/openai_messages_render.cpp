@@ -7,9 +7,11 @@
 // into one user message behind the run. The same conversation gives the same bytes every time.
 #include <algorithm>
 
+#include "translators/dialect/function_tools.hpp"
 #include "translators/dialect/media.hpp"
 #include "translators/dialect/openai_render.hpp"
-#include "translators/dialect/render_parts.hpp"
+#include "translators/dialect/reasoning_details.hpp"
+#include "translators/dialect/turn_walk.hpp"
 
 namespace llm::openai {
 
@@ -29,13 +31,15 @@ class MessagesWriter {
 
     Status write();
 
+    // For walk_turns.
+    void system(const Texts &texts);
+    Result<size_t> user(size_t first);
+    Status assistant(const ir::Turn &turn);
+    Status results(const Step &step);
+
   private:
-    void write_system(std::string_view role, const std::vector<const ir::Text *> &texts);
-    Status write_user(size_t first, size_t end);
     size_t end_of_users(size_t first) const;
-    Status write_assistant(const ir::Turn &turn, bool is_last);
     void write_continuation(const ir::Turn &turn);
-    Status write_results(size_t assistant);
     Status write_call(const ir::ToolCall &call);
     void write_reasoning(const ir::Turn &turn, bool has_calls);
     void write_thinking_parts(const ir::Turn &turn);
@@ -49,11 +53,6 @@ class MessagesWriter {
     static bool has_text(const ir::Part &part) { return PartText::has_text(part); }
     void write_text(const ir::Part &part) { text_.write(part, writer_); }
     void write_media(const ir::Part &part);
-    void note_cache(const RawJson &mark) {
-        if (!mark.empty()) {
-            job_.note("cache_control");
-        }
-    }
     void note_document(const ir::Document &document);
     void paragraph(bool &is_first) {
         if (!is_first) {
@@ -71,68 +70,27 @@ class MessagesWriter {
 
 Status MessagesWriter::write() {
     writer_.array();
-    std::vector<const ir::Text *> texts;
-    for (const ir::Text &text : request_.system) {
-        texts.push_back(&text);
-    }
-    std::string_view system = job_.target.traits.developer_role ? "developer" : "system";
-    write_system(system, texts);
-
-    const std::vector<ir::Turn> &turns = request_.turns;
-    if (!turns.empty() && turns[0].role != ir::Role::assistant) {
-        LLM_TRY(write_results(turns.size()));
-    }
-    for (size_t i = 0; i < turns.size(); ++i) {
-        switch (turns[i].role) {
-            case ir::Role::system:
-                texts.clear();
-                for (const ir::Part &part : turns[i].parts) {
-                    if (const auto *text = std::get_if<ir::Text>(&part.is)) {
-                        texts.push_back(text);
-                    }
-                }
-                write_system(system, texts);
-                break;
-            case ir::Role::user: {
-                size_t end = end_of_users(i);
-                LLM_TRY(write_user(i, end));
-                i = end - 1;
-                break;
-            }
-            case ir::Role::assistant:
-                LLM_TRY(write_assistant(turns[i], i + 1 == turns.size()));
-                LLM_TRY(write_results(i));
-                break;
-        }
-    }
+    system(texts_of(request_.system));
+    LLM_TRY(walk_turns(job_, *this));
     writer_.end();
     return {};
 }
 
 // Several blocks become one message: some chat templates take only one system message.
-void MessagesWriter::write_system(std::string_view role,
-                                  const std::vector<const ir::Text *> &texts) {
-    bool is_first = true;
-    for (const ir::Text *text : texts) {
-        note_cache(text->cache);
-        if (text->text.empty()) {
-            continue;
-        }
-        if (is_first) {
-            writer_.object().key("role").plain(role).key("content").open_text();
-        }
-        paragraph(is_first);
-        writer_.piece(text->text);
+void MessagesWriter::system(const Texts &texts) {
+    if (!llm::has_text(texts)) {
+        return;
     }
-    if (!is_first) {
-        writer_.close_text().end();
-    }
+    std::string_view role = job_.target.traits.developer_role ? "developer" : "system";
+    writer_.object().key("role").plain(role).key("content").open_text();
+    write_paragraphs(texts, job_);
+    writer_.close_text().end();
 }
 
 // --- content --------------------------------------------------------------------------------
 
 void MessagesWriter::note_document(const ir::Document &document) {
-    note_cache(document.cache);
+    job_.note_cache(document.cache);
     bool is_text = document.source.kind == ir::SourceKind::text ||
                    document.source.kind == ir::SourceKind::blocks;
     if (!document.context.empty() && !is_text) {
@@ -148,7 +106,7 @@ void MessagesWriter::note_document(const ir::Document &document) {
 Status MessagesWriter::sort(const std::vector<ir::Part> &parts, Content &content) {
     for (const ir::Part &part : parts) {
         if (const auto *text = std::get_if<ir::Text>(&part.is)) {
-            note_cache(text->cache);
+            job_.note_cache(text->cache);
             if (text->text.empty()) {
                 continue;
             }
@@ -163,7 +121,7 @@ Status MessagesWriter::sort(const std::vector<ir::Part> &parts, Content &content
         bool can_say = false;
         std::string_view name = "content";
         if (const auto *image = std::get_if<ir::Image>(&part.is)) {
-            note_cache(image->cache);
+            job_.note_cache(image->cache);
             can_say = image->source.kind == ir::SourceKind::base64 ||
                       image->source.kind == ir::SourceKind::url;
             name = "image.file_id";
@@ -242,7 +200,8 @@ size_t MessagesWriter::end_of_users(size_t first) const {
     return end;
 }
 
-Status MessagesWriter::write_user(size_t first, size_t end) {
+Result<size_t> MessagesWriter::user(size_t first) {
+    size_t end = end_of_users(first);
     Content content;
     bool has_other = false;
     for (size_t i = first; i < end; ++i) {
@@ -254,7 +213,7 @@ Status MessagesWriter::write_user(size_t first, size_t end) {
         }
     }
     if (!has_other) {
-        return {};
+        return end;
     }
     if (job_.target.traits.string_content && !content.media.empty()) {
         LLM_TRY(job_.leave_out("this service takes nothing but text", "content"));
@@ -287,7 +246,7 @@ Status MessagesWriter::write_user(size_t first, size_t end) {
         writer_.end();
     }
     writer_.end();
-    return {};
+    return end;
 }
 
 // In place of a last assistant turn that nobody would continue; only with drop_params.
@@ -302,7 +261,8 @@ void MessagesWriter::write_continuation(const ir::Turn &turn) {
     writer_.close_text().end();
 }
 
-Status MessagesWriter::write_assistant(const ir::Turn &turn, bool is_last) {
+Status MessagesWriter::assistant(const ir::Turn &turn) {
+    bool is_last = &turn == &request_.turns.back();
     const ModelTraits &traits = job_.target.traits;
     bool has_text_parts = false;
     bool has_calls = false;
@@ -352,6 +312,9 @@ Status MessagesWriter::write_assistant(const ir::Turn &turn, bool is_last) {
     if (traits.wants_reasoning_content && !traits.mistral) {
         write_reasoning(turn, has_calls);
     }
+    if (traits.reasoning_details) {
+        write_details(turn, reader_, job_.arena, writer_);
+    }
     if (is_last && !has_calls && traits.mistral) {
         writer_.key("prefix").boolean(true);  // else it is a mistake to them
     }
@@ -365,7 +328,7 @@ Status MessagesWriter::write_assistant(const ir::Turn &turn, bool is_last) {
         if (const auto *call = std::get_if<ir::ToolCall>(&part.is)) {
             LLM_TRY(write_call(*call));
         } else if (const auto *text = std::get_if<ir::Text>(&part.is)) {
-            note_cache(text->cache);
+            job_.note_cache(text->cache);
         }
     }
     if (has_calls) {
@@ -416,19 +379,22 @@ void MessagesWriter::write_thinking_parts(const ir::Turn &turn) {
 }
 
 Status MessagesWriter::write_call(const ir::ToolCall &call) {
-    note_cache(call.cache);
+    job_.note_cache(call.cache);
     if (job_.notes.renamed.size() > kMaxRenamed) {
         return invalid("too many tools with unusable names", "messages");
     }
     JsonText name = tool_name_for_target(call.name, job_.notes.renamed, job_.arena);
     writer_.object().key("id").text(call_id(call.id));
-    if (call.custom) {
+    if (call.custom && knows_custom_tools(job_)) {
         writer_.key("type").plain("custom").key("custom").object();
         writer_.key("name").text(name).key("input").plain(call.arguments);
     } else {
         writer_.key("type").plain("function").key("function").object();
         writer_.key("name").text(name);
-        writer_.key("arguments").plain(call.arguments.empty() ? "{}" : call.arguments);
+        writer_.key("arguments")
+            .plain(call.custom              ? function_arguments(call, job_.arena)
+                   : call.arguments.empty() ? "{}"
+                                            : call.arguments);
     }
     writer_.end().end();
     return {};
@@ -436,11 +402,9 @@ Status MessagesWriter::write_call(const ir::ToolCall &call) {
 
 // --- results --------------------------------------------------------------------------------
 
-// The results of one assistant turn's calls; see match_results for `assistant`.
-Status MessagesWriter::write_results(size_t assistant) {
-    Step step = match_results(request_.turns, assistant, job_.arena);
+Status MessagesWriter::results(const Step &step) {
     for (const ir::ToolResult *result : step.results) {
-        note_cache(result->cache);
+        job_.note_cache(result->cache);
     }
     if (!step.strays.empty()) {
         job_.note("tool_result");

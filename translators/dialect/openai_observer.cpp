@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "translators/dialect/json_stream.hpp"
 #include "translators/dialect/openai.hpp"
 #include "translators/dialect/openai_answer.hpp"
 
@@ -70,10 +71,6 @@ bool has_member(std::string_view data, std::string_view quoted_name, char first)
 bool may_matter(std::string_view data) {
     return has_member(data, "\"usage\"", '{') || has_member(data, "\"finish_reason\"", '"') ||
            memmem(data.data(), data.size(), "\"error\"", 7) != nullptr;
-}
-
-bool is_error_value(Value error) {
-    return (error.is_object() && error.size() > 0) || (error.is_string() && !error.text().empty());
 }
 
 // Something that the client sees: text in any form, or a call.

@@ -6,6 +6,8 @@
 // Target::drop_params. Members that only chat clients know pass when the client spoke chat.
 #include <algorithm>
 
+#include "translators/dialect/chat_parameters.hpp"
+#include "translators/dialect/function_tools.hpp"
 #include "translators/dialect/openai.hpp"
 #include "translators/dialect/openai_render.hpp"
 #include "translators/dialect/render_hints.hpp"
@@ -32,12 +34,16 @@ class RequestWriter {
     Status write();
 
   private:
+    Status refuse();
+    bool is_refused(uint32_t parameter) const { return (traits_.refuses & parameter) != 0; }
     Status write_tools();
     void write_function(const ir::Tool &tool);
+    void write_custom(const ir::Tool &tool);
     Status write_tool_choice();
     bool is_allowed(const ir::Tool &tool) const;
     Status write_sampling();
-    Status write_number(std::string_view name, RawJson value, RawJson usual, RawJson usual_too);
+    Status write_number(std::string_view name, RawJson value, uint32_t parameter, RawJson usual,
+                        RawJson usual_too);
     void write_stop();
     void write_thinking();
     void write_output();
@@ -66,6 +72,7 @@ class RequestWriter {
     json::Writer &writer_;
     bool from_chat_;
     bool has_tools_ = false;
+    json::Reader reader_;  // for tools that only their raw JSON describes
 };
 
 Status RequestWriter::write() {
@@ -74,6 +81,7 @@ Status RequestWriter::write() {
     if (is_refused) {
         LLM_TRY(job_.leave_out("this model does not continue an assistant turn", "prefill"));
     }
+    LLM_TRY(refuse());
     writer_.object();
     writer_.key("model").plain(job_.target.model);
     writer_.key("messages");
@@ -94,14 +102,81 @@ Status RequestWriter::write() {
     return {};
 }
 
+// --- parameters that the service refuses ----------------------------------------------------
+
+// Does the request say more with this one than without it?
+bool is_said(std::string_view parameter, const ir::Request &request) {
+    auto is_not = [](RawJson value, double usual) {
+        return number_of(value).value_or(usual) != usual;
+    };
+    const ir::Request &r = request;
+    using Kind = ir::ToolChoiceKind;
+    bool has_choice = r.tool_choice.kind != Kind::unset && r.tool_choice.kind != Kind::automatic;
+    const std::pair<std::string_view, bool> said[] = {
+        {"frequency_penalty", is_not(r.frequency_penalty, 0)},
+        {"presence_penalty", is_not(r.presence_penalty, 0)},
+        {"logit_bias", r.logit_bias.bytes.find('"') != std::string_view::npos},
+        {"temperature", is_not(r.temperature, 1)},
+        {"top_p", is_not(r.top_p, 1)},
+        {"top_k", is_set(r.top_k)},
+        {"seed", is_set(r.seed)},
+        {"n", r.n > 1},
+        {"stop", !r.stop.empty()},
+        {"logprobs", r.logprobs},
+        {"response_format", r.output.kind != ir::OutputKind::text},
+        {"tools", !r.tools.empty()},
+        {"tool_choice", !r.tools.empty() && has_choice},
+        {"parallel_tool_calls", !r.tools.empty() && !r.parallel_tool_calls.value_or(true)},
+        {"reasoning_effort", r.thinking.kind != ThinkingKind::unset},
+        {"service_tier", !r.service_tier.empty() && !json::equals(r.service_tier, "auto")},
+        {"user", !r.user.empty()},
+        {"metadata", r.dialect == DialectId::openai && !r.metadata.empty()},
+    };
+    for (auto [name, is_it] : said) {
+        if (name == parameter) {
+            return is_it;
+        }
+    }
+    return false;  // top_logprobs goes with logprobs; functions are tools by now
+}
+
+// The name that this client knows a parameter of chat by.
+std::string_view name_for_client(std::string_view parameter, DialectId client) {
+    return parameter == "stop"               ? stop_name(client)
+           : parameter == "reasoning_effort" ? thinking_name(client)
+           : parameter == "response_format"  ? output_name(client)
+                                             : parameter;
+}
+
+Status RequestWriter::refuse() {
+    uint32_t bit = 1;
+    for (const ChatParameter &parameter : kChatParameters) {
+        if (is_refused(bit) && is_said(parameter.name, request_)) {
+            std::string_view name = name_for_client(parameter.name, request_.dialect);
+            if (parameter.is_hint) {
+                job_.note(name);
+            } else {
+                LLM_TRY(job_.leave_out("this service takes no such parameter", name));
+            }
+        }
+        bit <<= 1;
+    }
+    return {};
+}
+
 // --- tools ----------------------------------------------------------------------------------
 
 Status RequestWriter::write_tools() {
+    if (is_refused(chat_parameters("tools"))) {
+        return {};
+    }
     for (const ir::Tool &tool : request_.tools) {
         if (!tool.cache.empty()) {
             job_.note("cache_control");
         }
-        bool can_say = tool.kind == ir::ToolKind::function || tool.dialect == DialectId::openai;
+        bool is_custom = tool.kind == ir::ToolKind::custom;
+        bool can_say =
+            tool.kind == ir::ToolKind::function || is_custom || tool.dialect == DialectId::openai;
         if (!can_say) {
             LLM_TRY(job_.leave_out("chat completions have no such tool",
                                    tool.name.empty() ? "tools" : tool.name.bytes));
@@ -110,12 +185,23 @@ Status RequestWriter::write_tools() {
         if (!is_allowed(tool)) {
             continue;
         }
+        bool is_as_function = is_custom && !knows_custom_tools(job_);
+        if (is_as_function && has_grammar(tool, reader_)) {
+            // With drop_params the tool stays, without its grammar.
+            LLM_TRY(
+                job_.leave_out("this service cannot hold a tool's input to a grammar", "tools"));
+        }
         if (!has_tools_) {
             writer_.key("tools").array();
             has_tools_ = true;
         }
-        if (tool.kind == ir::ToolKind::function) {
+        if (is_as_function) {
+            job_.notes.custom_tools.push_back(json::unescape(tool.name, job_.arena));
             write_function(tool);
+        } else if (tool.kind == ir::ToolKind::function) {
+            write_function(tool);
+        } else if (is_custom && tool.dialect != DialectId::openai) {
+            write_custom(tool);
         } else {
             writer_.raw(tool.raw);
         }
@@ -123,7 +209,7 @@ Status RequestWriter::write_tools() {
     if (has_tools_) {
         writer_.end();
         LLM_TRY(write_tool_choice());
-        if (request_.parallel_tool_calls) {
+        if (request_.parallel_tool_calls && !is_refused(chat_parameters("parallel_tool_calls"))) {
             writer_.key("parallel_tool_calls").boolean(*request_.parallel_tool_calls);
         }
     }
@@ -133,7 +219,9 @@ Status RequestWriter::write_tools() {
 void RequestWriter::write_function(const ir::Tool &tool) {
     writer_.object().key("type").plain("function").key("function").object();
     writer_.key("name").text(sent_name(tool.name));
-    if (!tool.description.empty()) {
+    if (tool.kind == ir::ToolKind::custom) {
+        write_text_input(tool, writer_);
+    } else if (!tool.description.empty()) {
         writer_.key("description").text(tool.description);
     }
     if (!tool.schema.empty()) {
@@ -143,6 +231,27 @@ void RequestWriter::write_function(const ir::Tool &tool) {
         job_.note("strict");
     } else if (tool.strict) {
         writer_.key("strict").boolean(*tool.strict);
+    }
+    writer_.end().end();
+}
+
+// Responses say it in one object, and the grammar without another one around it.
+void RequestWriter::write_custom(const ir::Tool &tool) {
+    Result<json::Value> raw = reader_.parse_unpadded(tool.raw.bytes);
+    json::Value format = raw ? (*raw)["format"] : json::Value();
+    writer_.object().key("type").plain("custom").key("custom").object();
+    writer_.key("name").text(tool.name);
+    if (!tool.description.empty()) {
+        writer_.key("description").text(tool.description);
+    }
+    if (format["type"].equals("grammar")) {
+        writer_.key("format").object().key("type").plain("grammar").key("grammar").object();
+        for (std::string_view member : {"syntax", "definition"}) {
+            writer_.key(member).text(format[member].text());
+        }
+        writer_.end().end();
+    } else if (format.is_object()) {
+        writer_.key("format").raw(format.raw());
     }
     writer_.end().end();
 }
@@ -159,6 +268,9 @@ bool RequestWriter::is_allowed(const ir::Tool &tool) const {
 }
 
 Status RequestWriter::write_tool_choice() {
+    if (is_refused(chat_parameters("tool_choice"))) {
+        return {};
+    }
     const ir::ToolChoice &choice = request_.tool_choice;
     bool is_filtered = choice.kind == ir::ToolChoiceKind::allowed && !knows_allowed_tools();
     bool is_required =
@@ -190,7 +302,7 @@ Status RequestWriter::write_tool_choice() {
         bool is_custom = false;
         for (const ir::Tool &tool : request_.tools) {
             if (tool.kind == ir::ToolKind::custom && tool.name.bytes == name.bytes) {
-                is_custom = true;
+                is_custom = knows_custom_tools(job_);
             }
         }
         std::string_view type = is_custom ? "custom" : "function";
@@ -216,9 +328,9 @@ Status RequestWriter::write_tool_choice() {
 
 // Reasoning models take only the usual value; with drop_params another one is left out, else the
 // provider may say so itself.
-Status RequestWriter::write_number(std::string_view name, RawJson value, RawJson usual,
-                                   RawJson usual_too) {
-    if (value.empty()) {
+Status RequestWriter::write_number(std::string_view name, RawJson value, uint32_t parameter,
+                                   RawJson usual, RawJson usual_too) {
+    if (value.empty() || is_refused(parameter)) {
         return {};
     }
     bool is_usual = value.bytes == usual.bytes || value.bytes == usual_too.bytes;
@@ -235,36 +347,45 @@ Status RequestWriter::write_sampling() {
         writer_.key(traits_.max_completion_tokens ? "max_completion_tokens" : "max_tokens");
         writer_.raw(request_.max_tokens);
     }
-    LLM_TRY(write_number("temperature", request_.temperature, {"1"}, {"1.0"}));
-    LLM_TRY(write_number("top_p", request_.top_p, {"1"}, {"1.0"}));
-    LLM_TRY(write_number("frequency_penalty", request_.frequency_penalty, {"0"}, {"0.0"}));
-    LLM_TRY(write_number("presence_penalty", request_.presence_penalty, {"0"}, {"0.0"}));
+    RawJson temperature = request_.temperature;
+    if (is_above(temperature, traits_.temperature_max)) {
+        job_.note("temperature");
+        temperature = {traits_.temperature_max};
+    }
+    LLM_TRY(
+        write_number("temperature", temperature, chat_parameters("temperature"), {"1"}, {"1.0"}));
+    LLM_TRY(write_number("top_p", request_.top_p, chat_parameters("top_p"), {"1"}, {"1.0"}));
+    LLM_TRY(write_number("frequency_penalty", request_.frequency_penalty,
+                         chat_parameters("frequency_penalty"), {"0"}, {"0.0"}));
+    LLM_TRY(write_number("presence_penalty", request_.presence_penalty,
+                         chat_parameters("presence_penalty"), {"0"}, {"0.0"}));
     if (traits_.mistral && !request_.logit_bias.empty()) {
         job_.note("logit_bias");
     } else {
-        LLM_TRY(write_number("logit_bias", request_.logit_bias, {"{}"}, {"{}"}));
+        LLM_TRY(write_number("logit_bias", request_.logit_bias, chat_parameters("logit_bias"),
+                             {"{}"}, {"{}"}));
     }
-    if (!request_.top_k.empty()) {
+    if (!request_.top_k.empty() && !is_refused(chat_parameters("top_k"))) {
         if (traits_.strict_members) {
             LLM_TRY(job_.leave_out("chat completions have no such parameter", "top_k"));
         } else {
             writer_.key("top_k").raw(request_.top_k);
         }
     }
-    if (!request_.seed.empty()) {
+    if (!request_.seed.empty() && !is_refused(chat_parameters("seed"))) {
         writer_.key(traits_.mistral ? "random_seed" : "seed").raw(request_.seed);
     }
-    if (request_.n > 1) {
+    if (request_.n > 1 && !is_refused(chat_parameters("n"))) {
         writer_.key("n").number(request_.n);
     }
-    if (request_.logprobs) {
+    if (request_.logprobs && !is_refused(chat_parameters("logprobs"))) {
         if (traits_.mistral) {
             LLM_TRY(job_.leave_out("this service gives no logprobs", "logprobs"));
         } else if (traits_.is_reasoning && job_.target.drop_params) {
             job_.note("logprobs");
         } else {
             writer_.key("logprobs").boolean(true);
-            if (!request_.top_logprobs.empty()) {
+            if (!request_.top_logprobs.empty() && !is_refused(chat_parameters("top_logprobs"))) {
                 writer_.key("top_logprobs").raw(request_.top_logprobs);
             }
         }
@@ -274,6 +395,9 @@ Status RequestWriter::write_sampling() {
 }
 
 void RequestWriter::write_stop() {
+    if (is_refused(chat_parameters("stop"))) {
+        return;
+    }
     std::string_view name = client_name("stop", "stop_sequences");
     size_t count = 0;
     for (JsonText stop : request_.stop) {
@@ -297,6 +421,9 @@ void RequestWriter::write_stop() {
 }
 
 void RequestWriter::write_thinking() {
+    if (is_refused(chat_parameters("reasoning_effort"))) {
+        return;
+    }
     const ir::Thinking &thinking = request_.thinking;
     std::string_view name = client_name("reasoning_effort", "thinking");
     std::optional<Effort> effort = thinking.effort;
@@ -348,7 +475,7 @@ void RequestWriter::write_thinking() {
 
 void RequestWriter::write_output() {
     const ir::OutputFormat &output = request_.output;
-    if (output.kind == ir::OutputKind::text) {
+    if (output.kind == ir::OutputKind::text || is_refused(chat_parameters("response_format"))) {
         return;
     }
     writer_.key("response_format").object().key("type");
@@ -377,7 +504,7 @@ void RequestWriter::write_hints() {
             job_.note("verbosity");
         }
     }
-    if (!request_.service_tier.empty()) {
+    if (!request_.service_tier.empty() && !is_refused(chat_parameters("service_tier"))) {
         if (from_chat_) {
             writer_.key("service_tier").text(request_.service_tier);
         } else if (traits_.service_tier && json::equals(request_.service_tier, "standard_only")) {
@@ -386,7 +513,7 @@ void RequestWriter::write_hints() {
             job_.note("service_tier");
         }
     }
-    if (!request_.metadata.empty()) {
+    if (!request_.metadata.empty() && !(from_chat_ && is_refused(chat_parameters("metadata")))) {
         if (from_chat_) {
             writer_.key("metadata").raw(request_.metadata);
         } else if (request_.user.empty()) {
@@ -399,7 +526,7 @@ void RequestWriter::write_hints() {
 }
 
 void RequestWriter::write_user() {
-    if (request_.user.empty()) {
+    if (request_.user.empty() || is_refused(chat_parameters("user"))) {
         return;
     }
     if (!takes_openai_members()) {
@@ -446,6 +573,10 @@ std::string_view effort_name(Effort effort, bool knows_all) {
             return knows_all ? "max" : "high";
     }
     return "medium";
+}
+
+bool knows_custom_tools(const RenderJob &job) {
+    return job.request.dialect == DialectId::openai || job.target.traits.service_tier;
 }
 
 std::string_view cut_user(JsonText id, Arena &arena) {

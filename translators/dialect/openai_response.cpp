@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <unordered_set>
 
+#include "translators/dialect/custom_input.hpp"
 #include "translators/dialect/openai.hpp"
 #include "translators/dialect/openai_answer.hpp"
+#include "translators/dialect/reasoning_details.hpp"
 
 namespace llm::openai {
 
@@ -84,33 +86,18 @@ void ChoiceReader::read(Value choice, ir::Choice &result) {
     }
 }
 
-// Text comes in one member (or the texts of reasoning_details), opaque values in the details.
+// Services give the same text in two members: the details say which text each opaque value is for.
 void ChoiceReader::read_reasoning(Value message, ir::Choice &result) {
+    Value details = message["reasoning_details"];
     JsonText text = reasoning_text(message);
-    bool from_details = text.empty();
-    if (!from_details) {
+    if (!text.empty() && !has_detail_text(details)) {
         result.parts.push_back({ir::Reasoning{text}});
     }
-    size_t open = result.parts.size();  // parts behind this index take no further signature
-    for (Value detail : message["reasoning_details"].items()) {
-        JsonText piece =
-            detail["text"].is_string() ? detail["text"].text() : detail["summary"].text();
-        JsonText opaque =
-            detail["signature"].is_string() ? detail["signature"].text() : detail["data"].text();
-        if (from_details && !piece.empty()) {
-            result.parts.push_back({ir::Reasoning{piece}});
-            open = result.parts.size();
+    for (Value detail : details.items()) {
+        ir::Reasoning reasoning = read_detail(detail, arena_);
+        if (!reasoning.text.empty() || !reasoning.signature.empty() || reasoning.is_redacted) {
+            result.parts.push_back({reasoning});
         }
-        if (opaque.empty()) {
-            continue;
-        }
-        auto *last = open > 0 ? std::get_if<ir::Reasoning>(&result.parts[open - 1].is) : nullptr;
-        if (last == nullptr || !last->signature.empty()) {
-            result.parts.push_back({ir::Reasoning{}});
-            open = result.parts.size();
-            last = std::get_if<ir::Reasoning>(&result.parts.back().is);
-        }
-        last->signature = opaque;
     }
 }
 
@@ -404,7 +391,8 @@ void ResponseWriter::write_calls(const ir::Choice &choice) {
     auto write_function = [this, &reader](const ir::ToolCall &call, JsonText name) {
         writer_.object().key("name").text(name);
         std::optional<JsonText> input;
-        if (is_custom_tool(view_, name) && (input = custom_input(call.arguments, reader))) {
+        if (!call.custom && is_custom_tool(view_, name) &&
+            (input = custom_input(call.arguments, reader))) {
             writer_.key("input").text(*input);
         } else if (call.custom || is_custom_tool(view_, name)) {
             writer_.key("input").plain(call.arguments);

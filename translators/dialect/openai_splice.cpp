@@ -6,6 +6,7 @@
 // is done to the messages is in openai_splice_messages.cpp.
 #include <algorithm>
 
+#include "translators/dialect/chat_parameters.hpp"
 #include "translators/dialect/openai_edits.hpp"
 
 namespace llm::openai {
@@ -15,8 +16,13 @@ namespace {
 class Splice {
   public:
     Splice(json::Value root, const Envelope &envelope, const Target &target,
-           std::vector<Edit> &edits)
-        : root_(root), envelope_(envelope), target_(target), traits_(target.traits), out_(edits) {}
+           std::vector<Edit> &edits, Notes &notes)
+        : root_(root),
+          envelope_(envelope),
+          target_(target),
+          traits_(target.traits),
+          out_(edits),
+          notes_(notes) {}
 
     Status run() {
         json::Value model = root_["model"];
@@ -32,16 +38,20 @@ class Splice {
         stream_options(removed);
         limit(removed);
         thinking(removed);
-        if (traits_.mistral) {
+        if (traits_.mistral && !is_refused(chat_parameters("seed"))) {
             out_.rename(root_, "seed", "random_seed");
         }
         LLM_TRY(tools());
+        LLM_TRY(refuse(removed));
         splice_messages(root_["messages"], traits_, out_);
         out_.remove(root_, removed);
         return {};
     }
 
   private:
+    // It is taken out whole, and nothing else may be done to it.
+    bool is_refused(uint32_t parameter) const { return (traits_.refuses & parameter) != 0; }
+
     void stream_options(std::vector<std::string_view> &removed) {
         if (traits_.no_stream_options || traits_.mistral) {
             removed.push_back("stream_options");
@@ -96,7 +106,8 @@ class Splice {
     // One switch, and nothing beside it that contradicts it.
     void thinking(std::vector<std::string_view> &removed) {
         json::Value effort = root_["reasoning_effort"];
-        if ((!traits_.thinking_switch && !traits_.enable_thinking) || !effort.is_string()) {
+        if ((!traits_.thinking_switch && !traits_.enable_thinking) || !effort.is_string() ||
+            is_refused(chat_parameters("reasoning_effort"))) {
             return;
         }
         std::string_view name = traits_.enable_thinking ? "enable_thinking" : "thinking";
@@ -114,10 +125,13 @@ class Splice {
     }
 
     Status tools() {
-        if (traits_.no_strict_tools) {
+        if (traits_.no_strict_tools && !is_refused(chat_parameters("tools"))) {
             for (json::Value tool : root_["tools"].items()) {
                 out_.remove(tool["function"], {"strict"});
             }
+        }
+        if (is_refused(chat_parameters("tool_choice"))) {
+            return {};
         }
         json::Value choice = root_["tool_choice"];
         bool is_required = choice.equals("required") || choice.equals("any");
@@ -132,19 +146,46 @@ class Splice {
         return {};
     }
 
+    // What the service takes in no form, or only up to a value.
+    Status refuse(std::vector<std::string_view> &removed) {
+        uint32_t bit = 1;
+        for (const ChatParameter &parameter : kChatParameters) {
+            json::Value value = root_[parameter.name];
+            if (is_refused(bit) && !value.absent()) {
+                bool is_usual = is_usual_value(parameter.name, value);
+                if (!is_usual && !parameter.is_hint && !target_.drop_params) {
+                    return unsupported("this service takes no such parameter", parameter.name);
+                }
+                removed.push_back(parameter.name);
+                if (!is_usual) {
+                    notes_.drop(parameter.name);
+                }
+            }
+            bit <<= 1;
+        }
+        bool has_temperature = !is_refused(chat_parameters("temperature"));
+        if (json::Value temperature = root_["temperature"];
+            has_temperature && is_above(temperature.raw(), traits_.temperature_max)) {
+            notes_.drop("temperature");
+            out_.replace(temperature, std::string(traits_.temperature_max));
+        }
+        return {};
+    }
+
     json::Value root_;
     const Envelope &envelope_;
     const Target &target_;
     const ModelTraits &traits_;
     Edits out_;
+    Notes &notes_;
 };
 
 }  // namespace
 
 Status splice_request(json::Value root, const Envelope &envelope, const Target &target,
-                      std::vector<Edit> &edits) {
+                      std::vector<Edit> &edits, Notes &notes) {
     size_t first = edits.size();
-    LLM_TRY(Splice(root, envelope, target, edits).run());
+    LLM_TRY(Splice(root, envelope, target, edits, notes).run());
     // What is inserted at a place comes before what is taken out from there on.
     std::stable_sort(edits.begin() + static_cast<std::ptrdiff_t>(first), edits.end(),
                      [](const Edit &a, const Edit &b) {

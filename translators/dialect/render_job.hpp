@@ -24,6 +24,12 @@ struct RenderJob {
         }
     }
 
+    void note_cache(RawJson mark) const {
+        if (!mark.empty()) {
+            note("cache_control");
+        }
+    }
+
     // Something with a meaning that the target cannot say: refused by its name, or left out and
     // named.
     Status leave_out(std::string_view what, std::string_view name) const {

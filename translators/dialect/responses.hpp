@@ -31,7 +31,7 @@ Status parse_request(json::Value root, Arena &arena, ir::Request &request);
 
 // responses_splice.cpp
 Status splice_request(json::Value root, const Envelope &envelope, const Target &target,
-                      std::vector<Edit> &edits);
+                      std::vector<Edit> &edits, Notes &notes);
 
 // responses_response_render.cpp
 void render_response(const ir::Response &response, const ClientView &view, Arena &arena,

@@ -99,8 +99,4 @@ std::string_view image_mime(json::Value item) {
                                    : "image/png";
 }
 
-bool is_error_value(json::Value error) {
-    return (error.is_object() && error.size() > 0) || (error.is_string() && !error.text().empty());
-}
-
 }  // namespace llm::responses

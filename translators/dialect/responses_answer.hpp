@@ -38,7 +38,4 @@ int64_t read_created(json::Value response);
 // Of an image_generation_call with its result. Static text or a view into the item.
 std::string_view image_mime(json::Value item);
 
-// Is this the error of a failed answer: an object with something in it?
-bool is_error_value(json::Value error);
-
 }  // namespace llm::responses

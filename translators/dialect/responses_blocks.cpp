@@ -379,6 +379,7 @@ void ResponsesDecoder::open_call(ItemState &item, JsonText id, JsonText name) {
     event.block = item.block;
     event.id = id;
     event.name = name;
+    event.is_custom = item.kind == ItemType::custom_call;
     emit(event);
     if (!item.early.empty()) {
         send(EventKind::delta, BlockKind::tool, item.block, {item.early});

@@ -20,33 +20,6 @@ using json::Value;
 
 // --- frames ---------------------------------------------------------------------------------
 
-static Error stop() {
-    return Error{Errc::upstream_protocol, "the stream is over", {}, 0};
-}
-
-void ResponsesDecoder::feed(std::string_view bytes, ir::EventSink &sink) {
-    if (is_ended_) {
-        return;
-    }
-    sink_ = &sink;
-    Status status = splitter_.feed(bytes, *this);
-    if (!status && !is_ended_) {
-        fail(status.error().what);
-    }
-}
-
-void ResponsesDecoder::finish(ir::EventSink &sink) {
-    if (is_ended_) {
-        return;
-    }
-    sink_ = &sink;
-    is_draining_ = true;
-    static_cast<void>(splitter_.finish(*this));
-    if (!is_ended_) {
-        fail(ir::ErrorClass::stream_truncated, {"the provider's stream ended early"});
-    }
-}
-
 size_t ResponsesDecoder::memory() const {
     size_t sum = splitter_.memory() + answer_id_.capacity() + commentary_.capacity();
     for (const ItemState &item : items_) {
@@ -56,41 +29,13 @@ size_t ResponsesDecoder::memory() const {
     return sum;
 }
 
-Status ResponsesDecoder::on_sse(const wire::SseEvent &frame) {
-    std::string_view data = frame.data;
-    size_t first = data.find_first_not_of(" \t\r\n");
-    if (!frame.has_data || first == std::string_view::npos) {
-        return {};
+void ResponsesDecoder::on_json(Value root, std::string_view data, bool is_error) {
+    Value type = root["type"];
+    if (root.is_object() && type.is_string()) {
+        on_event(type, root);
+    } else if (root.absent() || (root.is_object() && (is_error || is_error_value(root["error"])))) {
+        fail_as(root, data);
     }
-    data = data.substr(first, data.find_last_not_of(" \t\r\n") + 1 - first);
-    if (data == "[DONE]") {  // imitators; what they end with before it has ended us
-        fail(ir::ErrorClass::stream_truncated, {"the provider's stream ended early"});
-        return stop();
-    }
-    arena_.reset();
-    json::Limits limits;
-    limits.allow_lone_surrogates = true;
-    Result<Value> root = reader_.parse(data, limits);
-    if (!root) {
-        if (is_draining_) {
-            return {};
-        }
-        if (frame.name == "error") {
-            fail_as({}, data);
-        } else {
-            fail("an event of the provider's stream is not JSON");
-        }
-        return stop();
-    }
-    if (root->is_object()) {
-        Value type = (*root)["type"];
-        if (type.is_string()) {
-            on_event(type, *root);
-        } else if (frame.name == "error" || is_error_value((*root)["error"])) {
-            fail_as(*root, data);
-        }
-    }
-    return is_ended_ ? Status(stop()) : Status();
 }
 
 void ResponsesDecoder::on_event(Value type, Value event) {
@@ -337,24 +282,6 @@ void ResponsesDecoder::send(EventKind kind, BlockKind block_kind, uint32_t block
     event.block = block;
     event.text = text;
     emit(event);
-}
-
-void ResponsesDecoder::fail(ir::ErrorClass error_class, JsonText message, JsonText code) {
-    if (is_ended_) {
-        return;
-    }
-    is_ended_ = true;
-    StreamEvent event;
-    event.kind = EventKind::error;
-    event.error_class = error_class;
-    event.text = message;
-    event.name = code;
-    emit(event);
-}
-
-void ResponsesDecoder::fail_as(Value root, std::string_view body) {
-    ApiError error = read_error(0, root, body, arena_);
-    fail(error.error_class, error.message, error.code);
 }
 
 std::unique_ptr<Decoder> make_decoder() {

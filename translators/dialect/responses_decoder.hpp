@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "translators/dialect/json_stream.hpp"
 #include "translators/dialect/responses.hpp"
 #include "translators/dialect/responses_answer.hpp"
 
@@ -41,15 +42,19 @@ struct ItemState {
     std::vector<PartState> parts;
 };
 
-class ResponsesDecoder final : public Decoder, private wire::SseHandler {
+class ResponsesDecoder final : public JsonStream, private wire::SseHandler {
   public:
-    void feed(std::string_view bytes, ir::EventSink &sink) override;
-    void finish(ir::EventSink &sink) override;
-    bool ended() const override { return is_ended_; }
+    void feed(std::string_view bytes, ir::EventSink &sink) override {
+        feed_by([&] { return splitter_.feed(bytes, *this); }, sink);
+    }
+    void finish(ir::EventSink &sink) override {
+        finish_by([&] { return splitter_.finish(*this); }, sink);
+    }
     size_t memory() const override;
 
   private:
-    Status on_sse(const wire::SseEvent &frame) override;
+    Status on_sse(const wire::SseEvent &frame) override { return on_frame(frame); }
+    void on_json(json::Value root, std::string_view data, bool is_error) override;
     void on_event(json::Value type, json::Value event);
     void on_item_added(json::Value event);
     void on_item_done(int64_t index, json::Value item);
@@ -84,15 +89,11 @@ class ResponsesDecoder final : public Decoder, private wire::SseHandler {
     void start(json::Value response);
     void take_usage(json::Value response);
     void send(ir::EventKind kind, ir::BlockKind block_kind, uint32_t block, JsonText text = {});
-    void fail(ir::ErrorClass error_class, JsonText message, JsonText code = {});
-    void fail(std::string_view message) { fail(ir::ErrorClass::upstream_protocol, {message}); }
-    void fail_as(json::Value error, std::string_view body);
-    void emit(const ir::StreamEvent &event) { sink_->on_event(event); }
+    void fail_as(json::Value error, std::string_view body) {
+        fail(read_error(0, error, body, arena_));
+    }
 
     wire::SseSplitter splitter_;
-    json::Reader reader_;
-    Arena arena_;
-    ir::EventSink *sink_ = nullptr;
     std::vector<ItemState> items_;
     std::string answer_id_;
     std::string commentary_;  // what was said in it
@@ -108,8 +109,6 @@ class ResponsesDecoder final : public Decoder, private wire::SseHandler {
     bool has_refusal_ = false;
     bool has_answer_ = false;  // text of the final answer came: no more is held back
     bool is_started_ = false;
-    bool is_ended_ = false;
-    bool is_draining_ = false;  // the input is over: half an event is no malformed one
 };
 
 }  // namespace llm::responses

@@ -8,6 +8,7 @@
 // encrypted_content, tagged where another dialect made them. They get the text as well, asked for
 // or not: a signature holds for its text only, and the client has to bring back both.
 #include "translators/dialect/responses_encoder.hpp"
+#include "translators/dialect/json_stream.hpp"
 
 #include <algorithm>
 
@@ -61,13 +62,6 @@ ResponsesEncoder::ResponsesEncoder(const ClientView &view, Form form)
     writer.object();
     write_echo(view.request, writer);
     writer.end();
-    if (view.request != nullptr) {
-        for (const ir::Tool &tool : view.request->tools) {
-            if (tool.kind == ir::ToolKind::custom) {
-                custom_tools_.emplace_back(tool.name.bytes);
-            }
-        }
-    }
     view_.request = nullptr;  // gone after this
 }
 
@@ -112,14 +106,9 @@ void ResponsesEncoder::event(const ir::StreamEvent &event, ByteBuffer &out) {
         case EventKind::end:
             end(out);
             return;
-        case EventKind::error: {
-            ApiError told;
-            told.error_class = event.error_class;
-            told.message = event.text;
-            told.code = event.name;
-            error(told, out);
+        case EventKind::error:
+            error(error_of(event), out);
             return;
-        }
         case EventKind::usage:
         case EventKind::ping:
             return;
@@ -215,9 +204,10 @@ void ResponsesEncoder::open_call(const ir::StreamEvent &event, Slot &slot, ByteB
         return;
     }
     JsonText name = tool_name_for_client(event.name, view_.renamed);
-    slot.is_held = openai::is_custom_tool(view_, name);
-    bool is_custom = slot.is_held || std::find(custom_tools_.begin(), custom_tools_.end(),
-                                               name.bytes) != custom_tools_.end();
+    bool is_custom = event.is_custom || is_custom_tool(view_, name);
+    if (is_custom && !event.is_custom) {
+        slot.input = std::make_unique<CustomInput>();
+    }
     slot.item = add_item(is_custom ? ItemKind::custom_call : ItemKind::call, out);
     ReplyItem &item = items_[slot.item];
     item.call_id = event.id.bytes;
@@ -270,9 +260,16 @@ void ResponsesEncoder::delta(const ir::StreamEvent &event, ByteBuffer &out) {
             slot.part = add_part(slot.item, PartKind::summary, out);
         }
     }
-    if (slot.is_held) {
-        if (hold(event.text.bytes.size(), out)) {
-            items_[slot.item].parts[slot.part].text.append(event.text.bytes);
+    if (slot.input != nullptr) {
+        scratch_.clear();
+        size_t before = slot.input->waiting();
+        bool is_fed = slot.input->feed(event.text, scratch_);
+        held_bytes_ -= std::min(held_bytes_, before);
+        if (is_fed && hold(slot.input->waiting(), out)) {
+            grow_part(slot.item, slot.part, {scratch_.view()}, out);
+        } else {  // nothing where the bound of the whole answer has said so already
+            error(ApiError{ErrorClass::upstream_protocol, 0, {"the input of a tool is too large"}},
+                  out);
         }
         return;
     }
@@ -384,12 +381,11 @@ void ResponsesEncoder::close(uint32_t block, ByteBuffer &out) {
         return;
     }
     ReplyPart &part = items_[slot.item].parts[slot.part];
-    if (slot.is_held) {
-        unwrap_input(part);
-        std::string text;
-        text.swap(part.text);
-        held_bytes_ -= std::min(held_bytes_, text.size());
-        grow_part(slot.item, slot.part, {text}, out);
+    if (slot.input != nullptr) {
+        scratch_.clear();
+        held_bytes_ -= std::min(held_bytes_, slot.input->waiting());
+        slot.input->finish(reader_, scratch_);
+        grow_part(slot.item, slot.part, {scratch_.view()}, out);
     } else if (part.text.empty() && (part.kind == PartKind::arguments || slot.is_output)) {
         grow_part(slot.item, slot.part, {"{}"}, out);  // "" is no JSON, and clients parse it
     }

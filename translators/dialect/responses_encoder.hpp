@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "translators/dialect/custom_input.hpp"
 #include "translators/dialect/dialect.hpp"
 #include "translators/dialect/responses_reply.hpp"
 
@@ -20,8 +21,6 @@ class ResponsesEncoder final : public Encoder {
     void ping(ByteBuffer &out) override;
     void error(const ApiError &error, ByteBuffer &out) override;
 
-    // Calls of this name have text as their arguments, as custom tools of the client have.
-    void add_custom_tool(std::string_view name) { custom_tools_.emplace_back(name); }
     // Form::body: the whole answer, once its last event came.
     void write_body(json::Writer &writer);
 
@@ -31,8 +30,8 @@ class ResponsesEncoder final : public Encoder {
         enum class State : uint8_t { unknown, waiting, open, closed };
         State state = State::unknown;
         ir::BlockKind kind = ir::BlockKind::text;
-        bool is_output = false;  // text that came as the arguments of kJsonTool
-        bool is_held = false;    // a free text tool that the provider knows as a function
+        bool is_output = false;              // text that came as the arguments of kJsonTool
+        std::unique_ptr<CustomInput> input;  // a free text tool that the provider has not
         uint32_t item = 0;
         uint32_t part = 0;
         std::string id;  // reasoning: of the item, until there is one
@@ -59,7 +58,6 @@ class ResponsesEncoder final : public Encoder {
     uint32_t add_part(uint32_t item, PartKind kind, ByteBuffer &out);
     void grow_part(uint32_t item, uint32_t part, JsonText text, ByteBuffer &out);
     void add_annotation(uint32_t item, uint32_t part, std::string_view json, ByteBuffer &out);
-    void unwrap_input(ReplyPart &part);
     void close_part(uint32_t item, uint32_t part, ByteBuffer &out);
     void announce(uint32_t item, ByteBuffer &out);
     void settle(ByteBuffer &out);
@@ -80,7 +78,6 @@ class ResponsesEncoder final : public Encoder {
     Form form_;
     bool shows_encrypted_;
     bool shows_summary_;
-    std::vector<std::string> custom_tools_;
     std::string model_;
     std::string id_;
     int64_t created_ = 0;

@@ -155,15 +155,6 @@ void ResponsesEncoder::add_annotation(uint32_t index, uint32_t at, std::string_v
     }
 }
 
-// The text that the arguments of a free text tool wrap; what is no such object stays as it is.
-void ResponsesEncoder::unwrap_input(ReplyPart &part) {
-    Arena arena;
-    std::string_view arguments = json::unescape({part.text}, arena);
-    if (std::optional<JsonText> input = openai::custom_input(arguments, reader_)) {
-        part.text = std::string(input->bytes);
-    }
-}
-
 void ResponsesEncoder::close_part(uint32_t index, uint32_t at, ByteBuffer &out) {
     ReplyItem &item = items_[index];
     ReplyPart &part = item.parts[at];

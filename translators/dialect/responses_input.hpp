@@ -28,6 +28,7 @@ class InputReader {
     Status read_part(json::Value part, std::vector<ir::Part> &parts);
     Status read_image(json::Value part, std::vector<ir::Part> &parts);
     Status read_file(json::Value part, std::vector<ir::Part> &parts);
+    Status read_reference(json::Value item);
     Status read_call(json::Value item, bool is_custom);
     Status read_result(json::Value item);
     void read_reasoning(json::Value item);

@@ -20,6 +20,11 @@ Status InputReader::read(Value item) {
         return invalid("each item must be an object", "input");
     }
     Value type = item["type"];
+    bool is_reference = type.equals("item_reference") ||
+                        (type.is_unset() && item["role"].is_unset() && item["id"].is_string());
+    if (is_reference) {
+        return read_reference(item);
+    }
     if (type.is_unset() || type.equals("message")) {
         return read_message(item);
     }
@@ -40,6 +45,16 @@ Status InputReader::read(Value item) {
     bool is_result = type.text().bytes.ends_with("_output") || type.equals("mcp_approval_response");
     run(is_result ? Run::results : Run::assistant)
         .push_back({ir::Opaque{DialectId::responses, type.text(), item.raw()}});
+    return {};
+}
+
+// An item that the provider keeps, by its id; see check_state for who may be asked of it.
+Status InputReader::read_reference(Value item) {
+    if (!item["id"].is_string() || item["id"].text().empty()) {
+        return invalid("a reference needs an id", "input[].id");
+    }
+    run(Run::assistant)
+        .push_back({ir::Opaque{DialectId::responses, {"item_reference"}, item.raw()}});
     return {};
 }
 

@@ -7,8 +7,8 @@
 // goes back only to who made it, and only with its encrypted content, because ids alone mean
 // nothing where nothing was stored.
 #include "translators/dialect/media.hpp"
-#include "translators/dialect/render_parts.hpp"
 #include "translators/dialect/responses_render.hpp"
+#include "translators/dialect/turn_walk.hpp"
 
 namespace llm::responses {
 
@@ -40,15 +40,6 @@ bool is_item(const ir::Opaque &opaque) {
     return opaque.dialect == DialectId::responses && !is_content_part(opaque);
 }
 
-bool has_text(const std::vector<const ir::Text *> &texts) {
-    for (const ir::Text *text : texts) {
-        if (!text->text.empty()) {
-            return true;
-        }
-    }
-    return false;
-}
-
 class InputWriter {
   public:
     explicit InputWriter(const RenderJob &job)
@@ -56,12 +47,14 @@ class InputWriter {
 
     Status write();
 
+    // For walk_turns.
+    void system(const Texts &texts);
+    Result<size_t> user(size_t turn);
+    Status assistant(const ir::Turn &turn);
+    Status results(const Step &step);
+
   private:
-    void write_texts(const std::vector<const ir::Text *> &texts);
-    void write_system(const std::vector<const ir::Text *> &texts);
     Status write_user(const ir::Turn &turn);
-    Status write_assistant(const ir::Turn &turn);
-    Status write_results(size_t assistant);
     Status write_call(const ir::ToolCall &call);
     void write_reasoning(const ir::Reasoning &reasoning);
     Status write_result(JsonText call_id, bool is_custom, const ir::ToolResult *result);
@@ -75,11 +68,6 @@ class InputWriter {
     void write_image(const ir::Image &image);
     void write_document(const ir::Document &document);
     void note_marks(const ir::Part &part);
-    void note_cache(const RawJson &mark) {
-        if (!mark.empty()) {
-            job_.note("cache_control");
-        }
-    }
 
     const RenderJob &job_;
     const ir::Request &request_;
@@ -91,10 +79,7 @@ class InputWriter {
 
 Status InputWriter::write() {
     const std::vector<ir::Turn> &turns = request_.turns;
-    std::vector<const ir::Text *> texts;
-    for (const ir::Text &text : request_.system) {
-        texts.push_back(&text);
-    }
+    Texts texts = texts_of(request_.system);
     bool has_system = has_text(texts);
     if (turns.empty() && !has_system) {
         return {};  // what the provider has stored is the input
@@ -102,7 +87,7 @@ Status InputWriter::write() {
     bool is_stored = turns.empty() && leans_on_stored(request_);
     if ((!turns.empty() || is_stored) && has_system) {
         writer_.key("instructions").open_text();
-        write_texts(texts);
+        write_paragraphs(texts, job_);
         writer_.close_text();
     }
     if (is_stored) {
@@ -110,67 +95,33 @@ Status InputWriter::write() {
     }
     writer_.key("input").array();
     if (turns.empty()) {
-        write_system(texts);  // there must be some input: instructions alone are refused
+        system(texts);  // there must be some input: instructions alone are refused
     }
-    if (!turns.empty() && turns[0].role != ir::Role::assistant) {
-        LLM_TRY(write_results(turns.size()));
-    }
-    for (size_t i = 0; i < turns.size(); ++i) {
-        // Turns of the assistant that follow each other are one: its message goes on.
-        if (turns[i].role != ir::Role::assistant) {
-            close_message();
-        }
-        switch (turns[i].role) {
-            case ir::Role::system:
-                texts.clear();
-                for (const ir::Part &part : turns[i].parts) {
-                    if (const auto *text = std::get_if<ir::Text>(&part.is)) {
-                        texts.push_back(text);
-                    }
-                }
-                write_system(texts);
-                break;
-            case ir::Role::user:
-                LLM_TRY(write_user(turns[i]));
-                break;
-            case ir::Role::assistant:
-                LLM_TRY(write_assistant(turns[i]));
-                LLM_TRY(write_results(i));
-                break;
-        }
-    }
+    LLM_TRY(walk_turns(job_, *this));
     close_message();
     writer_.end();
     return {};
 }
 
-// --- system ---------------------------------------------------------------------------------
+// --- turns ----------------------------------------------------------------------------------
 
-// Into an open string: paragraphs.
-void InputWriter::write_texts(const std::vector<const ir::Text *> &texts) {
-    bool is_first = true;
-    for (const ir::Text *text : texts) {
-        note_cache(text->cache);
-        if (text->text.empty()) {
-            continue;
-        }
-        if (!is_first) {
-            writer_.piece(JsonText{"\\n\\n"});
-        }
-        is_first = false;
-        writer_.piece(text->text);
-    }
-}
-
-void InputWriter::write_system(const std::vector<const ir::Text *> &texts) {
+// Turns of the assistant that follow each other are one: its message goes on.
+void InputWriter::system(const Texts &texts) {
+    close_message();
     if (!has_text(texts)) {
         return;
     }
     open_message(job_.target.traits.developer_role ? "developer" : "system");
     writer_.object().key("type").plain("input_text").key("text").open_text();
-    write_texts(texts);
+    write_paragraphs(texts, job_);
     writer_.close_text().end();
     close_message();
+}
+
+Result<size_t> InputWriter::user(size_t turn) {
+    close_message();
+    LLM_TRY(write_user(request_.turns[turn]));
+    return turn + 1;
 }
 
 // --- content --------------------------------------------------------------------------------
@@ -192,11 +143,11 @@ void InputWriter::close_message() {
 
 void InputWriter::note_marks(const ir::Part &part) {
     if (const auto *text = std::get_if<ir::Text>(&part.is)) {
-        note_cache(text->cache);
+        job_.note_cache(text->cache);
     } else if (const auto *image = std::get_if<ir::Image>(&part.is)) {
-        note_cache(image->cache);
+        job_.note_cache(image->cache);
     } else if (const auto *document = std::get_if<ir::Document>(&part.is)) {
-        note_cache(document->cache);
+        job_.note_cache(document->cache);
         if (!document->context.empty() && !PartText::has_text(part)) {
             job_.note("context");
         }
@@ -354,7 +305,7 @@ bool is_output(const ir::Part &part) {
            (opaque != nullptr && is_item(*opaque));
 }
 
-Status InputWriter::write_assistant(const ir::Turn &turn) {
+Status InputWriter::assistant(const ir::Turn &turn) {
     size_t outputs_left = 0;
     for (const ir::Part &part : turn.parts) {
         outputs_left += is_output(part) ? 1 : 0;
@@ -402,7 +353,7 @@ void InputWriter::write_reasoning(const ir::Reasoning &reasoning) {
 }
 
 Status InputWriter::write_call(const ir::ToolCall &call) {
-    note_cache(call.cache);
+    job_.note_cache(call.cache);
     if (job_.notes.renamed.size() > kMaxRenamed) {
         return invalid("too many tools with unusable names", "input");
     }
@@ -421,12 +372,11 @@ Status InputWriter::write_call(const ir::ToolCall &call) {
 
 // --- results --------------------------------------------------------------------------------
 
-Status InputWriter::write_results(size_t assistant) {
-    Step answered = match_results(request_.turns, assistant, job_.arena);
-    for (const AnsweredCall &pair : answered.calls) {
+Status InputWriter::results(const Step &step) {
+    for (const AnsweredCall &pair : step.calls) {
         LLM_TRY(write_result(pair.call->id, pair.call->custom, pair.result));
     }
-    for (const ir::ToolResult *stray : answered.strays) {
+    for (const ir::ToolResult *stray : step.strays) {
         if (leans_on_stored(request_)) {
             LLM_TRY(write_result(stray->call_id, false, stray));
         } else {
@@ -440,7 +390,7 @@ Status InputWriter::write_result(JsonText call_id, bool is_custom, const ir::Too
     std::vector<const ir::Part *> parts;
     bool is_text = true;
     if (result != nullptr) {
-        note_cache(result->cache);
+        job_.note_cache(result->cache);
         for (const ir::Part &part : result->parts) {
             Result<bool> known = can_say(part);
             if (!known) {

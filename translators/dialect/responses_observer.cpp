@@ -4,6 +4,7 @@
 // name, or by the `type` it begins with where an imitator has no event lines; only the first
 // content, the first response object and the last one are parsed. A frame that cannot be read
 // passes as it is.
+#include "translators/dialect/json_stream.hpp"
 #include "translators/dialect/responses.hpp"
 #include "translators/dialect/responses_answer.hpp"
 

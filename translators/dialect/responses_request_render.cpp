@@ -261,7 +261,6 @@ void BodyWriter::write_function(const ir::Tool &tool) {
 // Chat wraps the grammar of a free text tool once more. The name is given to the answer's side,
 // because a stream's events do not say that a call is free text.
 void BodyWriter::write_custom(const ir::Tool &tool) {
-    job_.notes.custom_tools.push_back(json::unescape(tool.name, job_.arena));
     JsonText name = sent_name(tool.name);
     if (is_as_sent(tool, name)) {
         writer_.raw(tool.raw);

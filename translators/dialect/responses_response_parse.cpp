@@ -7,6 +7,7 @@
 // attempt and reads the error from the body.
 #include <unordered_set>
 
+#include "translators/dialect/json_stream.hpp"
 #include "translators/dialect/responses.hpp"
 #include "translators/dialect/responses_answer.hpp"
 

@@ -20,14 +20,6 @@ struct Collector final : ir::EventSink {
 void render_response(const ir::Response &response, const ClientView &view, Arena &,
                      json::Writer &writer) {
     ResponsesEncoder encoder(view, ResponsesEncoder::Form::body);
-    for (const ir::Choice &choice : response.choices) {
-        for (const ir::Part &part : choice.parts) {
-            const auto *call = std::get_if<ir::ToolCall>(&part.is);
-            if (call != nullptr && call->custom) {
-                encoder.add_custom_tool(tool_name_for_client(call->name, view.renamed).bytes);
-            }
-        }
-    }
     Collector collector(encoder);
     ir::replay(response, collector);
     encoder.write_body(writer);

@@ -59,8 +59,8 @@ void drop_foreign(Value input, const Target &target, std::vector<Edit> &edits) {
 
 }  // namespace
 
-Status splice_request(Value root, const Envelope &, const Target &target,
-                      std::vector<Edit> &edits) {
+Status splice_request(Value root, const Envelope &, const Target &target, std::vector<Edit> &edits,
+                      Notes &) {
     Value model = root["model"];
     if (!model.is_string()) {
         return invalid("model must be a string", "model");

@@ -2,6 +2,8 @@
 // Entry points: find_provider_preset, find_refused_preset, preset_traits.
 #include "translators/provider/providers.hpp"
 
+#include <algorithm>
+
 #include "translators/provider/model_traits.hpp"
 
 namespace llm {
@@ -50,6 +52,17 @@ const Row *find_row(const Row (&rows)[N], std::string_view name) {
     return nullptr;
 }
 
+bool has_word(std::string_view model, std::string_view words) {
+    while (!words.empty()) {
+        std::string_view word = words.substr(0, words.find(','));
+        words.remove_prefix(std::min(words.size(), word.size() + 1));
+        if (model.find(word) != std::string_view::npos) {
+            return true;
+        }
+    }
+    return false;
+}
+
 }  // namespace
 
 std::span<const ProviderPreset> provider_presets() {
@@ -85,12 +98,19 @@ void apply_quirks(uint32_t quirks, ModelTraits &traits) {
     traits.thinking_switch |= (quirks & kThinkingSwitch) != 0;
     traits.enable_thinking |= (quirks & kEnableThinking) != 0;
     traits.user_last |= (quirks & kUserLast) != 0;
+    traits.reasoning_details |= (quirks & kReasoningDetails) != 0;
 }
 
 ModelTraits preset_traits(const ProviderPreset &preset, DialectId dialect, std::string_view model) {
     ModelTraits traits = model_traits(dialect, model, preset.is_official);
+    traits.model_prefix = preset.model_prefix;
     if (dialect == preset.dialect) {
         apply_quirks(preset.quirks, traits);
+        traits.temperature_max = preset.temperature_max;
+        traits.refuses |= preset.refuses;
+        for (const ModelRefusal &refusal : preset.refuses_for) {
+            traits.refuses |= has_word(model, refusal.words) ? refusal.refuses : 0;
+        }
     }
     return traits;
 }

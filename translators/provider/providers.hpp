@@ -7,6 +7,7 @@
 #include <span>
 #include <string_view>
 
+#include "translators/dialect/chat_parameters.hpp"
 #include "translators/dialect/dialect.hpp"
 
 namespace llm {
@@ -51,6 +52,7 @@ enum ProviderQuirk : uint32_t {
     kThinkingSwitch = 256,        // thinking:{type} turns reasoning on and off
     kEnableThinking = 512,        // enable_thinking turns reasoning on and off
     kUserLast = 1024,             // the last message must be from the user
+    kReasoningDetails = 2048,     // takes back the reasoning_details that it gave
 };
 
 struct FixedHeader {
@@ -93,6 +95,13 @@ constexpr SpokenList further(Ways... ways) {
     return {{ways...}, sizeof...(ways)};
 }
 
+// Parameters that single models of a provider refuse: those with one of these words, a comma
+// between, in their names.
+struct ModelRefusal {
+    std::string_view words;
+    uint32_t refuses;
+};
+
 struct ProviderPreset {
     std::string_view name;
     std::string_view title;  // as the provider writes itself
@@ -108,7 +117,11 @@ struct ProviderPreset {
     std::string_view count_path = {};
     std::string_view plain_path = {};  // instead of chat_path while a variable of that has no value
     FixedHeader headers[2] = {};
-    SpokenList also = {};  // further dialects, for clients that speak them
+    uint32_t refuses = 0;  // of chat, for all models: chat_parameters("...")
+    ModelRefusal refuses_for[2] = {};
+    std::string_view temperature_max = {};  // empty: that of the dialect
+    std::string_view model_prefix = {};     // of models whose names have no slash
+    SpokenList also = {};                   // further dialects, for clients that speak them
 
     constexpr Spoken main() const {
         return {dialect, base_url, chat_path, stream_path, count_path, carrier};
