@@ -29,7 +29,7 @@ sub machine {
     }
     $t->http_conf(<<"END");
     llm_zone 8m $state;
-    llm_redis ${\$redis->url} timeout=1s on_outage=local;
+    llm_redis ${\($o{redis} || $redis->url)} timeout=1s on_outage=local;
     llm_master_key $master;
     llm_team crew { alias crew; }
     llm_key sk-of-ada { alias ada; team crew; user ada; tags blue; }
@@ -217,6 +217,18 @@ subtest 'a day that only Redis has' => sub {
         is("$told->{date} $told->{metrics}{spend} $told->{metrics}{api_requests}", "$date 1 5",
             'is told by both');
     }
+};
+
+subtest 'a cluster' => sub {
+    my @nodes = LLM::Redis->cluster(3);
+    my ($here, $there) = map { machine(LLM::Test->new, redis => $nodes[0]->url) } 1 .. 2;
+    %asked = ();
+    ask($here, 'a', 2);
+    ask($there, 'b', 3);
+    all_agree('at each of two machines', $here, $there);
+    $here->stop;
+    all_agree('one has gone', $there);
+    $there->stop;
 };
 
 $one->stop;
