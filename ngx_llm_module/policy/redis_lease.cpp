@@ -62,6 +62,38 @@ RedisCounter redis_counter(const Config &config, const Demand &demand) {
     return counter;
 }
 
+void skip(PackReader &answer, size_t many) {
+    while (many-- > 0 && !answer.is_bad()) {
+        (void)answer.number();
+    }
+}
+
+// What follows "granted" or not.
+void skip_verdict(PackReader &answer) {
+    skip(answer, 2);
+    skip(answer, 2 * size_t(answer.number()));
+    skip(answer, 2 * size_t(answer.number()));
+}
+
+// A move to nowhere. Nobody waits for what becomes of it: what Redis does not hear now it hears at
+// the lease's end.
+class DropAsk final : public RedisAsk {
+  public:
+    explicit DropAsk(uint64_t id) : id_(id) {}
+    bool write(RedisBatch &batch) override {
+        batch.begin(RedisTask::move).add(batch.place_of(id_)).add(int64_t(0)).add(int64_t(0));
+        return true;
+    }
+    void on_answer(PackReader &answer) override {
+        (void)answer.number();
+        skip_verdict(answer);
+    }
+    void on_lost(RedisLoss) override {}
+
+  private:
+    uint64_t id_;
+};
+
 }  // namespace
 
 // It outlives the lease when its request ends while it waits.
@@ -85,9 +117,7 @@ class AdmitAsk final : public RedisAsk {
         if (answer.number() == 1) {
             give_back();
         }
-        skip(answer, 2);
-        skip(answer, 2 * size_t(answer.number()));
-        skip(answer, 2 * size_t(answer.number()));
+        skip_verdict(answer);
     }
     void on_lost(RedisLoss loss) override {
         if (lease_ != nullptr) {
@@ -99,11 +129,6 @@ class AdmitAsk final : public RedisAsk {
 
   private:
     void give_back() { RedisStore::current()->settle({id_, {}, ngx_current_msec, 0}); }
-    static void skip(PackReader &answer, size_t many) {
-        while (many-- > 0 && !answer.is_bad()) {
-            (void)answer.number();
-        }
-    }
 
     RedisLease *lease_;
     uint64_t id_;
@@ -370,26 +395,12 @@ void RedisLease::hold_gauge(size_t alternative) {
     }
 }
 
-// Nobody waits for what becomes of it: what Redis did not hear now it hears at the lease's end.
-class DropCommand final : public RedisCommand {
-  public:
-    void on_reply(const RedisReply &) override {}
-    void on_lost(RedisLoss) override {}
-};
-
 // Without waiting.
 void RedisLease::drop_deployment() {
-    if (place_ == Place::redis && kept_.size() > common_kept_) {
-        auto command = std::make_unique<DropCommand>();
-        static const RedisScript &script = redis_script("admit");
-        command->script = &script;
-        command->args.add(int64_t(1)).add(store_.base()).add(id_);
-        command->args.add(int64_t(store_.client().config().lease)).add(int64_t(1));
-        command->args.add(int64_t(0)).add(int64_t(0)).add(int64_t(0));
-        // Where Redis is away what is held stays ours, to be given back later.
-        if (store_.client().send(std::move(command), store_.base())) {
-            kept_.resize(common_kept_);
-        }
+    // Where Redis is away what is held stays ours, to be given back later.
+    if (place_ == Place::redis && kept_.size() > common_kept_ &&
+        store_.ask(std::make_unique<DropAsk>(id_))) {
+        kept_.resize(common_kept_);
     }
     if (local_ != nullptr) {
         (void)local_->move(SIZE_MAX);

@@ -247,7 +247,8 @@ bool Limits::is_deployment_full() const {
 Admission Limits::take_second(size_t index, Waiter &waiter) {
     second_ = std::make_unique<Second>();
     second_->candidate = index;
-    add_alternative(*request_.candidates[index].deployment, estimate_, second_->demands);
+    add_alternative(source({}), *request_.candidates[index].deployment, fallback(),
+                    second_->demands);
     second_->lease = limit_store().open(second_->demands, waiter);
     return second_->lease->take().admission;
 }

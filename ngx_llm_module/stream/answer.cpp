@@ -414,8 +414,8 @@ std::string_view Answer::prefill(const Dialect &dialect, const ModelTraits &trai
 void Answer::end_error() {
     Arena arena;
     size_t size = whole_.size();
-    whole_.append(json::kPadding, '\0');
-    std::string_view body(whole_.data(), size);
+    whole_.pad(json::kPadding);
+    std::string_view body = whole_.view().substr(0, size);
     Result<json::Value> root = worker().parse(body);
     ApiError error = read_error(status_, root ? *root : json::Value(), body, arena);
     fail(error);
@@ -423,8 +423,8 @@ void Answer::end_error() {
 
 void Answer::end_whole() {
     size_t size = whole_.size();
-    whole_.append(json::kPadding, '\0');
-    std::string_view body(whole_.data(), size);
+    whole_.pad(json::kPadding);
+    std::string_view body = whole_.view().substr(0, size);
     json::Limits limits;
     limits.allow_lone_surrogates = true;
     Result<json::Value> root = worker().parse(body, limits);
@@ -462,8 +462,8 @@ void Answer::end_whole() {
             end_kept(*root, size);
             return;
         }
-        whole_.resize(size);
-        reply(ByteBuffer(std::move(whole_)));
+        whole_.truncate(size);
+        reply(std::move(whole_));
         return;
     }
     if (from.parse_response == nullptr) {
@@ -493,7 +493,7 @@ void Answer::fail_unread(json::Value root, std::string_view body) {
 void Answer::end_kept(json::Value root, size_t size) {
     ByteBuffer out;
     out.reserve(size + 128);
-    llm::append_renamed(request_, {whole_.data(), size}, root["id"].text().bytes,
+    llm::append_renamed(request_, whole_.view().substr(0, size), root["id"].text().bytes,
                         root["previous_response_id"].text().bytes, out);
     reply(std::move(out));
 }
@@ -501,14 +501,14 @@ void Answer::end_kept(json::Value root, size_t size) {
 // An answer of an endpoint that is not translated.
 void Answer::end_other(json::Value root, size_t size) {
     if (root["error"].size() > 0 && !root["error"].is_array()) {
-        fail_unread(root, {whole_.data(), size});
+        fail_unread(root, whole_.view().substr(0, size));
         return;
     }
     (void)read_other_usage(root, request_.ledger.usage);
     count_given(root, request_.ledger.units);
     request_.ledger.upstream_model = root["model"].text().bytes;
-    whole_.resize(size);
-    reply(ByteBuffer(std::move(whole_)));
+    whole_.truncate(size);
+    reply(std::move(whole_));
 }
 
 // The provider's own count of a request's tokens.
@@ -520,8 +520,8 @@ void Answer::end_count(json::Value root, size_t size) {
         return;
     }
     if (&from == request_.client && request_.speech().carrier != Carrier::bedrock) {
-        whole_.resize(size);
-        reply(ByteBuffer(std::move(whole_)));
+        whole_.truncate(size);
+        reply(std::move(whole_));
         return;
     }
     ByteBuffer out;

@@ -27,7 +27,7 @@ class AttemptAnswer {
     std::unique_ptr<anthropic::InvokeStream> invoke_;  // messages in an event stream of AWS
     std::unique_ptr<UnreadUsage> unread_usage_;        // of what is forwarded unread
     ByteBuffer unwrapped_;                             // what one read of it brought
-    std::string whole_;  // an error or whole body, padded for the JSON reader
+    ByteBuffer whole_;  // an error or whole body, padded for the JSON reader
     uint16_t status_ = 0;
     Mode mode_ = Mode::head;
     bool is_continued_ = false;  // it goes on from the text that was sent

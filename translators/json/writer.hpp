@@ -44,6 +44,11 @@ class ByteBuffer {
         *room(1) = byte;
         size_++;
     }
+    // So many zeros behind the last byte, for a reader that wants them.
+    void pad(size_t size) {
+        memset(room(size), 0, size);
+        size_ += size;
+    }
     // Writing in place: room for so many bytes behind the last one, of which `size` are taken.
     char *room(size_t size) {
         if (size > capacity_ - size_) {
