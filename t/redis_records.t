@@ -135,6 +135,7 @@ subtest 'Redis is full' => sub {
     $redis->cmd('CONFIG', 'SET', 'maxmemory', 1);
     $calls->();
     %count = ();
+    # By one of two workers: every other run it is the one that does not follow Redis.
     my $made = admin($one, '/key/generate', {});
     is($made->{status}, 200, 'what is on the disk is taken');
     is(status($one, $made->{json}{key}), 200, 'and holds');
