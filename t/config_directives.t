@@ -33,6 +33,7 @@ my %sample = (
     llm_on_limit => ['cut', 'stop', '', 'cut cut'],
     llm_reserve_tokens => ['0', '-1', 'x', '', '1 2'],
     llm_limit_free_models => ['on', 'yes', '', 'on off'],
+    llm_scope_headers => ['on', 'yes', '', 'on off'],
     llm_timezone => ['Europe/Berlin', 'Nowhere/City', '../passwd', '/etc/passwd', '', 'UTC UTC'],
     llm_provider => ["q { $p }", '', 'q r'],
     llm_redis => ['redis://127.0.0.1', '', 'http://a', 'redis://a speed=1'],

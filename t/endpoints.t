@@ -103,6 +103,7 @@ subtest 'unknown paths' => sub {
         is_anthropic_error($t->post($path, $ask, @anthropic), 404, "POST $path of Anthropic's");
         is_anthropic_error($t->post($path, $ask, headers => ['x-api-key' => 'k']), 404,
             'by the kind of key') if $path eq '/v1/nosuch';
+        is($t->get($path)->{json}{error}{code}, 'unknown_url', 'OpenAI\'s word for it');
         my $r = $t->request('HEAD', $path);
         is($r->{status}, 404, "HEAD $path");
         is($r->{body}, '', 'has no body');

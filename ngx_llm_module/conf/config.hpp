@@ -315,6 +315,7 @@ typedef struct {
     ngx_uint_t on_limit;
     ngx_int_t reserve_tokens;
     ngx_flag_t limit_free_models;
+    ngx_flag_t scope_headers;
     ngx_uint_t num_retries;
     ngx_uint_t max_fallbacks;
     ngx_uint_t allowed_fails;

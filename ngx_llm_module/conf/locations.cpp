@@ -60,6 +60,7 @@ void *create_location(ngx_conf_t *cf) {
     conf->on_limit = NGX_CONF_UNSET_UINT;
     conf->reserve_tokens = NGX_CONF_UNSET;
     conf->limit_free_models = NGX_CONF_UNSET;
+    conf->scope_headers = NGX_CONF_UNSET;
     conf->content_log = static_cast<ngx_open_file_t *>(NGX_CONF_UNSET_PTR);
     conf->content_log_max = NGX_CONF_UNSET_SIZE;
     return conf;
@@ -91,6 +92,7 @@ char *merge_location(ngx_conf_t *cf, void *parent, void *child) {
     ngx_conf_merge_uint_value(conf->on_limit, prev->on_limit, kFinishOnLimit);
     ngx_conf_merge_value(conf->reserve_tokens, prev->reserve_tokens, 1000);
     ngx_conf_merge_value(conf->limit_free_models, prev->limit_free_models, 0);
+    ngx_conf_merge_value(conf->scope_headers, prev->scope_headers, 0);
     if (conf->limits == nullptr) {
         conf->limits = prev->limits;
     }

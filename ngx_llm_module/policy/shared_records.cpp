@@ -32,6 +32,7 @@ class Sharing {
     void strike(PutCommand &command) { std::erase(waiting_, &command); }
     void on_put_failed(bool is_refused) {
         has_missed_ = true;
+        owes_ = true;
         if (is_refused) {
             patience_until_ = ngx_current_msec + kPatience;
         }
@@ -43,6 +44,9 @@ class Sharing {
 
   private:
     static void on_timer(ngx_event_t *ev);
+    bool is_patience_over() const {
+        return ngx_msec_int_t(ngx_current_msec - patience_until_) >= 0;
+    }
     void look();
     void push();
     std::unique_ptr<PutCommand> make_put();
@@ -56,6 +60,7 @@ class Sharing {
     bool is_looking_ = false;
     bool has_looked_ = false;
     bool has_missed_ = true;         // Redis may lack records of ours
+    bool owes_ = false;              // it lacks one that this worker took
     ngx_msec_t patience_until_ = 0;  // before that nothing is handed in again
     std::vector<PutCommand *> waiting_;
 };
@@ -139,6 +144,8 @@ void Sharing::on_timer(ngx_event_t *ev) {
     ngx_add_timer(ev, is_elected && !self.has_looked_ ? kFirstInterval : kInterval);
     if (is_elected && !self.is_looking_) {
         self.look();
+    } else if (!is_elected && self.owes_ && self.is_patience_over()) {
+        self.push();  // the one that follows Redis does not know of it
     }
 }
 
@@ -186,7 +193,7 @@ void Sharing::on_page(const RedisReply &reply) {
         return;
     }
     has_looked_ = true;
-    if (has_missed_ && ngx_msec_int_t(ngx_current_msec - patience_until_) >= 0) {
+    if (has_missed_ && is_patience_over()) {
         push();
     }
 }
@@ -201,11 +208,13 @@ std::unique_ptr<PutCommand> Sharing::make_put() {
 // All that is here: Redis takes what is newer than its own.
 void Sharing::push() {
     has_missed_ = false;
+    owes_ = false;
     std::unique_ptr<PutCommand> command;
     size_t count = 0;
     auto send = [&] {
         if (command != nullptr && !client_.send(std::move(command), base_)) {
             has_missed_ = true;
+            owes_ = true;
         }
         command = nullptr;
     };

@@ -145,6 +145,38 @@ std::string timestamp(int64_t in_ms) {
     return std::string(text, size_t(reinterpret_cast<char *>(end) - text));
 }
 
+// LiteLLM's words; empty: it has none.
+std::string_view litellm_scope(Scope scope) {
+    switch (scope) {
+        case Scope::key:
+            return "api_key";
+        case Scope::team:
+            return "team";
+        case Scope::user:
+            return "user";
+        case Scope::customer:
+            return "end_user";
+        case Scope::limit:
+        case Scope::deployment:
+            break;
+    }
+    return {};
+}
+
+std::string_view litellm_quantity(Quantity quantity) {
+    switch (quantity) {
+        case Quantity::requests:
+            return "requests";
+        case Quantity::tokens:
+            return "tokens";
+        case Quantity::parallel:
+            return "max_parallel_requests";
+        case Quantity::cost:
+            break;
+    }
+    return {};
+}
+
 }  // namespace
 
 void Limits::collect() {
@@ -361,8 +393,39 @@ void Limits::end() {
 void Limits::add_headers() {
     add_rate_headers(Quantity::requests, "requests");
     add_rate_headers(Quantity::tokens, "tokens");
+    if (request_.loc.scope_headers) {
+        add_scope_headers();
+    }
     if (is_over_soft_) {
         add_header(request_.r, "x-llm-soft-budget", "exceeded");
+    }
+}
+
+void Limits::add_scope_headers() {
+    ngx_http_request_t *r = request_.r;
+    for (size_t i = 0; i < demands_.common; i++) {
+        const Demand &demand = demands_.list[i];
+        std::string_view scope = litellm_scope(demand.scope);
+        std::string_view what = litellm_quantity(demand.quantity);
+        if (scope.empty() || what.empty() || demand.limit == kUnlimited) {
+            continue;
+        }
+        std::string left = std::to_string(demand.remaining());
+        if (demand.detail.empty()) {
+            std::string name = std::string("x-ratelimit-").append(scope);
+            add_header(r, view(copy_str(r->pool, name + "-limit-" + std::string(what))),
+                       std::to_string(demand.limit));
+            add_header(r, view(copy_str(r->pool, name + "-remaining-" + std::string(what))), left);
+        } else if (demand.scope == Scope::key) {
+            std::string name("x-litellm-key-remaining-");
+            name.append(what).append("-");
+            for (char c : demand.detail) {
+                bool is_plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                                (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '*';
+                name.push_back(is_plain ? c : '-');  // a slash cannot stand in a header's name
+            }
+            add_header(r, view(copy_str(r->pool, name)), left);
+        }
     }
 }
 

@@ -68,6 +68,7 @@ class Limits final : public Waiter {
     FallbackModel fallback() const;
     Admission take(const Verdict &verdict);
     void warn();
+    void add_scope_headers();
     void add_rate_headers(Quantity quantity, std::string_view what);
 
     LlmRequest &request_;

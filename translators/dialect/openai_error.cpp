@@ -42,7 +42,9 @@ void write_error_code(const ApiError &error, json::Writer &writer) {
         return;
     }
     const ErrorSpelling &as = spelling(error.error_class);
-    bool is_fixed = has_fixed_code(error.error_class) && !as.openai_code.empty();
+    // A path that does not exist says nothing about models.
+    bool is_path = error.code.bytes == "unknown_url";
+    bool is_fixed = has_fixed_code(error.error_class) && !as.openai_code.empty() && !is_path;
     if (!is_fixed && !error.code.empty()) {
         writer.text(error.code);
     } else if (!as.openai_code.empty()) {
