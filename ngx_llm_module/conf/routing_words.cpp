@@ -51,7 +51,9 @@ bool read_share(std::string_view text, uint32_t &share) {
         return false;
     }
     uint32_t value = 0;
-    for (char c : std::string(text.substr(0, point)).append(text.substr(text.size() - decimals))) {
+    std::string digits(text.substr(0, point));
+    digits.append(text.substr(text.size() - decimals));
+    for (char c : digits) {
         if (c < '0' || c > '9') {
             return false;
         }
