@@ -173,15 +173,18 @@ class ChatStream {
 
     void tool_call(ChatChoice &choice, json::Value call) {
         int64_t index = call["index"].as_int().value_or(-1);
-        for (json::Value member :
-             {call["id"], call["type"], call["function"]["name"], call["function"]["arguments"]}) {
+        bool is_custom = call["custom"].is_object();
+        json::Value function = call[is_custom ? "custom" : "function"];
+        json::Value arguments = function[is_custom ? "input" : "arguments"];
+        for (json::Value member : {call["id"], call["type"], function["name"], arguments}) {
             if (member.is_null()) {
                 problems_.push_back("null in a tool call's delta");
             }
         }
         if (index == int64_t(choice.calls.size())) {
-            Call opened{plain(call["id"].text()), plain(call["function"]["name"].text()), ""};
-            if (opened.id.empty() || opened.name.empty() || !call["type"].equals("function")) {
+            Call opened{plain(call["id"].text()), plain(function["name"].text()), ""};
+            if (opened.id.empty() || opened.name.empty() ||
+                !call["type"].equals(is_custom ? "custom" : "function")) {
                 problems_.push_back("a call opens without id, name or type");
             }
             for (const Call &other : choice.calls) {
@@ -194,7 +197,7 @@ class ChatStream {
             problems_.push_back("calls are not numbered in order");
             return;
         }
-        choice.calls[size_t(index)].arguments += call["function"]["arguments"].text().bytes;
+        choice.calls[size_t(index)].arguments += arguments.text().bytes;
     }
 
     StreamExpectation expected_;
