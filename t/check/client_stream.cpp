@@ -14,6 +14,7 @@ struct ChatChoice {
     bool is_finished = false;
     std::string text, refusal, spoken, reasoning;  // escaped
     std::vector<Call> calls;                       // arguments escaped
+    std::set<std::string> custom_ids;              // of calls of free text tools
     std::vector<std::string> signatures, redacted;
     std::string finish, native;
 };
@@ -70,7 +71,8 @@ class ChatStream {
             message.native = choice.native;
             for (Call &call : choice.calls) {
                 message.calls.push_back({call.id, call.name, plain(call.arguments)});
-                if (answer_.is_complete && call.arguments.empty()) {
+                bool is_custom = choice.custom_ids.contains(call.id);  // free text may be empty
+                if (answer_.is_complete && call.arguments.empty() && !is_custom) {
                     problems_.push_back("a call without arguments: \"\" is no JSON");
                 }
             }
@@ -193,6 +195,9 @@ class ChatStream {
                 }
             }
             choice.calls.push_back(opened);
+            if (is_custom) {
+                choice.custom_ids.insert(opened.id);
+            }
         } else if (index < 0 || index > int64_t(choice.calls.size())) {
             problems_.push_back("calls are not numbered in order");
             return;
