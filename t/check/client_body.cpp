@@ -31,13 +31,16 @@ void chat_choice(json::Value choice, Answer &answer, Problems &problems) {
         }
     }
     for (json::Value call : from["tool_calls"].items()) {
-        json::Value function = call["function"];
-        if (!call["type"].equals("function") || call["id"].text().empty() ||
-            function["name"].text().empty() || function["arguments"].text().empty()) {
+        bool is_custom = call["type"].equals("custom");
+        json::Value function = call[is_custom ? "custom" : "function"];
+        json::Value arguments = function[is_custom ? "input" : "arguments"];
+        if ((!is_custom && !call["type"].equals("function")) || call["id"].text().empty() ||
+            function["name"].text().empty() || !arguments.is_string() ||
+            (!is_custom && arguments.text().empty())) {
             problems.push_back("a call lacks a required member");
         }
-        message.calls.push_back({plain(call["id"].text()), plain(function["name"].text()),
-                                 plain(function["arguments"].text())});
+        message.calls.push_back(
+            {plain(call["id"].text()), plain(function["name"].text()), plain(arguments.text())});
     }
     if (from["content"].is_null() && message.calls.empty() && message.refusal.empty()) {
         problems.push_back("content is null and nothing else is there");

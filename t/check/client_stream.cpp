@@ -14,6 +14,7 @@ struct ChatChoice {
     bool is_finished = false;
     std::string text, refusal, spoken, reasoning;  // escaped
     std::vector<Call> calls;                       // arguments escaped
+    std::set<std::string> custom_ids;              // of calls of free text tools
     std::vector<std::string> signatures, redacted;
     std::string finish, native;
 };
@@ -70,7 +71,8 @@ class ChatStream {
             message.native = choice.native;
             for (Call &call : choice.calls) {
                 message.calls.push_back({call.id, call.name, plain(call.arguments)});
-                if (answer_.is_complete && call.arguments.empty()) {
+                bool is_custom = choice.custom_ids.contains(call.id);  // free text may be empty
+                if (answer_.is_complete && call.arguments.empty() && !is_custom) {
                     problems_.push_back("a call without arguments: \"\" is no JSON");
                 }
             }
@@ -173,15 +175,18 @@ class ChatStream {
 
     void tool_call(ChatChoice &choice, json::Value call) {
         int64_t index = call["index"].as_int().value_or(-1);
-        for (json::Value member :
-             {call["id"], call["type"], call["function"]["name"], call["function"]["arguments"]}) {
+        bool is_custom = call["custom"].is_object();
+        json::Value function = call[is_custom ? "custom" : "function"];
+        json::Value arguments = function[is_custom ? "input" : "arguments"];
+        for (json::Value member : {call["id"], call["type"], function["name"], arguments}) {
             if (member.is_null()) {
                 problems_.push_back("null in a tool call's delta");
             }
         }
         if (index == int64_t(choice.calls.size())) {
-            Call opened{plain(call["id"].text()), plain(call["function"]["name"].text()), ""};
-            if (opened.id.empty() || opened.name.empty() || !call["type"].equals("function")) {
+            Call opened{plain(call["id"].text()), plain(function["name"].text()), ""};
+            if (opened.id.empty() || opened.name.empty() ||
+                !call["type"].equals(is_custom ? "custom" : "function")) {
                 problems_.push_back("a call opens without id, name or type");
             }
             for (const Call &other : choice.calls) {
@@ -190,11 +195,14 @@ class ChatStream {
                 }
             }
             choice.calls.push_back(opened);
+            if (is_custom) {
+                choice.custom_ids.insert(opened.id);
+            }
         } else if (index < 0 || index > int64_t(choice.calls.size())) {
             problems_.push_back("calls are not numbered in order");
             return;
         }
-        choice.calls[size_t(index)].arguments += call["function"]["arguments"].text().bytes;
+        choice.calls[size_t(index)].arguments += arguments.text().bytes;
     }
 
     StreamExpectation expected_;

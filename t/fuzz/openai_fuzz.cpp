@@ -67,6 +67,7 @@ Target target_of(uint8_t bits) {
     target.traits.strict_members = (bits & 16) != 0;
     target.traits.wants_reasoning_content = (bits & 32) != 0;
     target.traits.thinking = target.traits.adaptive_thinking = (bits & 64) != 0;
+    target.traits.reasoning_details = target.traits.service_tier = (bits & 64) != 0;
     target.traits.structured_output = target.traits.no_stream_options = (bits & 128) != 0;
     return target;
 }
@@ -224,6 +225,10 @@ class Recorder : public ir::EventSink {
             case Kind::signature:
             case Kind::cite:
                 require(is_open[event.block]);
+                break;
+            case Kind::redacted:
+                require(event.block == blocks && !event.text.empty());
+                ++blocks;
                 break;
             case Kind::close:
                 require(is_open[event.block]);

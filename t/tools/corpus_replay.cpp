@@ -126,8 +126,31 @@ void expect_calls(Value expected, const std::vector<Call> &got, Problems &proble
     }
 }
 
+// OpenRouter's details keep their other members as well: the table tells of what is opaque in them.
+void unmark(Message &message) {
+    std::vector<std::string> marks;
+    marks.swap(message.signatures);
+    std::erase_if(message.redacted, [&](const std::string &hidden) {
+        bool is_mark = hidden.starts_with("{");
+        if (is_mark) {
+            marks.push_back(hidden);
+        }
+        return is_mark;
+    });
+    for (const std::string &mark : marks) {
+        Document detail(mark, {.allow_lone_surrogates = true});
+        bool is_mark = mark.starts_with("{") && detail;
+        Value value = is_mark ? detail.root()["signature"] : Value();
+        value = is_mark && value.is_unset() ? detail.root()["data"] : value;
+        if (!is_mark || value.is_string()) {
+            message.signatures.push_back(is_mark ? plain(value.text()) : mark);
+        }
+    }
+}
+
 void compare_with_table(Value expected, const Answer &answer, Problems &problems) {
-    const Message &message = answer.first();
+    Message message = answer.first();
+    unmark(message);
     expect_bytes("text", expected["text"], message.text, problems);
     expect_bytes("reasoning", expected["reasoning"], message.reasoning, problems);
     expect_bytes("refusal", expected["refusal"], message.refusal, problems);

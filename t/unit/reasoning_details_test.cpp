@@ -66,6 +66,25 @@ TEST(ReasoningDetails, AnotherDetailIsAnotherBlock) {
     EXPECT_NE(lines[3].find(R"(\"signature\":\"S\")"), std::string::npos) << lines[3];
 }
 
+// As Vercel's gateway streams them.
+TEST(ReasoningDetails, MembersThatAreNotKnownYetAreEmptyOrNull) {
+    for (std::string none : {"\"\"", "null"}) {
+        auto piece = [&](std::string_view text, const std::string &signature) {
+            return delta(details(R"({"type":"reasoning.text","text":")" + std::string(text) +
+                                 R"(","signature":)" + signature + R"(,"id":)" + none +
+                                 R"(,"index":0})"));
+        };
+        Lines lines = decode(stream_of({piece("H", none), piece("m", none), piece("", none),
+                                        piece("", R"("S")"), delta("", R"("stop")")}));
+        std::string id = none == "null" ? "null" : R"(\"\")";
+        EXPECT_EQ(lines, (Lines{"start a m", "open 0 reasoning", "delta 0 H", "delta 0 m",
+                                R"(signature 0 {\"type\":\"reasoning.text\",\"signature\":\"S\",)"
+                                R"(\"id\":)" +
+                                    id + R"(,\"index\":0})",
+                                "close 0", "finish stop (stop)", "end"}));
+    }
+}
+
 TEST(ReasoningDetails, TextWithoutAMarkHasNone) {
     EXPECT_EQ(decode(stream_of({delta(details(R"({"text":"Hm"})")), delta("", R"("stop")")})),
               (Lines{"start a m", "open 0 reasoning", "delta 0 Hm", "close 0", "finish stop (stop)",

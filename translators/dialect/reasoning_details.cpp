@@ -15,6 +15,11 @@ bool is_text(JsonText name) {
     return json::equals(name, "text") || json::equals(name, "summary");
 }
 
+// Services fill up the fragments of a detail with members that they know nothing of yet.
+bool says_nothing(std::string_view raw) {
+    return raw == "null" || raw == "\"\"";
+}
+
 // The whole mark of a block; nothing where another provider made it, or none.
 JsonText mark_of(const ir::Reasoning &reasoning) {
     if (reasoning.origin != DialectId::openai) {
@@ -76,12 +81,15 @@ bool DetailMark::is_other(Value fragment) const {
     for (std::string_view name : {"type", "index", "id"}) {
         const Member *known = find(name);
         Value now = fragment[name];
-        if (known != nullptr && !now.is_unset() && now.raw().bytes != known->value) {
+        if (known != nullptr && !now.absent() && !says_nothing(known->value) &&
+            !says_nothing(now.raw().bytes) && now.raw().bytes != known->value) {
             return true;
         }
     }
     // A signature holds for the text before it.
-    return find("signature") != nullptr && !detail_text(fragment).empty();
+    const Member *signature = find("signature");
+    return signature != nullptr && !says_nothing(signature->value) &&
+           !detail_text(fragment).empty();
 }
 
 bool DetailMark::add(Value fragment) {
@@ -97,7 +105,7 @@ bool DetailMark::add(Value fragment) {
                                   [&](const Member &member) { return member.name == name.bytes; });
         if (known == members_.end()) {
             members_.push_back({std::string(name.bytes), std::string(value.raw().bytes)});
-        } else if (!value.is_null()) {
+        } else if (!says_nothing(value.raw().bytes)) {
             known->value = value.raw().bytes;
         }
     }
