@@ -35,10 +35,29 @@ bool is_one_of(std::string_view name, std::span<const std::string_view> list) {
     return false;
 }
 
+bool put_header(ngx_http_request_t *r, std::string_view name, ngx_str_t value) {
+    ngx_table_elt_t *header =
+        value.data != nullptr ? push_header(&r->headers_out.headers) : nullptr;
+    if (header == nullptr) {
+        return false;
+    }
+    header->hash = 1;
+    header->key = str(name);
+    header->value = value;
+    return true;
+}
+
+// A value that lives as long as the request.
+void add_lasting(ngx_http_request_t *r, std::string_view name, std::string_view value) {
+    if (!wire::has_control(value)) {
+        put_header(r, name, str(value));
+    }
+}
+
 void add_number(ngx_http_request_t *r, std::string_view name, uint64_t number) {
     char text[NGX_INT64_LEN];
     char *end = std::to_chars(text, text + sizeof(text), number).ptr;
-    add_header(r, name, {text, size_t(end - text)});
+    put_header(r, name, copy_str(r->pool, {text, size_t(end - text)}));
 }
 
 }  // namespace
@@ -47,29 +66,22 @@ bool add_header(ngx_http_request_t *r, std::string_view name, std::string_view v
     if (wire::has_control(value)) {
         return true;  // would be another header line: left out
     }
-    ngx_table_elt_t *header = push_header(&r->headers_out.headers);
-    if (header == nullptr) {
-        return false;
-    }
-    header->hash = 1;
-    header->key = str(name);
-    header->value = copy_str(r->pool, value);
-    return header->value.data != nullptr;
+    return put_header(r, name, copy_str(r->pool, value));
 }
 
 void add_answer_headers(LlmRequest &request) {
     ngx_http_request_t *r = request.r;
-    add_header(r, "x-llm-request-id", request.id);
+    add_lasting(r, "x-llm-request-id", request.id);
     if (!request.model.empty()) {
-        add_header(r, "x-llm-model", request.model);
+        add_lasting(r, "x-llm-model", request.model);
     }
     request.limits.add_headers();
     if (request.next_candidate == 0) {
         return;
     }
     const Deployment &deployment = *request.candidate().deployment;
-    add_header(r, "x-llm-provider", deployment.provider->name);
-    add_header(r, "x-llm-deployment", deployment.id);
+    add_lasting(r, "x-llm-provider", deployment.provider->name);
+    add_lasting(r, "x-llm-deployment", deployment.id);
     add_number(r, "x-llm-attempts", request.ledger.attempts);
     add_number(r, "x-llm-fallbacks", request.ledger.fallbacks);
     add_number(r, "x-llm-overhead-ms", overhead_ms(request));
