@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdlib>
 #include <new>
+#include <string>  // std::__throw_bad_alloc
 
 #if defined(__GLIBC__) && defined(__LP64__) && !defined(__SANITIZE_ADDRESS__) && \
     !defined(__SANITIZE_THREAD__)
@@ -82,7 +83,7 @@ asm(".hidden _Znwm\n.hidden _ZdlPv\n.hidden _ZdlPvm");
 void *operator new(std::size_t size) {
     void *memory = llm::allocate(size);
     if (memory == nullptr) {
-        throw std::bad_alloc();
+        std::__throw_bad_alloc();
     }
     return memory;
 }

@@ -13,6 +13,15 @@ bool contains(std::string_view text, std::string_view phrase) {
     return text.find(phrase) != std::string_view::npos;
 }
 
+// Of a member, and not some text of the client's that stood where a name should.
+bool is_name(std::string_view text) {
+    constexpr size_t kLongest = 64;
+    return !text.empty() && text.size() <= kLongest &&
+           text.find_first_not_of(
+               "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
+               "[]") == std::string_view::npos;
+}
+
 void write_error(const ApiError &error, json::Writer &writer) {
     const ErrorSpelling &how = spelling(error.error_class);
     writer.key("type").plain("error").key("error").object();
@@ -21,7 +30,7 @@ void write_error(const ApiError &error, json::Writer &writer) {
         !contains(error.message.bytes, "rompt is too long")) {
         writer.piece_plain(error.message.empty() ? "prompt is too long" : "prompt is too long: ");
     }
-    if (!error.param.empty() && !contains(error.message.bytes, error.param.bytes)) {
+    if (is_name(error.param.bytes) && !contains(error.message.bytes, error.param.bytes)) {
         writer.piece(error.param).piece_plain(": ");
     }
     if (!error.message.empty()) {

@@ -16,7 +16,7 @@ struct HttpHeader {
     std::string_view value;  // trimmed
 };
 
-bool same_letters(std::string_view a, std::string_view b);  // of the same size
+bool same_letters(std::string_view a, std::string_view b);       // of the same size
 inline bool same_name(std::string_view a, std::string_view b) {  // ASCII, ignoring case
     return a.size() == b.size() && same_letters(a, b);
 }
