@@ -29,7 +29,7 @@ class ByteBuffer {
         std::swap(data_, other.data_);
         std::swap(size_, other.size_);
         std::swap(capacity_, other.capacity_);
-        other.release();
+        other.clear();  // it keeps our memory, for the next event
         return *this;
     }
     ~ByteBuffer() { release(); }
