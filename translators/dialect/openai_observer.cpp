@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "translators/core/find_text.hpp"
 #include "translators/dialect/json_stream.hpp"
 #include "translators/dialect/openai.hpp"
 #include "translators/dialect/openai_answer.hpp"
@@ -53,12 +54,10 @@ class ChatObserver final : public Observer {
 // `"name"`, then a colon, then a value that begins with `first`; white space may stand between.
 bool has_member(std::string_view data, std::string_view quoted_name, char first) {
     while (!data.empty()) {
-        const void *found =
-            memmem(data.data(), data.size(), quoted_name.data(), quoted_name.size());
-        if (found == nullptr) {
+        size_t at = find_text(data, quoted_name);
+        if (at == std::string_view::npos) {
             return false;
         }
-        size_t at = static_cast<size_t>(static_cast<const char *>(found) - data.data());
         data.remove_prefix(at + quoted_name.size());
         size_t value = data.find_first_not_of(" \t\r\n:");
         if (value != std::string_view::npos && data[value] == first) {
@@ -70,7 +69,7 @@ bool has_member(std::string_view data, std::string_view quoted_name, char first)
 
 bool may_matter(std::string_view data) {
     return has_member(data, "\"usage\"", '{') || has_member(data, "\"finish_reason\"", '"') ||
-           memmem(data.data(), data.size(), "\"error\"", 7) != nullptr;
+           find_text(data, "\"error\"") != std::string_view::npos;
 }
 
 // Something that the client sees: text in any form, or a call.

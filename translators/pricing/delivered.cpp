@@ -3,6 +3,8 @@
 
 #include <cstring>
 
+#include "translators/core/find_text.hpp"
+
 namespace llm {
 namespace {
 
@@ -63,11 +65,11 @@ std::string_view find_service_tier(std::string_view bytes) {
     constexpr std::string_view kName = "\"service_tier\"";
     std::string_view tier;
     for (;;) {
-        const void *found = memmem(bytes.data(), bytes.size(), kName.data(), kName.size());
-        if (found == nullptr) {
+        size_t at = find_text(bytes, kName);
+        if (at == std::string_view::npos) {
             return tier;
         }
-        bytes.remove_prefix(size_t(static_cast<const char *>(found) - bytes.data()) + kName.size());
+        bytes.remove_prefix(at + kName.size());
         size_t begin = bytes.find_first_not_of(" \t\r\n:");
         if (begin != std::string_view::npos && bytes[begin] == '"') {
             size_t end = bytes.find('"', begin + 1);
