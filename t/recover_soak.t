@@ -95,11 +95,12 @@ my ($left, $peak, @open) = (0, 0);
 for (@asked) {
     my ($i, $pair, $model) = @$_;
     my $is_stream = rand() < 0.9;
+    # Three silent attempts take a while: llm_timeout is the end of it.
     my $s = $t->stream($pair->path($is_stream), $pair->question(model => $model,
         $is_stream ? (stream => JSON::PP::true()) : (),
         $pair->{client} eq 'responses' && rand() < 0.7 ? (store => JSON::PP::false()) : (),
         $pair->{client} eq 'responses' ? (input => "ask-$i-")
-            : (messages => [{ role => 'user', content => "ask-$i-" }])));
+            : (messages => [{ role => 'user', content => "ask-$i-" }])), timeout => 70);
     if (rand() < 0.15) {
         $left++;
         rand() < 0.5 ? $s->close : $s->reset;

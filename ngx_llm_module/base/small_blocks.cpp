@@ -2,9 +2,11 @@
 // again. A worker has many requests under way at once, each with some twenty small objects; the C
 // library keeps seven blocks of a size at hand, so nearly all of them would go the long way.
 //
-// Every block is malloc's, of at least its class's size: what is allocated here may be freed by
-// free() elsewhere (libstdc++'s own code does), and the other way round. The operators are hidden
-// in this module. Only the thread that loaded it keeps blocks; nginx's others go to malloc.
+// Every block is malloc's: what is allocated here may be freed by free() elsewhere (libstdc++'s own
+// code does), and the other way round. The classes are those of glibc's malloc, so a block of a
+// class has room for all of it, wherever it was made; that is looked at once, and where another
+// malloc was preloaded nothing is kept. The operators are hidden in this module. Only the thread
+// that loaded it keeps blocks; nginx's others go to malloc.
 #include <malloc.h>
 #include <pthread.h>
 
@@ -19,9 +21,19 @@
 namespace llm {
 namespace {
 
-constexpr size_t kStep = 32;
+// A block's size is a multiple of kUnit, of which malloc needs kHeader.
+constexpr size_t kUnit = 16;
+constexpr size_t kHeader = 8;
+constexpr size_t kLeast = 24;
 constexpr size_t kLargest = 1024;
 constexpr size_t kKeptBytes = 32 * 1024;  // of a class, at most
+
+constexpr size_t class_of(size_t size) {
+    return ((size < kLeast ? kLeast : size) + kHeader + kUnit - 1) / kUnit;
+}
+constexpr size_t room_of(size_t number) {
+    return number * kUnit - kHeader;
+}
 
 struct Block {
     Block *next;
@@ -32,14 +44,20 @@ struct Class {
     size_t bytes;
 };
 
-Class classes[kLargest / kStep + 1];
+Class classes[class_of(kLargest) + 1];
+
+bool has_glibc_sizes() {
+    bool is_so = true;
+    for (size_t size = 1; size <= kLargest && is_so; size++) {
+        void *memory = std::malloc(size);
+        is_so = memory != nullptr && malloc_usable_size(memory) >= room_of(class_of(size));
+        std::free(memory);
+    }
+    return is_so;
+}
 
 // Zero until the module's initialisers run: everything goes to malloc till then.
-const pthread_t owner = pthread_self();
-
-size_t class_of(size_t size) {
-    return (size + kStep - 1) / kStep;
-}
+const pthread_t owner = has_glibc_sizes() ? pthread_self() : pthread_t();
 
 bool is_kept(size_t size) {
     return size <= kLargest && size > 0 && pthread_equal(pthread_self(), owner) != 0;
@@ -49,7 +67,7 @@ void *allocate(size_t size) {
     if (is_kept(size)) {
         size_t number = class_of(size);
         Class &of = classes[number];
-        size = number * kStep;
+        size = room_of(number);
         if (Block *block = of.first) {
             of.first = block->next;
             of.bytes -= size;
@@ -63,9 +81,8 @@ void release(void *memory, size_t size) {
     if (memory != nullptr && is_kept(size)) {
         size_t number = class_of(size);
         Class &of = classes[number];
-        size = number * kStep;
-        // It may have been made elsewhere, a little too small.
-        if (of.bytes + size <= kKeptBytes && malloc_usable_size(memory) >= size) {
+        size = room_of(number);
+        if (of.bytes + size <= kKeptBytes) {
             of.first = new (memory) Block{of.first};
             of.bytes += size;
             return;

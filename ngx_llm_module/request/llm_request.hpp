@@ -102,6 +102,8 @@ LlmRequest *find_llm_request(ngx_http_request_t *r);
 
 // --- stages.cpp ---
 void run_stages(LlmRequest &request);
+// From here on a timer ends the call at its deadline.
+void keep_deadline(LlmRequest &request);
 // As far as nobody is asked and nothing is counted. False: the request was answered.
 bool run_until_routed(LlmRequest &request);
 // The store of the limits has answered.

@@ -271,6 +271,7 @@ void continue_attempt(LlmRequest &request, Hedge *within) {
 }
 
 void repeat_attempt(LlmRequest &request) {
+    keep_deadline(request);
     request.attempt.reset();
     Plan &plan = request.plan;
     plan.tried[request.next_candidate - 1].tries++;
@@ -279,6 +280,7 @@ void repeat_attempt(LlmRequest &request) {
 }
 
 void retry_on_new_connection(LlmRequest &request) {
+    keep_deadline(request);
     request.ledger.attempts--;
     request.ledger.unbooked_attempts--;
     request.wants_new_connection = true;
@@ -291,6 +293,7 @@ void try_next(LlmRequest &request, const ApiError &error, Failure failure) {
     if (plan.pause.timer_set) {
         ngx_del_timer(&plan.pause);
     }
+    keep_deadline(request);
     bool has_other = is_other_left(request, failure);
     if (request.hedge != nullptr && !has_other) {
         request.hedge->close_other();

@@ -1,5 +1,7 @@
 // The stages of a request, in order. A stage returns: next (go on), wait (something else goes on
 // later), done (the request was answered and may be gone). Resuming is run_stages() again.
+#include <algorithm>
+
 #include "ngx_llm_module/base/guard.hpp"
 #include "ngx_llm_module/request/authorize.hpp"
 #include "ngx_llm_module/request/headers.hpp"
@@ -188,6 +190,15 @@ void on_deadline(ngx_event_t *ev) {
     ngx_http_run_posted_requests(c);
 }
 
+// Until its first content an attempt keeps time by itself. A timer more for each request costs what
+// a hundred lines of code do: most requests are over, or have content, before they need it.
+bool needs_timer(const LlmRequest &request, ngx_msec_t total) {
+    const Provider &provider = *request.candidate().deployment->provider;
+    Timeouts own = request.timeouts();
+    return provider.is_mock() || worker().credentials(provider) != nullptr ||
+           own.connect + own.first_token >= total;
+}
+
 Next attempt(LlmRequest &request) {
     ngx_http_request_t *r = request.r;
     if (request.is_count() && !can_count(request)) {
@@ -203,7 +214,9 @@ Next attempt(LlmRequest &request) {
         total = wish;
     }
     request.deadline = ngx_current_msec + total;
-    ngx_add_timer(&request.call_timer, total);
+    if (needs_timer(request, total)) {
+        keep_deadline(request);
+    }
     start_attempt(request);
     return Next::done;
 }
@@ -228,6 +241,13 @@ void run_stages(LlmRequest &request) {
         if (stage.run(request) != Next::stage) {
             return;
         }
+    }
+}
+
+void keep_deadline(LlmRequest &request) {
+    if (!request.call_timer.timer_set && request.deadline != 0) {
+        auto left = ngx_msec_int_t(request.deadline - ngx_current_msec);
+        ngx_add_timer(&request.call_timer, ngx_msec_t(std::max<ngx_msec_int_t>(left, 1)));
     }
 }
 

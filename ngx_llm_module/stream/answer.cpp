@@ -94,6 +94,7 @@ void Answer::start_relay() {
 bool Answer::start_raw(const wire::HttpHead &head) {
     mode_ = Mode::raw;
     is_committed_ = true;
+    keep_deadline(request_);
     unread_usage_ =
         std::make_unique<UnreadUsage>(request_.raw_path.ends_with("/invoke-with-response-stream"));
     if (!commit_raw(request_, head)) {
@@ -246,6 +247,7 @@ bool Answer::deliver() {
 bool Answer::commit() {
     win_race(request_);
     is_committed_ = true;
+    keep_deadline(request_);
     request_.ledger.first_content = ngx_current_msec;
     note_served(request_, false);
     if (!request_.downstream.begin_stream()) {
