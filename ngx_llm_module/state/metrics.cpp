@@ -35,11 +35,11 @@ class KnownRows {
             return nullptr;
         }
         for (std::string_view value : values) {
-            if (size_t(static_cast<unsigned char>(*at)) != value.size() ||
-                memcmp(at + 1, value.data(), value.size()) != 0) {
+            size_t size = static_cast<unsigned char>(*at);
+            if (value != std::string_view(at + 1, size)) {
                 return nullptr;
             }
-            at += 1 + value.size();
+            at += 1 + size;
         }
         return place.row;
     }
