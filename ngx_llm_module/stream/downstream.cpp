@@ -11,8 +11,9 @@
 namespace llm {
 namespace {
 
-// A burst may have made the buffer large: idle streams are to be small.
-constexpr size_t kKeepBuffer = 16 * 1024;
+// A burst may have made the buffer large: idle streams are to be small. What one read brings is
+// kept, or a busy stream would ask for memory at each.
+constexpr size_t kKeepBuffer = 32 * 1024;
 
 ngx_http_core_loc_conf_t *core_conf(ngx_http_request_t *r) {
     return static_cast<ngx_http_core_loc_conf_t *>(
