@@ -101,8 +101,9 @@ bool DetailMark::add(Value fragment) {
         if (is_text(name)) {
             continue;
         }
+        std::string_view wanted = name.bytes;
         auto known = std::find_if(members_.begin(), members_.end(),
-                                  [&](const Member &member) { return member.name == name.bytes; });
+                                  [&](const Member &member) { return member.name == wanted; });
         if (known == members_.end()) {
             members_.push_back({std::string(name.bytes), std::string(value.raw().bytes)});
         } else if (!says_nothing(value.raw().bytes)) {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cassert>
 #include <charconv>
+#include <memory>
 
 #include "translators/json/utf8.hpp"
 
@@ -14,7 +15,7 @@ namespace llm {
 void ByteBuffer::grow(size_t size) {
     constexpr size_t kLeast = 64;
     size_t capacity = std::max({size_ + size, capacity_ * 2, kLeast});
-    auto *data = static_cast<char *>(::operator new(capacity));
+    char *data = std::allocator<char>().allocate(capacity);
     if (size_ > 0) {
         memcpy(data, data_, size_);
     }
@@ -27,7 +28,7 @@ void ByteBuffer::grow(size_t size) {
 
 void ByteBuffer::release() {
     if (data_ != nullptr) {
-        ::operator delete(data_, capacity_);
+        std::allocator<char>().deallocate(data_, capacity_);
     }
     data_ = nullptr;
     size_ = capacity_ = 0;
