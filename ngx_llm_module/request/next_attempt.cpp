@@ -194,7 +194,21 @@ bool is_other_left(LlmRequest &request, Failure failure) {
 
 }  // namespace
 
+// Until its first content an attempt keeps time by itself. A timer more for each request costs what
+// a hundred lines of code do: most requests are over, or have content, before they need it. Asked
+// for every attempt: each deployment has time-outs of its own.
+static bool needs_timer(const LlmRequest &request) {
+    const Provider &provider = *request.candidate().deployment->provider;
+    Timeouts own = request.timeouts();
+    auto left = ngx_msec_int_t(request.deadline - ngx_current_msec);
+    return provider.is_mock() || worker().credentials(provider) != nullptr ||
+           ngx_msec_int_t(own.connect + own.first_token) >= left;
+}
+
 void send_attempt(LlmRequest &request) {
+    if (needs_timer(request)) {
+        keep_deadline(request);
+    }
     request.answer.reset();
     request.ledger.attempts++;
     request.ledger.unbooked_attempts++;

@@ -190,15 +190,6 @@ void on_deadline(ngx_event_t *ev) {
     ngx_http_run_posted_requests(c);
 }
 
-// Until its first content an attempt keeps time by itself. A timer more for each request costs what
-// a hundred lines of code do: most requests are over, or have content, before they need it.
-bool needs_timer(const LlmRequest &request, ngx_msec_t total) {
-    const Provider &provider = *request.candidate().deployment->provider;
-    Timeouts own = request.timeouts();
-    return provider.is_mock() || worker().credentials(provider) != nullptr ||
-           own.connect + own.first_token >= total;
-}
-
 Next attempt(LlmRequest &request) {
     ngx_http_request_t *r = request.r;
     if (request.is_count() && !can_count(request)) {
@@ -214,9 +205,6 @@ Next attempt(LlmRequest &request) {
         total = wish;
     }
     request.deadline = ngx_current_msec + total;
-    if (needs_timer(request, total)) {
-        keep_deadline(request);
-    }
     start_attempt(request);
     return Next::done;
 }
