@@ -122,6 +122,8 @@ golden-update: deps-build-test ## write the golden files anew from what the code
 
 PROVE_JOBS ?= 2
 TESTS ?= $(sort $(wildcard t/*.t))
+# The times that tests allow are stretched: two of them run at once, and whatever else the machine does.
+prove sdk: export LLM_SLOW ?= 2
 prove: deps-build-test module ## only the tests of the module in nginx (TESTS="t/a.t t/b.t")
 	prove -j$(PROVE_JOBS) -It/lib $(TESTS)
 
