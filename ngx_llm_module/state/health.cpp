@@ -190,8 +190,9 @@ bool take_probe(const Config &config, uint32_t slot, ngx_msec_t interval, ngx_ms
     }
     uint64_t now = now_ms();
     uint64_t due = health->probe_due.load();
-    // Further away than that: the interval was a longer one.
-    if (due > now && due <= now + interval) {
+    // Further away than that: the interval was a longer one. Once more the interval, because
+    // another worker's clock may be a little ahead of this one's.
+    if (due > now && due <= now + 2 * interval) {
         wait = ngx_msec_t(due - now);
         return false;
     }
