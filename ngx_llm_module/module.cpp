@@ -25,6 +25,7 @@
 #include "ngx_llm_module/state/spend.hpp"
 #include "ngx_llm_module/state/state_file.hpp"
 #include "ngx_llm_module/state/state_keeper.hpp"
+#include "ngx_llm_module/upstream/prober.hpp"
 #include "ngx_llm_module/upstream/worker.hpp"
 
 namespace llm {
@@ -109,7 +110,10 @@ ngx_int_t init_process(ngx_cycle_t *cycle) {
         start_sharing(*config);
         start_shared_spend(*config);
         start_shared_cooldowns(*config);
-        return start_worker(*config) ? NGX_OK : NGX_ERROR;
+        if (!start_worker(*config)) {
+            return NGX_ERROR;
+        }
+        start_probes(*config);
     }
     return NGX_OK;
 }
@@ -121,6 +125,7 @@ void exit_process(ngx_cycle_t *cycle) {
         stop_shared_spend(*config);
     }
     stop_limits();
+    stop_probes();
     stop_worker();
     stop_shared_cooldowns();
     stop_sharing();

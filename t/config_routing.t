@@ -40,7 +40,11 @@ subtest 'what is fine' => sub {
         llm_model c { deployment p/c; alias also-c; strategy usage-based; }
         llm_model x/* { deployment p/*; fallbacks b p/z; strategy cost-based; }
         llm_model d { deployment p/d; context_window_fallbacks a; strategy round-robin; }
-        llm_model e { deployment p/e; content_policy_fallbacks d; strategy simple-shuffle; }");
+        llm_model e { deployment p/e; content_policy_fallbacks d; strategy simple-shuffle; }
+        llm_provider m { preset mock; }
+        llm_provider v { dialect openai; base_url http://127.0.0.1:9/v1; api_key k; header x-id \$request_id; }
+        llm_model f { deployment p/f; deployment m/x; deployment v/y; probe 30s; }
+        llm_model g/* { deployment p/*; probe 1m models timeout=500ms; }");
     is($code, 0, 'nginx -t') or diag($output);
 };
 
@@ -62,11 +66,37 @@ subtest 'words' => sub {
             'after=1s max=-1%', 'after=1s max=x%', 'after=1s max=100.01%', 'after=1s max=.5%';
     refused('hedge max=5%', line_of_model('hedge max=5%;'), qr/hedge needs after=/);
     refused('hedge alone', line_of_model('hedge;'), qr/invalid number of arguments/);
+    refused("probe $_", line_of_model("probe $_;"), qr/invalid time .* of probe, at least 1s/)
+        for '0', '999ms', 'soon', '-1s', '""';
+    refused("probe 30s $_", line_of_model("probe 30s $_;"), qr/invalid parameter .* of probe/)
+        for 'list', 'timeout=', 'timeout=0', 'timeout=soon', 'path=/';
+    refused('probe alone', line_of_model('probe;'), qr/invalid number of arguments/);
     refused("tags=$_", line_of_model("deployment p/y tags=$_;"), qr/invalid tags/)
         for '', ',', 'a,', 'a,,b', '*';
     refused('no fallback', line_of_model('fallbacks;'), qr/number of arguments/);
     refused("fallbacks $_", line_of_model("fallbacks $_;"), qr/invalid model name/)
         for '""', 'a*', '"a b"';
+};
+
+subtest 'what cannot be probed' => sub {
+    my $probe = sub {
+        my ($provider, $target, $words) = @_;
+        my $name = $target =~ s/\*\z// ? 'y/*' : 'y';
+        return "llm_provider q { $provider }\nllm_model $name {\nprobe 30s $words; # HERE\ndeployment q/$target"
+            . ($name eq 'y' ? '' : '*') . ';}';
+    };
+    my $dialect = 'dialect openai; base_url http://127.0.0.1:9/v1;';
+    my $variable = qr/deployment "q\/x" cannot be probed: a credential .* variable/;
+    refused("$_", $probe->("$dialect $_", 'x', ''), $variable)
+        for 'api_key $http_x_key;', 'header authorization "Bearer $http_x_key";';
+    refused('AWS by variables', $probe->('preset bedrock; region us-east-1; aws_access_key_id a;
+        aws_secret_access_key $http_x_key;', 'x', ''), $variable);
+    refused('a pattern', $probe->("$dialect api_key k;", '*', ''),
+        qr/deployment "q\/\*" cannot be probed: it is a pattern/);
+    refused('no list', $probe->('preset bedrock; region us-east-1; api_key k;', 'x', 'models'),
+        qr/where provider "q" lists its models is not known/);
+    refused('completions alone', $probe->('dialect completions; base_url http://127.0.0.1:9/v1;
+        api_key k;', 'x', ''), qr/speaks only what clients pass through/);
 };
 
 subtest 'fallbacks' => sub {

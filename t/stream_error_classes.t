@@ -11,7 +11,9 @@ use LLM::Provider;
 my $t = LLM::Test->new;
 my $p = LLM::Provider->new(dir => $t->dir);
 
-$t->http_conf(LLM::Pair::conf($p, models => join '', map { <<"END" } qw(chat messages)));
+my @kinds = qw(chat messages responses);
+my @pairs = map { my $client = $_; map { LLM::Pair->new($client, $_) } @kinds } @kinds;
+$t->http_conf(LLM::Pair::conf($p, forms => \@kinds, models => join '', map { <<"END" } @kinds));
     llm_model $_-twice {
         deployment $_/the-first-deployment;
         deployment $_/the-second-deployment order=2;
@@ -19,7 +21,8 @@ $t->http_conf(LLM::Pair::conf($p, models => join '', map { <<"END" } qw(chat mes
 END
 $t->start;
 
-# What the provider says; status for a chat client, for a messages client; asked elsewhere?
+# What the provider says; status for a client of OpenAI's dialects, for a messages client; asked
+# elsewhere?
 my %errors = (
     messages => [
         [{ type => 'overloaded_error' }, 503, 529, 1],
@@ -34,6 +37,18 @@ my %errors = (
         [{ type => 'request_too_large' }, 413, 413, 0],
         [{ type => 'invalid_request_error', message => 'prompt is too long: 9 > 8' },
             400, 400, 0],
+    ],
+    responses => [
+        [{ code => 'server_error' }, 502, 500, 1],
+        [{ code => 'timeout' }, 504, 504, 1],
+        [{ code => 'rate_limit_exceeded' }, 429, 429, 1],
+        [{ code => 'overloaded' }, 503, 529, 1],
+        [{ code => 'insufficient_quota' }, 429, 402, 1],
+        [{ code => 'vector_store_timeout' }, 504, 504, 1],
+        [{ code => 'invalid_prompt' }, 400, 400, 0],
+        [{ code => 'image_parse_error' }, 400, 400, 0],
+        [{ code => 'bio_policy' }, 400, 400, 0],
+        [{ code => 'context_length_exceeded' }, 400, 400, 0],
     ],
     chat => [
         [{ type => 'server_error', code => undef }, 502, 500, 1],
@@ -62,6 +77,7 @@ sub told {
 sub forms {
     my ($pair, $say) = @_;
     my $error = { message => 'No.', %$say };
+    return forms_of_responses($pair, $error) if $pair->{provider} eq 'responses';
     my $body = $pair->{provider} eq 'chat' ? { error => $error }
         : { type => 'error', error => $error };
     my @lifecycle = ($pair->events)[0];
@@ -74,6 +90,22 @@ sub forms {
     );
 }
 
+sub forms_of_responses {
+    my ($pair, $error) = @_;
+    my $failed = { %{$pair->answer}, status => 'failed', error => $error, output => [] };
+    my @lifecycle = ($pair->events)[0 .. 1];
+
+    return (
+        ['stream, an error event', 1, sse(@lifecycle, ['error', { type => 'error', %$error,
+            param => undef, sequence_number => 2 }])],
+        ['stream, response.failed', 1, sse(@lifecycle, ['response.failed', {
+            type => 'response.failed', response => $failed, sequence_number => 2 }])],
+        ['body to a stream', 1, json(200, { error => $error })],
+        ['whole, failed', 0, json(200, $failed)],
+        ['whole', 0, json(200, { error => $error })],
+    );
+}
+
 sub request {
     my ($pair, $streams) = @_;
 
@@ -81,11 +113,11 @@ sub request {
         $streams ? (stream => JSON::PP::true()) : ());
 }
 
-for my $pair (LLM::Pair->all) {
+for my $pair (@pairs) {
     subtest "case 15: $pair->{name}" => sub {
         for my $row (@{$errors{$pair->{provider}}}) {
             my ($say, $chat_status, $messages_status, $elsewhere) = @$row;
-            my $status = $pair->{client} eq 'chat' ? $chat_status : $messages_status;
+            my $status = $pair->{client} eq 'messages' ? $messages_status : $chat_status;
             for my $form (forms($pair, $say)) {
                 my ($name, $streams, $answer) = @$form;
                 my $what = told($say) . ", $name";

@@ -9,6 +9,7 @@
 #include "ngx_llm_module/conf/complain.hpp"
 #include "ngx_llm_module/conf/identities.hpp"
 #include "ngx_llm_module/conf/prices.hpp"
+#include "ngx_llm_module/conf/probes.hpp"
 #include "ngx_llm_module/conf/routing_words.hpp"
 
 namespace llm {
@@ -156,7 +157,8 @@ bool complete_config(ngx_conf_t *cf, Config &config) {
         }
     }
     give_ids(config);
-    if (!check_ids(cf, config) || !index_models(cf, config) || !check_fallbacks(cf, config)) {
+    if (!check_ids(cf, config) || !index_models(cf, config) || !check_fallbacks(cf, config) ||
+        !check_probes(cf, config)) {
         return false;
     }
     if (!check_identities(cf, config) || !read_prices(cf, config)) {

@@ -122,6 +122,9 @@ struct Speech {
     std::string stream_path;  // empty: chat_path
     std::string count_path;   // empty: there is no such call
     Carrier carrier = Carrier::direct;
+
+    // Where the provider lists its models; empty: not known.
+    std::string list_path() const;
 };
 
 struct Provider {
@@ -157,6 +160,8 @@ struct Provider {
     const Speech &speech_for(const Dialect &client) const;
     // Empty when it was not given.
     std::string_view variable(std::string_view name) const;
+    // Whoever wants to ask it needs a client's request: its credentials are made of variables.
+    bool needs_client() const;
 };
 
 // What the mock preset plays, per deployment.
@@ -191,6 +196,14 @@ struct Deployment {
     bool is_wildcard() const { return !model.empty() && model.back() == '*'; }
 };
 
+// `probe`: the deployments of a model are asked now and then without a request.
+struct ProbeRule {
+    ngx_msec_t interval = 0;     // 0: they are not
+    ngx_msec_t timeout = 10000;  // of one probe
+    bool wants_list = false;     // of the provider's models, in place of an answer
+    ConfPlace place;
+};
+
 struct Model {
     std::string name;
     ConfPlace place;
@@ -199,6 +212,7 @@ struct Model {
     Timeouts timeouts;
     ngx_flag_t drop_params = NGX_CONF_UNSET;
     Routing routing;
+    ProbeRule probe;
 
     bool is_wildcard() const { return !name.empty() && name.back() == '*'; }
     std::string_view prefix() const { return std::string_view(name).substr(0, name.size() - 1); }
@@ -260,6 +274,11 @@ struct Config {
     ngx_shm_zone_t *zone = nullptr;
     ngx_resolver_t *resolver = nullptr;  // ours, from resolv.conf
     bool in_use = false;                 // some location has llm_pass
+
+    // As the level http says: what holds where no location is asked, for probes.
+    Timeouts http_timeouts;
+    ngx_msec_t http_cooldown_time = 0;
+    ngx_uint_t http_allowed_fails = 0;
 
     Provider *find_provider(std::string_view name) const;
     // Somebody has a key: others are refused unless llm_auth says something else.

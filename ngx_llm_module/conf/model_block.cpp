@@ -2,6 +2,7 @@
 #include "ngx_llm_module/conf/block_reader.hpp"
 #include "ngx_llm_module/conf/blocks.hpp"
 #include "ngx_llm_module/conf/prices.hpp"
+#include "ngx_llm_module/conf/probes.hpp"
 #include "ngx_llm_module/conf/routing_words.hpp"
 
 namespace llm {
@@ -151,6 +152,7 @@ constexpr Line<Model> kModelLines[] = {
     {"strategy", 1, 2, read_strategy},
     {"affinity", 1, 1, read_affinity},
     {"hedge", 1, 2, read_hedge},
+    {"probe", 1, 3, read_probe},
     {"fallbacks", 1, 64, read_fallbacks<&Routing::fallbacks>},
     {"context_window_fallbacks", 1, 64, read_fallbacks<&Routing::context_fallbacks>},
     {"content_policy_fallbacks", 1, 64, read_fallbacks<&Routing::content_fallbacks>},

@@ -14,6 +14,8 @@ namespace llm {
 namespace {
 
 constexpr ngx_msec_t kInterval = 500;
+// What one machine does for all.
+constexpr std::string_view kTrial = "trial", kProbe = "probe";
 
 class Cooldowns final : public HealthPeers {
   public:
@@ -22,16 +24,20 @@ class Cooldowns final : public HealthPeers {
 
     // Told by this worker: the others learn it at once, or with nobody there never; it is a hint
     // that lives for seconds.
-    void on_cooled(uint32_t slot, ngx_msec_t time) override;
-    void on_opened(uint32_t slot) override;
-    bool ask_trial(uint32_t slot, ngx_msec_t time) override;
+    void on_cooled(uint32_t slot, ngx_msec_t time, bool is_stated) override;
+    void on_opened(uint32_t slot, bool is_early) override;
+    bool ask_trial(uint32_t slot, ngx_msec_t time) override { return claim(slot, kTrial, time); }
+    bool ask_probe(uint32_t slot, ngx_msec_t time) override { return claim(slot, kProbe, time); }
     void on_reply(const RedisReply &reply);
     void on_trier(uint32_t slot) { allow_trial(config_, slot); }
 
   private:
     static void on_timer(ngx_event_t *ev);
-    void send(const std::string *id, ngx_msec_t time);
-    std::string trial_key(const std::string &id) const { return base_ + ":trial:" + id; }
+    void send(const std::string *id, std::string_view what, ngx_msec_t time);
+    bool claim(uint32_t slot, std::string_view what, ngx_msec_t time);
+    std::string key_of(std::string_view what, const std::string &id) const {
+        return base_ + ":" + std::string(what) + ":" + id;
+    }
 
     const Config &config_;
     RedisClient &client_;
@@ -53,19 +59,21 @@ class CooldownCommand final : public RedisCommand {
     void on_lost(RedisLoss) override {}
 };
 
-// Who comes first tries the deployment; the name goes by itself.
-class TrialCommand final : public RedisCommand {
+// Who comes first tries the deployment, or probes it; the name goes by itself.
+class ClaimCommand final : public RedisCommand {
   public:
-    explicit TrialCommand(uint32_t deployment) : deployment_(deployment) {}
+    ClaimCommand(uint32_t deployment, bool is_probe)
+        : deployment_(deployment), is_probe_(is_probe) {}
     void on_reply(const RedisReply &reply) override {
         if (current != nullptr && reply.text() == "OK") {
-            current->on_trier(deployment_);
+            is_probe_ ? allow_probe(deployment_) : current->on_trier(deployment_);
         }
     }
     void on_lost(RedisLoss) override {}
 
   private:
     uint32_t deployment_;
+    bool is_probe_;
 };
 
 Cooldowns::Cooldowns(const Config &config, RedisClient &client)
@@ -97,53 +105,64 @@ void Cooldowns::on_timer(ngx_event_t *ev) {
     auto &self = *static_cast<Cooldowns *>(ev->data);
     ngx_add_timer(ev, kInterval);
     if (is_sharer(self.config_)) {
-        self.send(nullptr, 0);
+        self.send(nullptr, {}, 0);
     }
 }
 
-void Cooldowns::on_cooled(uint32_t slot, ngx_msec_t time) {
+void Cooldowns::on_cooled(uint32_t slot, ngx_msec_t time, bool is_stated) {
     if (auto found = ids_.find(slot); found != ids_.end()) {
-        send(found->second, time);
+        send(found->second, is_stated ? "stated" : "cooled", time);
     }
 }
 
-bool Cooldowns::ask_trial(uint32_t slot, ngx_msec_t time) {
+// With Redis away each machine sees for itself.
+bool Cooldowns::claim(uint32_t slot, std::string_view what, ngx_msec_t time) {
     auto found = ids_.find(slot);
     if (found == ids_.end()) {
         return true;
     }
-    auto command = std::make_unique<TrialCommand>(slot);
-    command->args.add("SET").add(trial_key(*found->second)).add("1");
+    auto command = std::make_unique<ClaimCommand>(slot, what == kProbe);
+    command->args.add("SET").add(key_of(what, *found->second)).add("1");
     command->args.add("NX").add("PX").add(int64_t(std::max<ngx_msec_t>(time, 1)));
-    // With Redis away each machine sees for itself.
     return !client_.send(std::move(command), base_);
 }
 
 // It answers: the others may find out at once.
-void Cooldowns::on_opened(uint32_t slot) {
-    if (auto found = ids_.find(slot); found != ids_.end()) {
-        auto command = std::make_unique<CooldownCommand>();
-        command->args.add("DEL").add(trial_key(*found->second));
-        (void)client_.send(std::move(command), base_);
+void Cooldowns::on_opened(uint32_t slot, bool is_early) {
+    auto found = ids_.find(slot);
+    if (found == ids_.end()) {
+        return;
+    }
+    auto command = std::make_unique<CooldownCommand>();
+    command->args.add("DEL").add(key_of(kTrial, *found->second));
+    (void)client_.send(std::move(command), base_);
+    if (is_early) {
+        send(found->second, "opened", 0);
     }
 }
 
-void Cooldowns::send(const std::string *id, ngx_msec_t time) {
+void Cooldowns::send(const std::string *id, std::string_view what, ngx_msec_t time) {
     auto command = std::make_unique<CooldownCommand>();
     command->script = &redis_script("cooldowns");
     command->args.add(int64_t(1)).add(base_);
     if (id != nullptr) {
-        command->args.add(*id).add(int64_t(time));
+        command->args.add(*id).add(what).add(int64_t(time));
     }
     (void)client_.send(std::move(command), base_);
 }
 
 void Cooldowns::on_reply(const RedisReply &reply) {
-    for (size_t i = 0; i + 1 < reply.size(); i += 2) {
+    for (size_t i = 0; i + 2 < reply.size(); i += 3) {
         auto found = slots_.find(reply[i].text());
-        int64_t left = reply[i + 1].integer();
-        if (found != slots_.end() && left > 0) {
-            cool_from_elsewhere(config_, found->second, ngx_msec_t(left));
+        std::string_view what = reply[i + 1].text();
+        int64_t time = reply[i + 2].integer();
+        if (found == slots_.end() || time < 0) {
+            continue;
+        }
+        if (what == "opened") {
+            open_from_elsewhere(config_, found->second, ngx_msec_t(time));
+        } else {
+            cool_from_elsewhere(config_, found->second, ngx_msec_t(time), what == "stated");
         }
     }
 }

@@ -9,6 +9,7 @@
 #include "ngx_llm_module/request/local_answers.hpp"
 #include "ngx_llm_module/request/planning.hpp"
 #include "ngx_llm_module/request/reply.hpp"
+#include "ngx_llm_module/route/cooling.hpp"
 #include "ngx_llm_module/state/health.hpp"
 #include "ngx_llm_module/state/metrics.hpp"
 #include "ngx_llm_module/upstream/credentials.hpp"
@@ -37,18 +38,6 @@ ErrorClass class_of(Errc code) {
 bool is_no_counter(ErrorClass error_class) {
     return error_class == ErrorClass::not_found || error_class == ErrorClass::unsupported ||
            error_class == ErrorClass::invalid_request;
-}
-
-// What the provider asks for: seconds or a date; -1: nothing.
-int64_t stated_wait(const LlmRequest &request) {
-    const std::string &text = request.ledger.retry_after;
-    int64_t wait = parse_seconds(text);
-    if (wait < 0 && !text.empty()) {
-        auto *bytes = reinterpret_cast<u_char *>(const_cast<char *>(text.data()));
-        time_t date = ngx_parse_http_time(bytes, text.size());
-        wait = date == NGX_ERROR ? -1 : std::max<int64_t>(int64_t(date - ngx_time()), 0) * 1000;
-    }
-    return wait;
 }
 
 bool take_candidate(LlmRequest &request);
@@ -339,7 +328,7 @@ void try_next(LlmRequest &request, const ApiError &error, Failure failure) {
     count(Metric::deployment_attempts, {candidate.deployment->id, ledger.error});
     book_attempts(request);
     int64_t now = int64_t(ngx_current_msec);
-    int64_t retry_after = stated_wait(request);
+    int64_t retry_after = stated_wait(request.ledger.retry_after);
     if (!request.is_count()) {
         note_to_health(request, failure, retry_after);
     }

@@ -11,7 +11,8 @@ namespace {
 // So long one waits for what the other machines say.
 constexpr uint64_t kAsking = 500;
 
-HealthPeers *health_peers = nullptr;
+HealthPeers *peers_of_all = nullptr;
+ProbeStarter *probe_starter = nullptr;
 
 constexpr uint32_t kWholeShare = 10000;  // what a hedge takes
 constexpr uint32_t kMostSaved = 100;     // so many hedges
@@ -52,8 +53,11 @@ ngx_msec_t end_of_step(size_t step) {
     return root;
 }
 
-void set_cooled(SlotHealth &health, ngx_msec_t time) {
+void set_cooled(SlotHealth &health, ngx_msec_t time, bool is_stated) {
     uint64_t until = now_ms() + time;
+    if (is_stated) {
+        advance(health.stated_until, until);
+    }
     health.period.store(uint32_t(std::min<ngx_msec_t>(time, UINT32_MAX)));
     health.trial_until.store(0);
     health.trier_until.store(0);
@@ -62,12 +66,12 @@ void set_cooled(SlotHealth &health, ngx_msec_t time) {
 
 // One machine tries, the others wait for what comes of it.
 bool is_trier(SlotHealth &health, uint32_t slot, uint64_t now) {
-    if (health_peers == nullptr || health.trier_until.load() > now) {
+    if (peers_of_all == nullptr || health.trier_until.load() > now) {
         return true;
     }
     uint64_t asked = health.asked_until.load();
     return asked <= now && health.asked_until.compare_exchange_strong(asked, now + kAsking) &&
-           health_peers->ask_trial(slot, health.period.load());
+           peers_of_all->ask_trial(slot, health.period.load());
 }
 
 }  // namespace
@@ -115,8 +119,8 @@ void open_again(const Config &config, uint32_t slot) {
     if (until != 0 && until <= now_ms() && health->cooled_until.compare_exchange_strong(until, 0)) {
         health->trial_until.store(0);
         health->trier_until.store(0);
-        if (health_peers != nullptr) {
-            health_peers->on_opened(slot);
+        if (peers_of_all != nullptr) {
+            peers_of_all->on_opened(slot, false);
         }
     }
 }
@@ -147,28 +151,117 @@ FailureCounts note_slot_failure(const Config &config, uint32_t slot) {
     return counts;
 }
 
-void cool(const Config &config, uint32_t slot, ngx_msec_t time) {
+void cool(const Config &config, uint32_t slot, ngx_msec_t time, bool is_stated) {
     SlotHealth *health = health_of(config, slot);
     if (health == nullptr || time == 0) {
         return;
     }
-    set_cooled(*health, time);
-    if (health_peers != nullptr) {
-        health_peers->on_cooled(slot, time);
+    set_cooled(*health, time, is_stated);
+    if (peers_of_all != nullptr) {
+        peers_of_all->on_cooled(slot, time, is_stated);
     }
 }
 
 // Told again and again, with the way of the message added each time: that is no news.
-void cool_from_elsewhere(const Config &config, uint32_t slot, ngx_msec_t time) {
+void cool_from_elsewhere(const Config &config, uint32_t slot, ngx_msec_t time, bool is_stated) {
     constexpr uint64_t kNoNews = 200;
     SlotHealth *health = health_of(config, slot);
     if (health != nullptr && now_ms() + time > health->cooled_until.load() + kNoNews) {
-        set_cooled(*health, time);
+        set_cooled(*health, time, is_stated);
+    }
+}
+
+// A cool-down that began behind it stays.
+void open_from_elsewhere(const Config &config, uint32_t slot, ngx_msec_t age) {
+    SlotHealth *health = health_of(config, slot);
+    uint64_t until = health != nullptr ? health->cooled_until.load() : 0;
+    if (until != 0 && until + age <= now_ms() + health->period.load() &&
+        health->cooled_until.compare_exchange_strong(until, 0)) {
+        health->trial_until.store(0);
+        health->trier_until.store(0);
+    }
+}
+
+bool take_probe(const Config &config, uint32_t slot, ngx_msec_t interval, ngx_msec_t &wait) {
+    wait = interval;
+    SlotHealth *health = health_of(config, slot);
+    if (health == nullptr) {
+        return false;
+    }
+    uint64_t now = now_ms();
+    uint64_t due = health->probe_due.load();
+    // Further away than that: the interval was a longer one. Once more the interval, because
+    // another worker's clock may be a little ahead of this one's.
+    if (due > now && due <= now + 2 * interval) {
+        wait = ngx_msec_t(due - now);
+        return false;
+    }
+    return health->probe_due.compare_exchange_strong(due, now + interval);
+}
+
+bool begin_probe(const Config &config, uint32_t slot, ngx_msec_t time, uint64_t &cooled_until) {
+    SlotHealth *health = health_of(config, slot);
+    if (health == nullptr) {
+        return false;
+    }
+    cooled_until = health->cooled_until.load();
+    if (cooled_until == 0) {
+        return true;
+    }
+    uint64_t now = now_ms();
+    uint64_t old = health->trial_until.load();
+    return health->stated_until.load() <= now && old <= now &&
+           health->trial_until.compare_exchange_strong(old, now + time);
+}
+
+uint32_t end_probe_well(const Config &config, uint32_t slot, uint64_t cooled_until) {
+    SlotHealth *health = health_of(config, slot);
+    if (health == nullptr) {
+        return 0;
+    }
+    uint64_t until = cooled_until;
+    if (until != 0 && health->cooled_until.compare_exchange_strong(until, 0)) {
+        health->trial_until.store(0);
+        health->trier_until.store(0);
+        if (peers_of_all != nullptr) {
+            peers_of_all->on_opened(slot, cooled_until > now_ms());
+        }
+    }
+    return health->probes_failed.exchange(0);
+}
+
+uint32_t end_probe_badly(const Config &config, uint32_t slot, uint64_t cooled_until) {
+    SlotHealth *health = health_of(config, slot);
+    if (health == nullptr) {
+        return 0;
+    }
+    abandon_probe(config, slot, cooled_until);
+    return health->probes_failed.fetch_add(1) + 1;
+}
+
+void abandon_probe(const Config &config, uint32_t slot, uint64_t cooled_until) {
+    SlotHealth *health = health_of(config, slot);
+    if (health != nullptr && cooled_until != 0 && health->cooled_until.load() == cooled_until) {
+        health->trial_until.store(0);
     }
 }
 
 void set_health_peers(HealthPeers *peers) {
-    health_peers = peers;
+    peers_of_all = peers;
+}
+
+HealthPeers *health_peers() {
+    return peers_of_all;
+}
+
+void set_probe_starter(ProbeStarter *starter) {
+    probe_starter = starter;
+}
+
+void allow_probe(uint32_t slot) {
+    if (probe_starter != nullptr) {
+        probe_starter->on_probe_allowed(slot);
+    }
 }
 
 uint32_t parked_keys(const Config &config, uint32_t slot) {

@@ -4,6 +4,7 @@
 #include "ngx_llm_module/upstream/outgoing.hpp"
 
 #include "ngx_llm_module/request/llm_request.hpp"
+#include "ngx_llm_module/state/health.hpp"
 #include "ngx_llm_module/upstream/outgoing_head.hpp"
 #include "ngx_llm_module/upstream/outgoing_path.hpp"
 #include "ngx_llm_module/upstream/worker.hpp"
@@ -24,12 +25,9 @@ size_t size_of(const std::vector<std::string_view> &pieces) {
 }
 
 // Default members of the provider's configuration, for what the request does not say: put in
-// behind the opening brace. Counters know no parameters of answers.
-std::string missing_params(const LlmRequest &request, const Provider &provider, json::Value root) {
+// behind the opening brace.
+std::string missing_params(const Provider &provider, json::Value root) {
     std::string text;
-    if (request.is_count()) {
-        return text;
-    }
     for (const ProviderParam &param : provider.params) {
         if (root.find(param.name).absent()) {
             text.append("\"").append(param.name).append("\":").append(param.json).append(",");
@@ -42,15 +40,8 @@ std::string missing_params(const LlmRequest &request, const Provider &provider, 
 }
 
 Target make_target(LlmRequest &request, const Candidate &candidate, const Speech &speech) {
-    const Deployment &deployment = *candidate.deployment;
-    Target target;
-    target.model = candidate.upstream_model;
-    target.traits =
-        deployment.traits.empty()
-            ? deployment.provider->traits_of(speech.dialect->id, candidate.upstream_model)
-            : deployment.traits[size_t(&speech - deployment.provider->speeches.data())];
-    target.model = sent_model(target.traits, target.model, request.arena);
-    target.carrier = speech.carrier;
+    Target target =
+        target_of(*candidate.deployment, candidate.upstream_model, speech, request.arena);
     target.drop_params = request.drop_params();
     target.previous_id = request.kept_id;
     target.without_reasoning = request.is_without_reasoning;
@@ -85,7 +76,8 @@ Status splice(LlmRequest &request, const Target &target, const Provider &provide
     }
     std::vector<Edit> edits;
     LLM_TRY(request.client->splice_request(*root, request.envelope, target, edits, request.notes));
-    std::string params = missing_params(request, provider, *root);
+    // Counters know no parameters of answers.
+    std::string params = request.is_count() ? std::string() : missing_params(provider, *root);
     if (!params.empty()) {
         uint32_t behind_brace = root->offset() + 1;
         edits.insert(edits.begin(), Edit{behind_brace, behind_brace, std::move(params)});
@@ -175,14 +167,13 @@ Status translate(LlmRequest &request, const Target &target, const Dialect &spoke
         json::Writer around(wrapped);
         anthropic::render_invoke_count(rendered.view(), around);
     }
-    std::string_view body = wrapped.view().empty() ? rendered.view() : wrapped.view();
-    out.made.assign(body.begin(), body.end());
-    if (!provider.params.empty()) {
-        Result<json::Value> root = worker().parse_unpadded(body);
-        std::string params = root ? missing_params(request, provider, *root) : std::string();
-        out.made.insert(out.made.begin() + 1, params.begin(), params.end());
+    if (request.is_count()) {
+        std::string_view body = wrapped.view().empty() ? rendered.view() : wrapped.view();
+        out.made.assign(body.begin(), body.end());
+        out.body.emplace_back(out.made.data(), out.made.size());
+    } else {
+        put_made_body(rendered.view(), provider, out);
     }
-    out.body.emplace_back(out.made.data(), out.made.size());
     return {};
 }
 
@@ -199,6 +190,25 @@ const Endpoint &choose_endpoint(LlmRequest &request, const Speech &speech) {
     return speech.endpoints[plan.url % count];
 }
 
+// With a key that this request has not seen refused.
+Call make_call(LlmRequest &request, const Provider &provider, const Speech &speech,
+               const Endpoint &endpoint, bool same_dialect) {
+    Plan &plan = request.plan;
+    plan.key_count = unsigned(provider.api_keys.size());
+    plan.key = 0;
+    if (plan.key_count > 1) {
+        plan.key = choose_key(request.config, *request.candidate().deployment,
+                              plan.tried[request.next_candidate - 1].failed_keys);
+    }
+    Call call{provider, speech, endpoint};
+    call.key = plan.key;
+    call.r = request.r;
+    call.is_stream = request.is_stream();
+    call.is_unread = request.is_raw || request.is_other();
+    call.same_dialect = same_dialect;
+    return call;
+}
+
 // To the first of the provider's ways of speaking that has the endpoint.
 Status build_other(LlmRequest &request, const Candidate &candidate, OutgoingRequest &out) {
     const Provider &provider = *candidate.deployment->provider;
@@ -211,7 +221,7 @@ Status build_other(LlmRequest &request, const Candidate &candidate, OutgoingRequ
         const Endpoint &endpoint = choose_endpoint(request, speech);
         out.endpoint = &endpoint;
         LLM_TRY(splice_other_body(request, candidate.upstream_model, out));
-        Call call{request, provider, speech, endpoint, true, {}};
+        Call call = make_call(request, provider, speech, endpoint, true);
         return build_head(call, "POST", fill_model(path, candidate.upstream_model),
                           size_of(out.body), out);
     }
@@ -235,11 +245,50 @@ Status build_kept(LlmRequest &request, const Candidate &candidate, const Speech 
         out.body.push_back(request.body.view());
     }
     out.is_head = request.r->method == NGX_HTTP_HEAD;
-    Call call{request, *candidate.deployment->provider, speech, endpoint, true, {}};
+    Call call = make_call(request, *candidate.deployment->provider, speech, endpoint, true);
     return build_head(call, view(request.r->method_name), path, size_of(out.body), out);
 }
 
 }  // namespace
+
+Target target_of(const Deployment &deployment, std::string_view model, const Speech &speech,
+                 Arena &arena) {
+    const Provider &provider = *deployment.provider;
+    Target target;
+    target.traits = deployment.traits.empty()
+                        ? provider.traits_of(speech.dialect->id, model)
+                        : deployment.traits[size_t(&speech - provider.speeches.data())];
+    target.model = sent_model(target.traits, model, arena);
+    target.carrier = speech.carrier;
+    return target;
+}
+
+void put_made_body(std::string_view body, const Provider &provider, OutgoingRequest &out) {
+    out.made.assign(body.begin(), body.end());
+    if (!provider.params.empty()) {
+        Result<json::Value> root = worker().parse_unpadded(body);
+        std::string params = root ? missing_params(provider, *root) : std::string();
+        out.made.insert(out.made.begin() + 1, params.begin(), params.end());
+    }
+    out.body.emplace_back(out.made.data(), out.made.size());
+}
+
+unsigned choose_key(const Config &config, const Deployment &deployment, uint32_t refused) {
+    size_t count = deployment.provider->api_keys.size();
+    uint32_t parked = parked_keys(config, deployment.slot);
+    auto turn = size_t(worker().next_id() % count);
+    auto chosen = unsigned(turn);
+    for (uint32_t avoid : {refused, refused | parked}) {
+        for (size_t i = 0; i < count; i++) {
+            size_t key = (turn + i) % count;
+            if (key >= 32 || (avoid >> key & 1) == 0) {
+                chosen = unsigned(key);
+                break;
+            }
+        }
+    }
+    return chosen;
+}
 
 Status build_request(LlmRequest &request, const Candidate &candidate, OutgoingRequest &out) {
     const Provider &provider = *candidate.deployment->provider;
@@ -257,10 +306,10 @@ Status build_request(LlmRequest &request, const Candidate &candidate, OutgoingRe
             out.body.push_back(request.body.view());
         }
         out.is_head = request.r->method == NGX_HTTP_HEAD;
-        return build_head(
-            {request, provider, speech, endpoint, true, beta_flags(request, provider, speech)},
-            view(request.r->method_name), raw_target(request, endpoint), request.body.view().size(),
-            out);
+        Call call = make_call(request, provider, speech, endpoint, true);
+        call.beta_flags = beta_flags(request, provider, speech);
+        return build_head(call, view(request.r->method_name), raw_target(request, endpoint),
+                          request.body.view().size(), out);
     }
     if (request.is_other()) {
         return build_other(request, candidate, out);
@@ -281,7 +330,7 @@ Status build_request(LlmRequest &request, const Candidate &candidate, OutgoingRe
     if (speech.dialect != request.client && !speech.dialect->is_provider()) {
         return unsupported("the provider has no endpoint for such requests", "model");
     }
-    Call call{request, provider, speech, endpoint, speech.dialect == request.client, {}};
+    Call call = make_call(request, provider, speech, endpoint, speech.dialect == request.client);
     Target target = make_target(request, candidate, speech);
     if (call.same_dialect) {
         target.beta_flags = call.beta_flags = beta_flags(request, provider, speech);
@@ -295,7 +344,7 @@ Status build_request(LlmRequest &request, const Candidate &candidate, OutgoingRe
     } else {
         LLM_TRY(translate(request, target, *speech.dialect, provider, prefill, out));
     }
-    return build_chat_head(call, candidate.upstream_model, size_of(out.body), out);
+    return build_chat_head(call, request, candidate.upstream_model, size_of(out.body), out);
 }
 
 }  // namespace llm

@@ -24,4 +24,15 @@ struct OutgoingRequest {
 
 Status build_request(LlmRequest &request, const Candidate &candidate, OutgoingRequest &out);
 
+// --- parts of it, which a request without a client needs, too ---
+
+// As what its provider is to be asked. The views last as long as the arena.
+Target target_of(const Deployment &deployment, std::string_view model, const Speech &speech,
+                 Arena &arena);
+// A rendered body, with what the provider's configuration adds.
+void put_made_body(std::string_view body, const Provider &provider, OutgoingRequest &out);
+// One of the provider's keys: in turn, but not one that it refused lately, and never one of
+// `refused`, a bit for each, while there is another.
+unsigned choose_key(const Config &config, const Deployment &deployment, uint32_t refused);
+
 }  // namespace llm

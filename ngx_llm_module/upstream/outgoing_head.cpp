@@ -6,7 +6,6 @@
 
 #include "ngx_llm_module/request/headers.hpp"
 #include "ngx_llm_module/request/llm_request.hpp"
-#include "ngx_llm_module/state/health.hpp"
 #include "ngx_llm_module/upstream/credentials.hpp"
 #include "ngx_llm_module/upstream/outgoing_path.hpp"
 #include "ngx_llm_module/upstream/worker.hpp"
@@ -32,31 +31,6 @@ constexpr Forwarded kForwarded[] = {
     {"tracestate", {}},
 };
 
-// In turn, but not one that the provider refused lately, and never one that it refused for this
-// request.
-void choose_key(const Call &call) {
-    const std::vector<Value> &keys = call.provider.api_keys;
-    Plan &plan = call.request.plan;
-    plan.key_count = unsigned(keys.size());
-    plan.key = 0;
-    if (keys.size() > 1) {
-        uint32_t refused = plan.tried[call.request.next_candidate - 1].failed_keys;
-        uint32_t parked =
-            parked_keys(call.request.config, call.request.candidate().deployment->slot);
-        auto turn = size_t(worker().next_id() % keys.size());
-        plan.key = unsigned(turn);
-        for (uint32_t avoid : {refused, refused | parked}) {
-            for (size_t i = 0; i < keys.size(); i++) {
-                size_t key = (turn + i) % keys.size();
-                if (key >= 32 || (avoid >> key & 1) == 0) {
-                    plan.key = unsigned(key);
-                    break;
-                }
-            }
-        }
-    }
-}
-
 // Where the version and the flags of an API are members of the body.
 bool goes_in_body(std::string_view name, const Speech &speech) {
     return (speech.carrier == Carrier::bedrock && name.starts_with("anthropic-")) ||
@@ -69,7 +43,7 @@ constexpr std::string_view kBeta = "anthropic-beta";
 std::vector<HeaderLine> forwarded_headers(const Call &call) {
     std::vector<HeaderLine> lines;
     DialectId spoken = call.speech.dialect->id;
-    for (ngx_list_part_t *part = &call.request.r->headers_in.headers.part; part != nullptr;
+    for (ngx_list_part_t *part = &call.r->headers_in.headers.part; part != nullptr;
          part = part->next) {
         auto *headers = static_cast<ngx_table_elt_t *>(part->elts);
         for (ngx_uint_t i = 0; i < part->nelts; i++) {
@@ -92,7 +66,7 @@ std::vector<HeaderLine> forwarded_headers(const Call &call) {
 // what stands in the request line.
 void sign_request(const Call &call, std::string_view method, std::string_view target,
                   std::string_view host, OutgoingRequest &out) {
-    ngx_http_request_t *r = call.request.r;
+    ngx_http_request_t *r = call.r;
     const AwsAccount &aws = call.provider.aws;
     size_t question = target.find('?');
     SigV4Request request;
@@ -116,14 +90,16 @@ void sign_request(const Call &call, std::string_view method, std::string_view ta
 class Head {
   public:
     explicit Head(const Call &call) : call_(call) {
-        LlmRequest &request = call.request;
         for (const ProviderHeader &header : call.provider.headers) {
-            configured_.push_back({header.name, header.value.get(request.r)});
+            // Without a client there is nothing that variables could tell.
+            if (call.r != nullptr || header.value.variable == nullptr) {
+                configured_.push_back({header.name, header.value.get(call.r)});
+            }
         }
-        if (request.is_raw || request.is_other()) {
-            std::string_view accept = client_header(request.r, "accept");
-            content_.push_back({"content-type", client_header(request.r, "content-type")});
-            content_.push_back({"content-encoding", client_header(request.r, "content-encoding")});
+        if (call.is_unread) {
+            std::string_view accept = client_header(call.r, "accept");
+            content_.push_back({"content-type", client_header(call.r, "content-type")});
+            content_.push_back({"content-encoding", client_header(call.r, "content-encoding")});
             content_.push_back({"accept", accept.empty() ? "*/*" : accept});
         }
         parts_.base_path = call.endpoint.path;
@@ -131,10 +107,10 @@ class Head {
         parts_.user_agent = "ngx_http_llm_module";
         parts_.dialect = call.speech.dialect;
         parts_.carrier = call.speech.carrier;
-        parts_.is_stream = request.is_stream();
+        parts_.is_stream = call.is_stream;
         parts_.auth = call.provider.auth;
         if (!call.provider.api_keys.empty()) {
-            parts_.key = call.provider.api_keys[request.plan.key].get(request.r);
+            parts_.key = call.provider.api_keys[call.key].get(call.r);
         }
         parts_.configured = configured_;
         parts_.content = content_;
@@ -187,7 +163,7 @@ Status Head::write(std::string_view method, std::string_view path, size_t body_s
 // Do all lines stand in the configuration?
 bool is_constant(const Call &call) {
     auto is_variable = [](const Value &value) { return value.variable != nullptr; };
-    return call.provider.auth.kind != AuthKind::sigv4 && call.request.only_provider == nullptr &&
+    return call.provider.auth.kind != AuthKind::sigv4 &&
            worker().credentials(call.provider) == nullptr &&
            std::none_of(call.provider.api_keys.begin(), call.provider.api_keys.end(),
                         is_variable) &&
@@ -220,7 +196,6 @@ std::string_view beta_flags(LlmRequest &request, const Provider &provider, const
 
 Status build_head(const Call &call, std::string_view method, std::string_view path,
                   size_t body_size, OutgoingRequest &out) {
-    choose_key(call);
     std::vector<HeaderLine> forwarded;
     if (call.same_dialect) {
         forwarded = forwarded_headers(call);
@@ -228,22 +203,20 @@ Status build_head(const Call &call, std::string_view method, std::string_view pa
     return Head(call).write(method, path, body_size, forwarded, out);
 }
 
-Status build_chat_head(const Call &call, std::string_view model, size_t body_size,
-                       OutgoingRequest &out) {
-    choose_key(call);
-    LlmRequest &request = call.request;
+Status build_chat_head(const Call &call, const LlmRequest &request, std::string_view model,
+                       size_t body_size, OutgoingRequest &out) {
     std::vector<HeaderLine> forwarded;
     if (call.same_dialect) {
         forwarded = forwarded_headers(call);
     }
-    if (!forwarded.empty() || request.is_count() || !is_constant(call)) {
+    if (!forwarded.empty() || request.is_count() || request.only_provider != nullptr ||
+        !is_constant(call)) {
         return Head(call).write("POST", chat_target(request, call.speech, model), body_size,
                                 forwarded, out);
     }
-    KnownHead &known = worker().known_head(call.endpoint, model, request.is_stream());
-    if (!known.is_of(call.speech, call.endpoint, model, request.is_stream(), request.plan.key)) {
-        known = {&call.speech,        &call.endpoint,   std::string(model),
-                 request.is_stream(), request.plan.key, {}};
+    KnownHead &known = worker().known_head(call.endpoint, model, call.is_stream);
+    if (!known.is_of(call.speech, call.endpoint, model, call.is_stream, call.key)) {
+        known = {&call.speech, &call.endpoint, std::string(model), call.is_stream, call.key, {}};
         known.lines = Head(call).lines(chat_target(request, call.speech, model));
     }
     out.head.reserve(known.lines.size() + 64);

@@ -8,12 +8,15 @@ namespace llm {
 
 // What is known where the head is written.
 struct Call {
-    LlmRequest &request;
     const Provider &provider;
     const Speech &speech;
     const Endpoint &endpoint;
-    bool same_dialect;
-    std::string_view beta_flags;  // of the messages API
+    unsigned key = 0;                 // of the provider's
+    ngx_http_request_t *r = nullptr;  // of the client; none: the gateway asks for itself
+    bool is_stream = false;
+    bool is_unread = false;            // the body and its kind are the client's
+    bool same_dialect = false;         // headers of the client go on
+    std::string_view beta_flags = {};  // of the messages API
 };
 
 // The client's flags for the messages API, of all its header lines, without those that the
@@ -25,7 +28,7 @@ Status build_head(const Call &call, std::string_view method, std::string_view pa
                   size_t body_size, OutgoingRequest &out);
 
 // Of a request for an answer, or for a count of tokens.
-Status build_chat_head(const Call &call, std::string_view model, size_t body_size,
-                       OutgoingRequest &out);
+Status build_chat_head(const Call &call, const LlmRequest &request, std::string_view model,
+                       size_t body_size, OutgoingRequest &out);
 
 }  // namespace llm
