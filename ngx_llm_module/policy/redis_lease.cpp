@@ -31,6 +31,22 @@ void append_encoded(std::string &out, std::string_view name) {
     }
 }
 
+// The calendar period of now, as the script reads it.
+void append_period(const Config &config, const Period &period, RedisCounter &counter) {
+    PeriodBounds bounds = calendar_bounds(config.time_zone, period, ngx_time());
+    counter.name.append("@").append(std::to_string(bounds.begin));
+    counter.period_ms = (bounds.end - int64_t(ngx_time())) * 1000;
+    counter.ends = bounds.end;
+}
+
+// A request counts in the period in which it ends, as in the zone.
+void renew_period(const Config &config, const Period &period, RedisCounter &counter) {
+    if (counter.ends > 0 && int64_t(ngx_time()) >= counter.ends) {
+        counter.name.resize(counter.name.rfind('@'));
+        append_period(config, period, counter);
+    }
+}
+
 // The counter of a demand. Names are the same on all machines.
 RedisCounter redis_counter(const Config &config, const Demand &demand) {
     RedisCounter counter;
@@ -47,13 +63,10 @@ RedisCounter redis_counter(const Config &config, const Demand &demand) {
             counter.kind = demand.quantity == Quantity::requests ? 'r' : 'w';
             counter.period_ms = int64_t(demand.period.seconds) * 1000;
             break;
-        case PeriodKind::calendar: {
-            PeriodBounds bounds = calendar_bounds(config.time_zone, demand.period, ngx_time());
-            counter.kind = 's';
-            counter.name.append("@").append(std::to_string(bounds.begin));
-            counter.period_ms = (bounds.end - int64_t(ngx_time())) * 1000;
+        case PeriodKind::calendar:
+            counter.kind = 'c';
+            append_period(config, demand.period, counter);
             break;
-        }
         case PeriodKind::forever:
             counter.kind = 's';
             counter.period_ms = -1;
@@ -438,6 +451,7 @@ void RedisLease::keep_range(size_t first, size_t last) {
         kept.tokens = demand.tokens;
         kept.limit = demand.limit;
         kept.counter = std::move(counters_[i]);
+        kept.period = demand.period;
         kept.held = held_[i];
     }
 }
@@ -506,6 +520,7 @@ bool RedisLease::grow(const Used &so_far) {
         return !has_run_out_;
     }
     for (Kept &kept : kept_) {
+        renew_period(store_.config(), kept.period, kept.counter);
         kept.is_growing = needs_more(kept);
         kept.used = kept.of(so_far);
         kept.wanted = kept.used + kept.used / kMorePart + kMoreLeast;
@@ -572,6 +587,7 @@ void RedisLease::release(const Used &used) {
     for (Kept &kept : kept_) {
         int64_t amount = kept.of(used);
         if (kept.counter.kind != 'p' && amount > 0) {
+            renew_period(store_.config(), kept.period, kept.counter);
             settlement.items.push_back({std::move(kept.counter), amount});
         }
     }

@@ -41,6 +41,7 @@ class RedisLease final : public Lease {
         TokenKind tokens;
         int64_t limit = 0;
         RedisCounter counter;
+        Period period;
         int64_t held = 0;
         int64_t used = 0;         // so far, when Redis was asked for more
         int64_t wanted = 0;       // that is how much
