@@ -177,7 +177,10 @@ subtest 'cluster' => sub {
     my @redis = LLM::Redis->cluster(3);
     my $t = gateway($redis[1]->url);
     is_state($t, 'ready', 'all nodes are found');
-    cmp_ok($_->info('clients')->{connected_clients}, '>=', 3, 'connections to a node') for @redis;
+    for my $node (@redis) {
+        ok($t->wait_for(sub { $node->info('clients')->{connected_clients} >= 3 }, 10, 'connections'),
+            'both workers are connected to a node');
+    }
     $redis[2]->kill;
     is_state($t, 'away', 'a part of it is gone');
 };
