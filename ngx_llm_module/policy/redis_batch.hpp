@@ -6,18 +6,11 @@
 #include <unordered_map>
 #include <vector>
 
+#include "ngx_llm_module/policy/redis_counter.hpp"
 #include "ngx_llm_module/redis/command.hpp"
 #include "ngx_llm_module/redis/pack.hpp"
 
 namespace llm {
-
-// A counter as the script knows it.
-struct RedisCounter {
-    std::string name;       // c: with "@" and when the period began
-    char kind = 'w';        // r requests, w window, s sum, c sum of a calendar period, p parallel
-    int64_t period_ms = 0;  // r, w; c: until it begins anew; s: -1
-    int64_t ends = 0;       // c: the same as Unix time; else 0
-};
 
 // What a lease has used, on its way to Redis.
 struct Settlement {

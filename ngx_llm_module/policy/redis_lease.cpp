@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "ngx_llm_module/policy/demand_name.hpp"
+#include "ngx_llm_module/policy/redis_counter.hpp"
 
 namespace llm {
 namespace {
@@ -14,66 +14,6 @@ namespace {
 // event.
 constexpr int64_t kMorePart = 8;
 constexpr int64_t kMoreLeast = 8;
-
-// Names stand in texts of words: everything else is written as %XX.
-void append_encoded(std::string &out, std::string_view name) {
-    for (unsigned char c : name) {
-        bool is_plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
-                        (c >= 'A' && c <= 'Z') || c == ':' || c == '-' || c == '_' || c == '.' ||
-                        c == '/' || c == '@';
-        if (is_plain) {
-            out.push_back(char(c));
-        } else {
-            out.push_back('%');
-            out.push_back("0123456789ABCDEF"[c >> 4]);
-            out.push_back("0123456789ABCDEF"[c & 15]);
-        }
-    }
-}
-
-// The calendar period of now, as the script reads it.
-void append_period(const Config &config, const Period &period, RedisCounter &counter) {
-    PeriodBounds bounds = calendar_bounds(config.time_zone, period, ngx_time());
-    counter.name.append("@").append(std::to_string(bounds.begin));
-    counter.period_ms = (bounds.end - int64_t(ngx_time())) * 1000;
-    counter.ends = bounds.end;
-}
-
-// A request counts in the period in which it ends, as in the zone.
-void renew_period(const Config &config, const Period &period, RedisCounter &counter) {
-    if (counter.ends > 0 && int64_t(ngx_time()) >= counter.ends) {
-        counter.name.resize(counter.name.rfind('@'));
-        append_period(config, period, counter);
-    }
-}
-
-// The counter of a demand. Names are the same on all machines.
-RedisCounter redis_counter(const Config &config, const Demand &demand) {
-    RedisCounter counter;
-    std::string name;
-    append_name(demand, name);
-    counter.name.reserve(name.size() + 16);
-    append_encoded(counter.name, name);
-    if (demand.quantity == Quantity::parallel) {
-        counter.kind = 'p';
-        return counter;
-    }
-    switch (demand.period.kind) {
-        case PeriodKind::sliding:
-            counter.kind = demand.quantity == Quantity::requests ? 'r' : 'w';
-            counter.period_ms = int64_t(demand.period.seconds) * 1000;
-            break;
-        case PeriodKind::calendar:
-            counter.kind = 'c';
-            append_period(config, demand.period, counter);
-            break;
-        case PeriodKind::forever:
-            counter.kind = 's';
-            counter.period_ms = -1;
-            break;
-    }
-    return counter;
-}
 
 void skip(PackReader &answer, size_t many) {
     while (many-- > 0 && !answer.is_bad()) {
