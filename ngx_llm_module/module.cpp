@@ -8,6 +8,7 @@
 #include "ngx_llm_module/conf/locations.hpp"
 #include "ngx_llm_module/conf/prices.hpp"
 #include "ngx_llm_module/filter/error_pages.hpp"
+#include "ngx_llm_module/observe/budgets.hpp"
 #include "ngx_llm_module/observe/metrics_handler.hpp"
 #include "ngx_llm_module/observe/variables.hpp"
 #include "ngx_llm_module/policy/limit_store.hpp"
@@ -124,6 +125,7 @@ void exit_process(ngx_cycle_t *cycle) {
         release_row(*config);
         stop_shared_spend(*config);
     }
+    stop_budgets();
     stop_limits();
     stop_probes();
     stop_worker();

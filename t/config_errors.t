@@ -167,6 +167,8 @@ subtest 'llm_model' => sub {
     refused("deployment p/x $_", model_line("deployment p/x $_;"), qr/invalid number/)
         for 'weight=-1', 'weight=', 'weight=x', 'order=-1', 'order=1.5', 'chunks=0', 'status=100',
             'cut_after=-1';
+    refused('another rule', model_line('deployment p/x rpm=1 on_outage=hope;'),
+        qr/invalid on_outage "hope", expected local, allow or deny/);
     refused('status=600', model_line('deployment p/x status=600;'), qr/invalid status "600"/);
     refused("deployment p/x $_", model_line("deployment p/x $_;"), qr/invalid time/)
         for 'timeout=x', 'connect_timeout=', 'idle_timeout=-1', 'first_token_timeout=1x',

@@ -40,7 +40,7 @@ subtest 'good ones pass' => sub {
             model_rpm m 5; model_tpm m 6; model_rpm w/a 1; count_tokens output;
             max_budget 1; max_budget 0.5/1d; max_budget 2/7d; max_budget 3.25/30d;
             max_budget 4/12h; max_budget 5/30d/rolling; max_budget 6/3d; max_budget 7/2w;
-            max_budget 8/3mo; soft_budget 1.5; blocked off; metadata a b; metadata "c d" '"e"';
+            max_budget 8/3mo; soft_budget 1.5; on_outage deny; blocked off; metadata a b; metadata "c d" '"e"';
         }
         llm_key sk-a { team crew; user ada; alias a; models m also w/x w/* p/y * all-team-models;
             expires 2030-02-28; tags a b; model_alias fast m; model_alias other p/z;
@@ -78,6 +78,7 @@ for my $case (
         ['tpm many;', qr/invalid number "many"/],
         ['max_parallel_requests 1k;', qr/invalid number/],
         ['rpm 99999999999999999999;', qr/invalid number/],
+        ['on_outage hope;', qr/invalid on_outage "hope", expected local, allow or deny/],
         ['max_budget -5/30d;', qr/invalid amount/],
         ['max_budget much;', qr/invalid amount/],
         ['max_budget 5/;', qr/invalid period/],

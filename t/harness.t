@@ -419,6 +419,27 @@ subtest 'faults of nginx fail the test' => sub {
     like($text, qr/nginx did not start.*unknown directive "nonsense"/s, 'no start, with the log');
 };
 
+# As a worker whose thread writes the state file when it is killed.
+subtest 'a process lives as long as its threads' => sub {
+    my %number = (x86_64 => 60, aarch64 => 93);  # of exit(), of one thread
+    my $exit = $number{(POSIX::uname())[4]} or die 'an unknown machine';
+    pipe(my $read, my $write) or die "pipe: $!";
+    my $pid = fork // die "fork: $!";
+    if (!$pid) {
+        open STDIN, '<&', $read or POSIX::_exit(126);
+        LLM::Port::close_fds();
+        exec $^X, '-Mthreads', '-e', "threads->create(sub { <STDIN> })->detach; syscall $exit, 0";
+        POSIX::_exit(127);
+    }
+    close $read;
+    my $state = sub { $t->slurp("/proc/$pid/stat") =~ /\) (\S)/ ? $1 : '' };
+    $t->wait_for(sub { $state->() eq 'Z' }, 5, 'its first thread to end');
+    ok(LLM::Port::alive($pid), 'it is alive while another one runs');
+    close $write;
+    ok($t->wait_for(sub { !LLM::Port::alive($pid) }, 5, 'the other one'), 'and dead after it');
+    waitpid $pid, 0;
+};
+
 subtest 'nothing outlives a test' => sub {
     for my $end ('exit 3;', 'die "x";', 'kill "KILL", $$; sleep 9;') {
         my ($status, $text) = run_child($end);

@@ -154,6 +154,103 @@ subtest 'what was used meanwhile is handed in' => sub {
     is($counted->(), $tokens, 'once');
 };
 
+# One request may meet limits with different rules; the default of this gateway is local.
+my @each = ('sk-key-deny', 'sk-key-allow', 'sk-team-deny');
+my $each = $t{each} = LLM::Test->new;
+$each->http_conf("llm_redis ${\$redis->url} prefix=each: timeout=1s lease=2s;
+    llm_provider mock { }
+    llm_model m { deployment mock/x reply=hi; }
+    llm_model slow { deployment mock/x chunks=2 reply=abcdef interval=1h id=slow; }
+    llm_model second { deployment mock/x order=1 id=a reply=a rpm=1000 on_outage=deny;
+        deployment mock/y order=2 id=b reply=b rpm=1 on_outage=allow; }
+    llm_model only { deployment mock/x id=only rpm=1000 on_outage=deny; }
+    llm_master_key sk-master;
+    llm_key $each[0] { rpm 1000; on_outage deny; }
+    llm_key $each[1] { rpm 2; on_outage allow; }
+    llm_team strict { rpm 1000; on_outage deny; }
+    llm_key $each[2] { team strict; rpm 2; }
+    server {
+        listen 127.0.0.1:%%PORT%%;
+        llm_limit \$arg_default rpm=2;
+        llm_limit \$arg_local rpm=2 on_outage=local;
+        llm_limit \$arg_allow rpm=2 on_outage=allow;
+        llm_limit \$arg_deny rpm=2 on_outage=deny;
+        location / { llm_auth off; llm_pass models; }
+        location /keys/ { llm_pass models; }
+        location /admin/ { llm_admin; }
+        location /par/ {
+            llm_auth off;
+            llm_limit \$arg_local max_parallel_requests=1 on_outage=local;
+            llm_limit \$arg_allow max_parallel_requests=1 on_outage=allow;
+            llm_pass models;
+        }
+    }");
+$each->start;
+
+sub each_ask {
+    my ($arguments, $n, %o) = @_;
+    my $path = delete $o{path} || '/v1/messages';
+    my @headers = $o{key} ? (headers => { 'x-api-key' => delete $o{key} }) : ();
+
+    return join ' ', map { $each->post("$path?$arguments", { %question, %o }, @headers)->{status} }
+        1 .. $n;
+}
+
+subtest 'each limit has its own rule' => sub {
+    my @master = (headers => { 'x-api-key' => 'sk-master' });
+    my $r = $each->post('/admin/key/generate', { key => 'sk-made-here', rpm_limit => 1, on_outage => 'allow' },
+        @master);
+    is($r->{status}, 200, "a key that is made at run time, too") or diag($r->{body});
+    is($each->get('/admin/key/info?key=sk-made-here', @master)->{json}{info}{on_outage}, 'allow', 'is shown');
+    $r = $each->post('/admin/key/generate', { on_outage => 'perhaps' }, @master);
+    is($r->{status}, 400, 'another word is refused');
+    like($r->{body}, qr/on_outage.*must be local, allow or deny/, 'by name');
+    is(each_ask("$_=there", 3), '200 200 429', "$_: holds while Redis is there")
+        for qw(default local allow deny);
+    is(each_ask('', 2, path => '/keys/v1/messages', key => 'sk-made-here'), '200 429', 'as does the key');
+
+    $redis->kill;
+    is(each_ask('default=a', 3), '200 200 429', 'none given: as llm_redis says');
+    is(each_ask('local=a', 3), '200 200 429', 'local counts here');
+    is(each_ask('allow=a', 4), '200 200 200 200', 'allow does not limit');
+    is(each_ask('deny=a', 2), '529 529', 'deny refuses');
+    is(each_ask('allow=b&local=b', 3), '200 200 429', 'allow and local: the local one holds');
+    is(each_ask('allow=b', 1), '200', 'and the other one has not counted');
+    is(each_ask('allow=c&local=c&deny=c', 3), '529 529 529', 'with a deny beside them: refused');
+    is(each_ask('local=c', 3), '200 200 429', 'and nothing was taken');
+
+    my $answer = $each->post('/v1/messages', { %question, model => 'second' });
+    is($answer->{status}, 200, 'a deployment that denies is passed over');
+    is($answer->{headers}{'x-llm-deployment'}, 'b', 'another one is used');
+    is(each_ask('', 2, model => 'second'), '200 200', 'and its allow does not limit');
+    is(each_ask('', 1, model => 'only'), '529', 'there is none: refused');
+    is(each_ask('', 1, path => '/keys/v1/messages', key => $each[0]), '529', 'a key: deny');
+    is(each_ask('', 3, path => '/keys/v1/messages', key => $each[1]), '200 200 200', 'a key: allow');
+    is(each_ask('', 1, path => '/keys/v1/messages', key => $each[2]), '529', 'its team: deny');
+    is(each_ask('', 3, path => '/keys/v1/messages', key => 'sk-made-here'), '200 200 200', 'a made key: allow');
+
+    my $open = sub { my $s = $each->stream("/par/v1/messages?$_[0]",
+        { %question, model => 'slow', stream => JSON::PP::true() }); $s->status; $s };
+    my $stream = $open->('local=p&allow=p');
+    is($stream->status, 200, 'a stream begins');
+    is($open->('local=p')->status, 429, 'its local place is held');
+    is($open->('allow=p')->status, 200, 'the other is not counted');
+
+    $redis->start;
+    $each->wait_for(sub { held('each') eq '1' }, 10, 'what is held here to be entered');
+    my $counted = sub {
+        my $counters = $redis->counters('each:');
+        my ($name) = grep { /requests.*:limit:|^limit:requests.*$_[0]$/ } keys %$counters;
+        return $name ? $counters->{$name}{counted} : 0;
+    };
+    ok($each->wait_for(sub { $counted->('arg_allow:a') == 4 }, 10, 'allow to be handed in'),
+        'what was allowed is handed in');
+    is(each_ask('allow=a', 1), '429', 'and counts');
+    is(each_ask('deny=a', 3), '200 200 429', 'deny holds again, from nothing');
+    $each->close_streams;
+    $each->wait_for(sub { held('each') eq '' }, 5, 'nothing to be held');
+};
+
 for my $t (values %t) {
     $t->stop;
     $t->cleanup;

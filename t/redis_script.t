@@ -253,6 +253,49 @@ subtest 'moves and growth' => sub {
     is(counted('t'), 10, 'what was used is counted');
 };
 
+# A request counts in the period in which it ends, what runs is held in each: as in the zone.
+subtest 'calendar periods' => sub {
+    fresh();
+    my $day = 86_400_000;
+    my $midnight = int($now / $day + 1) * $day;
+    my $budget = sub {
+        my ($began) = @_;
+        return ["key:budget:1d:3:a\@b:\@" . int($began / 1000), 'c',
+            $began + $day > $now ? $began + $day - $now : 1000];
+    };
+    my $ask = sub { my ($lease, $began, $amount) = @_;
+        return commit('w', [['admit', $lease, [[$budget->($began), 100, $amount]]]])->[1] };
+    my $sum = sub { return join ' ', map { "$_->{held} held, $_->{counted} counted" }
+        values %{$redis->counters} };
+
+    $now = $midnight - 1000;
+    is($ask->(1, $midnight - $day, 60), 1, 'before midnight: one request');
+    is($ask->(2, $midnight - $day, 60), 0, 'no room beside it');
+    is($ask->(2, $midnight - $day, 40), 1, 'a smaller one');
+    commit('w', [['settle', 2, [$budget->($midnight - $day), 40]]]);
+    is($sum->(), '60 held, 40 counted', 'which has ended');
+    is($ask->(7, $midnight, 1), 0, 'a machine whose clock is ahead does not begin it anew');
+    is(join(' ', keys %{$redis->counters}), 'key:budget:1d:3:a@b:', 'a day is no part of the name');
+
+    $now = $midnight + 1000;
+    is($ask->(3, $midnight, 60), 0, 'after midnight: what still runs is held');
+    is($ask->(3, $midnight, 40), 1, 'what was counted is not');
+    commit('w', [['settle', 1, [$budget->($midnight), 55]]]);
+    is($sum->(), '40 held, 55 counted', 'the first one counts where it ended');
+    is($ask->(4, $midnight - $day, 5), 1, 'a machine whose clock is behind asks for the same budget');
+    commit('w', [['settle', 4, [$budget->($midnight - $day), 5]]]);
+    is($sum->(), '40 held, 60 counted', 'and counts there');
+    commit('w', [['settle', 9, [$budget->($midnight - $day), 7]]], age => 2000);
+    is($sum->(), '40 held, 60 counted', 'what ended yesterday and comes late does not');
+    commit('w', [['settle', 3, [$budget->($midnight), 1]], ['admit', 5, [[$budget->($midnight), 100, 1]]],
+        ['settle', 6, [$budget->($midnight - $day), 2]]]);
+    is($sum->(), '1 held, 63 counted', 'two names of one counter in one call');
+    $now = $midnight + 3 * $day;
+    commit('w', [['settle', 5]]);
+    commit('w', [], beat => 1);
+    is($sum->(), '', 'a day after its period it goes away');
+};
+
 subtest 'what counts nothing goes away' => sub {
     fresh();
     for my $i (1 .. 2000) {

@@ -188,7 +188,8 @@ void Explanation::write_limit(const Demand &demand) {
     // What Redis has counted is not known here.
     if (request_.config.redis == nullptr) {
         w_.key("used");
-        write_amount(used_in_zone(request_.config, demand));
+        MeterKey key = key_in_zone(request_.config, demand);
+        write_amount(used_in_zone(request_.config, key, clocks_now()));
     }
     w_.end();
 }

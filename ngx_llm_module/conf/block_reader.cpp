@@ -55,6 +55,15 @@ bool read_limit(ngx_conf_t *cf, ngx_str_t text, int64_t &limit) {
     return true;
 }
 
+bool read_on_outage(ngx_conf_t *cf, ngx_str_t text, OnOutage &on_outage) {
+    if (parse_on_outage(view(text), on_outage)) {
+        return true;
+    }
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "llm: invalid on_outage \"%V\", expected local, allow or deny", &text);
+    return false;
+}
+
 int64_t *limit_by_name(std::string_view name, LimitSet &limits) {
     return name == "rpm"                     ? &limits.rpm
            : name == "tpm"                   ? &limits.tpm

@@ -67,6 +67,7 @@ bool read_number(ngx_conf_t *cf, ngx_str_t text, ngx_int_t least, ngx_uint_t &nu
 bool read_flag(ngx_conf_t *cf, ngx_str_t text, bool &flag);
 
 bool read_limit(ngx_conf_t *cf, ngx_str_t text, int64_t &limit);
+bool read_on_outage(ngx_conf_t *cf, ngx_str_t text, OnOutage &on_outage);
 
 // None: it is not the name of a limit: rpm, tpm, max_parallel_requests.
 int64_t *limit_by_name(std::string_view name, LimitSet &limits);

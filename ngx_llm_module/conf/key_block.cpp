@@ -161,6 +161,11 @@ bool read_budget(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Block &block) {
 }
 
 template <class Block>
+bool read_outage(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Block &block) {
+    return read_on_outage(cf, args[0], block.record.limits.on_outage.emplace());
+}
+
+template <class Block>
 bool read_soft_budget(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Block &block) {
     return read_dollars(cf, args[0], view(args[0]), block.record.limits.soft_budget);
 }
@@ -243,7 +248,8 @@ bool read_tags(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t count, KeyBlock &bloc
         {"model_rpm", 2, 2, read_model_limit<Block, &ModelLimit::rpm>},                           \
         {"model_tpm", 2, 2, read_model_limit<Block, &ModelLimit::tpm>},                           \
         {"count_tokens", 1, 1, read_tokens<Block>}, {"max_budget", 1, 1, read_budget<Block>},     \
-        {"soft_budget", 1, 1, read_soft_budget<Block>}, {"blocked", 1, 1, read_blocked<Block>}, { \
+        {"soft_budget", 1, 1, read_soft_budget<Block>}, {"on_outage", 1, 1, read_outage<Block>},  \
+        {"blocked", 1, 1, read_blocked<Block>}, {                                                 \
         "metadata", 2, 2, read_metadata<Block>                                                    \
     }
 

@@ -21,6 +21,9 @@ bool read_option(ngx_conf_t *cf, ngx_str_t option, LimitSet &limits) {
         if (int64_t *limit = limit_by_name(name, limits)) {
             return read_limit(cf, value, *limit);
         }
+        if (name == "on_outage") {
+            return read_on_outage(cf, value, limits.on_outage.emplace());
+        }
         if (name == "tokens") {
             if (view(value) == "total" || view(value) == "input" || view(value) == "output") {
                 limits.tokens = view(value) == "input"    ? TokenKind::input

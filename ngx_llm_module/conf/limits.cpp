@@ -52,6 +52,28 @@ bool parse_digits(std::string_view text, size_t at, size_t count, int &number) {
 
 }  // namespace
 
+std::string_view name(OnOutage on_outage) {
+    switch (on_outage) {
+        case OnOutage::local:
+            return "local";
+        case OnOutage::allow:
+            return "allow";
+        case OnOutage::deny:
+            return "deny";
+    }
+    return {};
+}
+
+bool parse_on_outage(std::string_view text, OnOutage &on_outage) {
+    for (OnOutage known : {OnOutage::local, OnOutage::allow, OnOutage::deny}) {
+        if (name(known) == text) {
+            on_outage = known;
+            return true;
+        }
+    }
+    return false;
+}
+
 bool parse_period(std::string_view text, Period &period) {
     constexpr std::string_view kRolling = "/rolling";
     bool is_rolling = text.ends_with(kRolling);

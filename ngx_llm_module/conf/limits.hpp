@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -65,6 +66,17 @@ struct ModelLimit {
     int64_t tpm = kNoLimit;
 };
 
+// What a limit does while Redis cannot be asked.
+enum class OnOutage : uint8_t {
+    local,  // counts on this machine, reconciles later
+    allow,
+    deny,
+};
+
+std::string_view name(OnOutage on_outage);
+// False: there is none of that name.
+bool parse_on_outage(std::string_view text, OnOutage &on_outage);
+
 struct LimitSet {
     int64_t rpm = kNoLimit;
     int64_t tpm = kNoLimit;
@@ -73,6 +85,7 @@ struct LimitSet {
     std::vector<Budget> budgets;     // all of them hold
     int64_t soft_budget = kNoLimit;  // nano-dollars: only reported
     std::vector<ModelLimit> models;
+    std::optional<OnOutage> on_outage;  // none: as llm_redis says
 };
 
 }  // namespace llm

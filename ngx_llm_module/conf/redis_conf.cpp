@@ -71,7 +71,7 @@ bool read_password(ngx_conf_t *cf, ngx_str_t text, RedisConfig &redis) {
 }
 
 bool read_outage(ngx_conf_t *cf, ngx_str_t text, RedisConfig &redis) {
-    return read_on_outage(cf, view(text), redis.on_outage);
+    return read_on_outage(cf, text, redis.on_outage);
 }
 
 bool read_verify(ngx_conf_t *cf, ngx_str_t text, RedisConfig &redis) {
@@ -204,31 +204,6 @@ bool name_instance(std::string &name) {
 }
 
 }  // namespace
-
-bool read_on_outage(ngx_conf_t *cf, std::string_view text, OnOutage &on_outage) {
-    for (OnOutage known : {OnOutage::local, OnOutage::allow, OnOutage::deny}) {
-        if (name(known) == text) {
-            on_outage = known;
-            return true;
-        }
-    }
-    ngx_str_t shown = str(text);
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "llm: invalid on_outage \"%V\", expected local, allow or deny", &shown);
-    return false;
-}
-
-std::string_view name(OnOutage on_outage) {
-    switch (on_outage) {
-        case OnOutage::local:
-            return "local";
-        case OnOutage::allow:
-            return "allow";
-        case OnOutage::deny:
-            return "deny";
-    }
-    return {};
-}
 
 char *read_redis_line(ngx_conf_t *cf, Config &config) {
     if (config.redis != nullptr) {

@@ -8,13 +8,6 @@
 
 namespace llm {
 
-// What a limit does while the store cannot be asked.
-enum class OnOutage : uint8_t {
-    local,  // counts on this machine, reconciles later
-    allow,
-    deny,
-};
-
 struct RedisConfig {
     ConfPlace place;
     std::string instance;         // a name for this nginx, until its configuration is read again
@@ -37,9 +30,5 @@ struct RedisConfig {
 };
 
 char *read_redis_line(ngx_conf_t *cf, Config &config);
-
-// Logs what is wrong and says false.
-bool read_on_outage(ngx_conf_t *cf, std::string_view text, OnOutage &on_outage);
-std::string_view name(OnOutage on_outage);
 
 }  // namespace llm

@@ -205,7 +205,8 @@ std::string MetricsPage::render() {
     if (part == nullptr) {
         return out;
     }
-    out.reserve(64 * 1024 + part->routes.size() * size_t(8192) + part->keys.size() * size_t(512));
+    // More than the lines are: what is not written costs nothing, growing would copy megabytes.
+    out.reserve(64 * 1024 + part->routes.size() * size_t(16384) + part->keys.size() * size_t(1024));
     auto counters = counters_of(*part);
     for (size_t i = 0; i < size_t(Metric::count); i++) {
         auto metric = Metric(i);

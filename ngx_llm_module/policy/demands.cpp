@@ -12,8 +12,9 @@ struct Owner {
 
 class Builder {
   public:
-    Builder(Demands &demands, const Estimate &estimate, TokenKind tokens)
-        : demands_(demands), estimate_(estimate), tokens_(tokens) {}
+    // `set`: the limits that are added, or whose rows of models are.
+    Builder(Demands &demands, const Estimate &estimate, const LimitSet &set)
+        : demands_(demands), estimate_(estimate), tokens_(set.tokens), on_outage_(set.on_outage) {}
 
     void add(const Owner &owner, Quantity quantity, const Period &period, int64_t limit,
              int64_t soft_limit = kNoLimit) {
@@ -30,6 +31,7 @@ class Builder {
         demand.period = period;
         demand.limit = limit == kNoLimit ? kUnlimited : limit;
         demand.soft_limit = soft_limit == kNoLimit ? kUnlimited : soft_limit;
+        demand.on_outage = on_outage_;
         demand.amount = amount_of(quantity);
     }
 
@@ -68,6 +70,7 @@ class Builder {
     Demands &demands_;
     const Estimate &estimate_;
     TokenKind tokens_;
+    std::optional<OnOutage> on_outage_;
 };
 
 bool is_model(std::string_view pattern, std::string_view model) {
@@ -81,7 +84,7 @@ bool is_model(std::string_view pattern, std::string_view model) {
 // Without a fallback: of the model that was asked for.
 void add_models(const DemandSource &source, const Owner &owner, const LimitSet &limits,
                 const FallbackModel &fallback, Demands &demands) {
-    Builder builder(demands, source.estimate, limits.tokens);
+    Builder builder(demands, source.estimate, limits);
     for (const ModelLimit &row : limits.models) {
         bool is_asked = is_model(row.model, source.model);
         // A row that means both has counted already.
@@ -122,12 +125,12 @@ void add_demands(const DemandSource &source, Demands &demands) {
         demands.list.reserve(16);
     }
     each_owner(who, [&](const Owner &owner, const LimitSet &limits) {
-        Builder(demands, source.estimate, limits.tokens).add_set(owner, limits);
+        Builder(demands, source.estimate, limits).add_set(owner, limits);
         add_models(source, owner, limits, {}, demands);
     });
     for (const LimitValue &limit : source.limits) {
         const LimitSet &set = limit.rule->limits;
-        Builder(demands, source.estimate, set.tokens)
+        Builder(demands, source.estimate, set)
             .add_set({Scope::limit, limit.rule->name, limit.value, limit.rule->name}, set);
     }
 }
@@ -137,7 +140,7 @@ void add_alternative(const DemandSource &source, const Deployment &deployment,
     Alternative alternative;
     alternative.slot = deployment.slot;
     alternative.first = uint32_t(demands.list.size());
-    Builder(demands, source.estimate, deployment.limits.tokens)
+    Builder(demands, source.estimate, deployment.limits)
         .add_set({Scope::deployment, deployment.id, {}, deployment.id}, deployment.limits);
     if (!fallback.name.empty()) {
         each_owner(source.identity, [&](const Owner &owner, const LimitSet &limits) {

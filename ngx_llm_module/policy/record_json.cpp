@@ -219,6 +219,16 @@ Wrong read_tokens(json::Value value, TokenKind &tokens) {
     return nullptr;
 }
 
+Wrong read_outage(json::Value value, std::optional<OnOutage> &on_outage) {
+    if (value.is_null()) {
+        on_outage.reset();
+        return nullptr;
+    }
+    return value.is_string() && parse_on_outage(plain(value), on_outage.emplace())
+               ? nullptr
+               : "must be local, allow or deny";
+}
+
 Wrong read_metadata(json::Value value, std::string &metadata) {
     if (!value.is_null() && !value.is_object()) {
         return "must be an object";
@@ -298,6 +308,8 @@ Wrong none(json::Value, Record &) {
          [](json::Value v, Record &r) {                                                     \
              return read_model_limits<&ModelLimit::tpm>(v, r.limits);                       \
          }},                                                                                \
+        {"on_outage",                                                                       \
+         [](json::Value v, Record &r) { return read_outage(v, r.limits.on_outage); }},      \
         {"blocked", [](json::Value v, Record &r) { return read_flag(v, r.is_blocked); }}, { \
         "metadata", [](json::Value v, Record &r) { return read_metadata(v, r.metadata); }   \
     }
@@ -490,6 +502,9 @@ void write_limits(const LimitSet &limits, Members &m) {
     m.number("max_parallel_requests", limits.max_parallel_requests);
     if (limits.tokens != TokenKind::total) {
         m.text("tpm_limit_type", std::string(kTokenKinds[size_t(limits.tokens)]));
+    }
+    if (limits.on_outage) {
+        m.text("on_outage", std::string(name(*limits.on_outage)));
     }
     const Budget *first = limits.budgets.empty() ? nullptr : &limits.budgets[0];
     m.dollars("max_budget", first != nullptr ? first->nanos : kNoLimit);

@@ -6,17 +6,11 @@
 #include <unordered_map>
 #include <vector>
 
+#include "ngx_llm_module/policy/redis_counter.hpp"
 #include "ngx_llm_module/redis/command.hpp"
 #include "ngx_llm_module/redis/pack.hpp"
 
 namespace llm {
-
-// A counter as the script knows it.
-struct RedisCounter {
-    std::string name;
-    char kind = 'w';        // r requests, w window, s sum, p parallel requests
-    int64_t period_ms = 0;  // r, w; s: until it begins anew, -1: never
-};
 
 // What a lease has used, on its way to Redis.
 struct Settlement {

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "ngx_llm_module/policy/demand_name.hpp"
+#include "ngx_llm_module/policy/redis_counter.hpp"
 
 namespace llm {
 namespace {
@@ -14,53 +14,6 @@ namespace {
 // event.
 constexpr int64_t kMorePart = 8;
 constexpr int64_t kMoreLeast = 8;
-
-// Names stand in texts of words: everything else is written as %XX.
-void append_encoded(std::string &out, std::string_view name) {
-    for (unsigned char c : name) {
-        bool is_plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
-                        (c >= 'A' && c <= 'Z') || c == ':' || c == '-' || c == '_' || c == '.' ||
-                        c == '/' || c == '@';
-        if (is_plain) {
-            out.push_back(char(c));
-        } else {
-            out.push_back('%');
-            out.push_back("0123456789ABCDEF"[c >> 4]);
-            out.push_back("0123456789ABCDEF"[c & 15]);
-        }
-    }
-}
-
-// The counter of a demand. Names are the same on all machines.
-RedisCounter redis_counter(const Config &config, const Demand &demand) {
-    RedisCounter counter;
-    std::string name;
-    append_name(demand, name);
-    counter.name.reserve(name.size() + 16);
-    append_encoded(counter.name, name);
-    if (demand.quantity == Quantity::parallel) {
-        counter.kind = 'p';
-        return counter;
-    }
-    switch (demand.period.kind) {
-        case PeriodKind::sliding:
-            counter.kind = demand.quantity == Quantity::requests ? 'r' : 'w';
-            counter.period_ms = int64_t(demand.period.seconds) * 1000;
-            break;
-        case PeriodKind::calendar: {
-            PeriodBounds bounds = calendar_bounds(config.time_zone, demand.period, ngx_time());
-            counter.kind = 's';
-            counter.name.append("@").append(std::to_string(bounds.begin));
-            counter.period_ms = (bounds.end - int64_t(ngx_time())) * 1000;
-            break;
-        }
-        case PeriodKind::forever:
-            counter.kind = 's';
-            counter.period_ms = -1;
-            break;
-    }
-    return counter;
-}
 
 void skip(PackReader &answer, size_t many) {
     while (many-- > 0 && !answer.is_bad()) {
@@ -175,6 +128,7 @@ Verdict RedisLease::take() {
     if (demands_.list.empty()) {
         Verdict verdict;
         keep(0, false);
+        hold_gauge(0);
         return verdict;
     }
     Verdict verdict;
@@ -199,6 +153,7 @@ Verdict RedisLease::move(size_t first) {
     }
     if (!has_limits) {
         keep(first, true);
+        hold_gauge(first);
         return verdict;
     }
     first_ = first;
@@ -254,10 +209,7 @@ void RedisLease::on_answer(PackReader &answer) {
 
 void RedisLease::on_lost(RedisLoss loss) {
     pending_ = nullptr;
-    if (loss == RedisLoss::unknown && !is_moving_ && store_.redis().on_outage != OnOutage::local) {
-        store_.settle({id_, {}, ngx_current_msec, 0});  // Redis may have granted it
-        id_ = store_.next_lease();
-    }
+    is_unsure_ = is_unsure_ || loss == RedisLoss::unknown;
     waiter_.on_verdict(without_redis(is_moving_));
 }
 
@@ -304,6 +256,7 @@ Verdict RedisLease::read_verdict(PackReader &answer) {
         verdict.wait_ms = 0;
         place_ = Place::redis;
         keep(verdict.alternative, is_moving_);
+        hold_gauge(verdict.alternative);
         return verdict;
     }
     if (is_moving_) {
@@ -315,31 +268,95 @@ Verdict RedisLease::read_verdict(PackReader &answer) {
     return verdict;
 }
 
-// What on_outage says. Leases that began in Redis stay there; only their move is not checked.
+OnOutage RedisLease::on_outage(const Demand &demand) const {
+    return demand.on_outage.value_or(store_.redis().on_outage);
+}
+
+bool RedisLease::is_denied(size_t first, size_t many) const {
+    auto begin = demands_.list.begin() + ptrdiff_t(first);
+    return std::any_of(begin, begin + ptrdiff_t(many),
+                       [&](const Demand &demand) { return on_outage(demand) == OnOutage::deny; });
+}
+
+// What each limit's on_outage says. Leases that began in Redis stay there; only their move is not
+// checked.
 Verdict RedisLease::without_redis(bool is_move) {
+    held_.assign(demands_.list.size(), 0);
+    name_counters(is_move ? demands_.common : 0);
+    const auto &all = demands_.alternatives;
+    size_t first = is_move ? first_ : 0;
+    machine_alternatives_.clear();
+    for (size_t i = first; i < all.size(); i++) {
+        if (!is_denied(all[i].first, all[i].count)) {
+            machine_alternatives_.push_back(i);
+        }
+    }
     Verdict verdict;
-    verdict.alternative = is_move ? first_ : 0;
-    OnOutage policy = store_.redis().on_outage;
-    if (policy == OnOutage::deny) {
+    if ((!is_move && is_denied(0, demands_.common)) ||
+        (machine_alternatives_.empty() && first < all.size())) {
         verdict.admission = Admission::failed;
         return verdict;
     }
-    held_.assign(demands_.list.size(), 0);
-    name_counters(is_move ? demands_.common : 0);
-    if (policy == OnOutage::allow || (is_move && place_ != Place::machine)) {
+    if (is_move && place_ == Place::redis) {
+        verdict.alternative = machine_alternatives_.empty() ? first : machine_alternatives_[0];
         keep(verdict.alternative, is_move);
+        hold_gauge(verdict.alternative);
         return verdict;
     }
-    if (!is_move) {
-        local_ = store_.local().open(demands_, waiter_);
-    }
-    verdict = is_move ? local_->move(verdict.alternative) : local_->take();
+    verdict = take_on_machine(is_move);
     if (verdict.admission == Admission::granted) {
-        place_ = Place::machine;
-        for (size_t i = 0; i < demands_.list.size(); i++) {
-            held_[i] = demands_.list[i].amount;
-        }
         keep(verdict.alternative, is_move);
+    }
+    return verdict;
+}
+
+// Of these, what this machine counts itself.
+void RedisLease::list_for_machine(size_t first, size_t many) {
+    for (size_t i = first; i < first + many; i++) {
+        if (on_outage(demands_.list[i]) == OnOutage::local) {
+            machine_.list.push_back(demands_.list[i]);
+            machine_demands_.push_back(i);
+        }
+    }
+}
+
+// In its words the verdict speaks of machine_, in ours of demands_.
+Verdict RedisLease::take_on_machine(bool is_move) {
+    if (!is_move) {
+        machine_.list.clear();
+        machine_demands_.clear();
+        list_for_machine(0, demands_.common);
+        machine_.common = machine_.list.size();
+    }
+    machine_.list.resize(machine_.common);
+    machine_demands_.resize(machine_.common);
+    machine_.alternatives.clear();
+    for (size_t i : machine_alternatives_) {
+        const Alternative &alternative = demands_.alternatives[i];
+        auto first = uint32_t(machine_.list.size());
+        list_for_machine(alternative.first, alternative.count);
+        machine_.alternatives.push_back(
+            {alternative.slot, first, uint32_t(machine_.list.size()) - first});
+    }
+    if (local_ == nullptr) {
+        local_ = store_.local().open(machine_, waiter_);
+    }
+    Verdict verdict = is_move ? local_->move(0) : local_->take();
+    for (size_t i = 0; i < machine_.list.size(); i++) {
+        Demand &demand = demands_.list[machine_demands_[i]];
+        demand.used = machine_.list[i].used;
+        demand.reset_ms = machine_.list[i].reset_ms;
+        held_[machine_demands_[i]] = demand.amount;
+    }
+    if (verdict.refused_by != nullptr) {
+        auto by = size_t(verdict.refused_by - machine_.list.data());
+        verdict.refused_by = &demands_.list[machine_demands_[by]];
+    }
+    if (verdict.admission == Admission::granted) {
+        place_ = machine_.list.empty() ? place_ : Place::machine;
+        verdict.alternative = verdict.alternative < machine_alternatives_.size()
+                                  ? machine_alternatives_[verdict.alternative]
+                                  : 0;
     }
     return verdict;
 }
@@ -356,9 +373,6 @@ void RedisLease::keep(size_t alternative, bool is_move) {
         const Alternative &taken = demands_.alternatives[alternative];
         held_.resize(demands_.list.size());
         keep_range(taken.first, taken.first + taken.count);
-    }
-    if (place_ != Place::machine) {
-        hold_gauge(alternative);
     }
     if (!is_enlisted_ && !kept_.empty() && place_ != Place::nowhere) {
         store_.enlist(*this);
@@ -377,20 +391,23 @@ void RedisLease::keep_range(size_t first, size_t last) {
         kept.tokens = demand.tokens;
         kept.limit = demand.limit;
         kept.counter = std::move(counters_[i]);
+        kept.period = demand.period;
         kept.held = held_[i];
     }
 }
 
-// The deployment that is in flight on this machine.
+// Redis counts; this machine knows which deployment is in flight.
 void RedisLease::hold_gauge(size_t alternative) {
-    gauge_.alternatives.clear();
+    machine_.list.clear();
+    machine_.common = 0;
+    machine_.alternatives.clear();
     if (alternative < demands_.alternatives.size()) {
-        gauge_.alternatives.push_back({demands_.alternatives[alternative].slot, 0, 0});
+        machine_.alternatives.push_back({demands_.alternatives[alternative].slot, 0, 0});
     }
     if (local_ == nullptr) {
-        local_ = store_.local().open(gauge_, waiter_);
+        local_ = store_.local().open(machine_, waiter_);
         (void)local_->take();
-    } else if (!gauge_.alternatives.empty()) {
+    } else if (!machine_.alternatives.empty()) {
         (void)local_->move(0);
     }
 }
@@ -443,6 +460,7 @@ bool RedisLease::grow(const Used &so_far) {
         return !has_run_out_;
     }
     for (Kept &kept : kept_) {
+        renew_period(store_.config(), kept.period, kept.counter);
         kept.is_growing = needs_more(kept);
         kept.used = kept.of(so_far);
         kept.wanted = kept.used + kept.used / kMorePart + kMoreLeast;
@@ -502,13 +520,14 @@ void RedisLease::release(const Used &used) {
     if (is_enlisted_) {
         store_.strike(*this);
     }
-    if (kept_.empty()) {
+    if (kept_.empty() && !is_unsure_) {
         return;  // nothing was taken, or only requests that have counted already
     }
     Settlement settlement{id_, {}, ngx_current_msec, 0};
     for (Kept &kept : kept_) {
         int64_t amount = kept.of(used);
         if (kept.counter.kind != 'p' && amount > 0) {
+            renew_period(store_.config(), kept.period, kept.counter);
             settlement.items.push_back({std::move(kept.counter), amount});
         }
     }

@@ -41,6 +41,7 @@ class RedisLease final : public Lease {
         TokenKind tokens;
         int64_t limit = 0;
         RedisCounter counter;
+        Period period;
         int64_t held = 0;
         int64_t used = 0;         // so far, when Redis was asked for more
         int64_t wanted = 0;       // that is how much
@@ -54,7 +55,11 @@ class RedisLease final : public Lease {
     bool ask(size_t first_alternative, bool is_move);
     void name_counters(size_t first);
     Verdict read_verdict(PackReader &answer);
+    OnOutage on_outage(const Demand &demand) const;
     Verdict without_redis(bool is_move);
+    bool is_denied(size_t first, size_t many) const;
+    void list_for_machine(size_t first, size_t many);
+    Verdict take_on_machine(bool is_move);
     void keep(size_t alternative, bool is_move);
     void keep_range(size_t first, size_t last);
     void hold_gauge(size_t alternative);
@@ -66,8 +71,10 @@ class RedisLease final : public Lease {
     uint64_t id_;
     AdmitAsk *pending_ = nullptr;
     GrowAsk *growing_ = nullptr;
-    std::unique_ptr<Lease> local_;  // the gauge of requests in flight; all, while Redis is away
-    Demands gauge_;                 // what local_ refers to
+    std::unique_ptr<Lease> local_;  // the gauge of requests in flight; more, while Redis is away
+    Demands machine_;               // what local_ refers to: what this machine is to count
+    std::vector<size_t> machine_demands_;       // which ones of demands_.list
+    std::vector<size_t> machine_alternatives_;  // and of its alternatives
     Place place_ = Place::nowhere;
     std::vector<RedisCounter> counters_;  // of demands_.list, until they are kept
     std::vector<Kept> kept_;
@@ -76,6 +83,7 @@ class RedisLease final : public Lease {
     size_t first_ = 0;           // of the alternatives that are asked for
     bool is_moving_ = false;
     bool is_enlisted_ = false;
+    bool is_unsure_ = false;  // Redis may have granted what it was asked for
     bool has_run_out_ = false;
     bool is_released_ = false;
 };

@@ -145,8 +145,7 @@ void CommitCommand::on_lost(RedisLoss loss) {
 
 RedisStore::RedisStore(const Config &config, RedisClient &client)
     : config_(config), client_(client), local_(config) {
-    // One slot of a cluster has all counters: one step can look at all limits of a request.
-    base_ = redis().prefix + "{limits}";
+    base_ = limits_base(redis());
     worker_ = redis().instance + "-" + std::to_string(ngx_pid) + "-" + std::to_string(ngx_time());
     flush_.handler = guard<on_flush>;
     flush_.data = this;

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -51,7 +52,8 @@ struct Demand {
     std::string_view detail;  // a model within the scope; limit: the value of its variable
     std::string_view shown;   // what a message calls it; empty: not by name
     int64_t limit = kUnlimited;
-    int64_t soft_limit = kUnlimited;  // only reported
+    int64_t soft_limit = kUnlimited;    // only reported
+    std::optional<OnOutage> on_outage;  // none: as llm_redis says
     int64_t amount = 0;
 
     // Filled by the store, granted or not.

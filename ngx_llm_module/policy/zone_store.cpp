@@ -26,6 +26,15 @@ void say_full() {
     }
 }
 
+// A calendar period that is over gives way to the one of now.
+void renew_period(const Config &config, MeterKey &key, int64_t now) {
+    if (key.period.kind == PeriodKind::calendar && (now >= key.end || now < key.begin)) {
+        PeriodBounds bounds = calendar_bounds(config.time_zone, key.period, now);
+        key.begin = bounds.begin;
+        key.end = bounds.end;
+    }
+}
+
 // `name`: room for one, used again.
 MeterKey meter_key(const Config &config, const Meters &table, const Demand &demand, int64_t now,
                    std::string &name) {
@@ -35,11 +44,7 @@ MeterKey meter_key(const Config &config, const Meters &table, const Demand &dema
     key.id = meter_id(table, name);
     key.is_parallel = demand.quantity == Quantity::parallel;
     key.period = demand.period;
-    if (demand.period.kind == PeriodKind::calendar) {
-        PeriodBounds bounds = calendar_bounds(config.time_zone, demand.period, now);
-        key.begin = bounds.begin;
-        key.end = bounds.end;
-    }
+    renew_period(config, key, now);
     return key;
 }
 
@@ -294,11 +299,7 @@ bool ZoneLease::grow(const Used &so_far) {
     }
     clocks_ = clocks_now();
     for (Kept &kept : kept_) {
-        if (kept.key.period.kind == PeriodKind::calendar) {
-            PeriodBounds bounds = calendar_bounds(config_.time_zone, kept.key.period, clocks_.now);
-            kept.key.begin = bounds.begin;
-            kept.key.end = bounds.end;
-        }
+        renew_period(config_, kept.key, clocks_.now);
     }
     MetersLock lock(table_, zone_pool(config_));
     if (!is_own_lease(table_, cell_, serial_)) {
@@ -344,11 +345,7 @@ void ZoneLease::release(const Used &used) {
     }
     clocks_ = clocks_now();
     for (Kept &kept : kept_) {
-        if (kept.key.period.kind == PeriodKind::calendar && clocks_.now >= kept.key.end) {
-            PeriodBounds bounds = calendar_bounds(config_.time_zone, kept.key.period, clocks_.now);
-            kept.key.begin = bounds.begin;
-            kept.key.end = bounds.end;
-        }
+        renew_period(config_, kept.key, clocks_.now);
     }
     MetersLock lock(table_, zone_pool(config_));
     if (!is_own_lease(table_, cell_, serial_)) {
@@ -386,14 +383,18 @@ std::unique_ptr<Lease> ZoneStore::open(Demands &demands, Waiter &) {
     return std::make_unique<ZoneLease>(config_, *table, demands);
 }
 
-int64_t used_in_zone(const Config &config, const Demand &demand) {
+MeterKey key_in_zone(const Config &config, const Demand &demand) {
+    Meters *table = find_meters(config);
+    std::string name;
+    return table != nullptr ? meter_key(config, *table, demand, ngx_time(), name) : MeterKey();
+}
+
+int64_t used_in_zone(const Config &config, MeterKey &key, const Clocks &clocks) {
     Meters *table = find_meters(config);
     if (table == nullptr) {
         return 0;
     }
-    Clocks clocks = clocks_now();
-    std::string name;
-    MeterKey key = meter_key(config, *table, demand, clocks.now, name);
+    renew_period(config, key, clocks.now);
     MetersLock lock(*table, zone_pool(config));
     uint32_t cell = look_up_meter(*table, key);
     return cell != kNoCell

@@ -15,7 +15,9 @@ class ZoneStore final : public LimitStore {
     const Config &config_;
 };
 
-// What has been used against a limit, and what living requests hold of it.
-int64_t used_in_zone(const Config &config, const Demand &demand);
+// Where a limit is counted, to be looked at often.
+MeterKey key_in_zone(const Config &config, const Demand &demand);
+// What has been used against it, and what living requests hold of it. The key's period is renewed.
+int64_t used_in_zone(const Config &config, MeterKey &key, const Clocks &clocks);
 
 }  // namespace llm

@@ -8,8 +8,10 @@
 --          call, up to which of its calls all is done
 --          number of leases, and the number of each
 --          number of counters, the name of each, the kind of each (r requests: counted when admitted; w
---          window, s sum, p parallel requests: held, and counted when settled), the period of each (r, w)
---          or the time until it begins anew (s, -1: never), in ms
+--          window, s sum, c sum of a calendar period, p parallel requests: held, and counted when
+--          settled), the period of each (r, w) or the time until it begins anew (c; s: -1, never), in
+--          ms. The name of a c ends in "@" and when its period began (Unix time); that is no part of
+--          the counter's name.
 --          then the work, until the end; leases and counters are meant by their place above:
 --          1 settle: lease, how long ago (ms), number of counters, then 2 for each: counter, amount
 --          2 admit: lease, number of alternatives, number of DEMANDS that always hold, these, and for
@@ -73,11 +75,22 @@ local list, kinds, periods = {}, 0, 0
 do
     local many, names = work[at], at
     kinds, periods = names + many, names + 2 * many
+    local began = {}
+    for i = 1, many do
+        if work[kinds + i] == 'c' then
+            local name, begins = string.match(work[names + i], '^(.*)@(%d+)$')
+            work[names + i], work[kinds + i], began[i] = name, 's', begins * 1000
+        end
+    end
     for first = 1, many, MANY do
         local last = first + MANY - 1 < many and first + MANY - 1 or many
         local values = redis.call('HMGET', counters, unpack(work, names + first, names + last))
         for i = first, last do
-            list[i] = read_cell(work[names + i], values[i - first + 1], work[kinds + i])
+            local name = work[names + i]
+            list[i] = cells[name] or read_cell(name, values[i - first + 1], work[kinds + i])
+            if began[i] then
+                begin_anew(list[i], began[i])
+            end
         end
     end
     at = periods + many + 1

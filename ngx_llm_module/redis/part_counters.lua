@@ -1,6 +1,8 @@
 -- Part of the scripts: what is counted. `counters` is a hash: a counter's name, and numbers (little
 -- endian doubles). The first is what running requests hold of it; of parallel requests that is all. A
--- sum has two more: what was counted, and when the sum can be forgotten (ms, 0: never). A window has
+-- sum has two more: what was counted, and when the sum can be forgotten (ms, 0: never); that of a
+-- calendar period has a third: when the period began (ms). What is held stays when it begins anew. A
+-- window has
 -- four more: what counts, when that counts no more, the number of its newest step, and what was counted
 -- in that; then 2 for each older step that still counts, the oldest first: when it leaves, what was
 -- counted in it. A step leaves one period after its last addition.
@@ -18,11 +20,12 @@ end
 
 local MANY = 1000  -- in one command
 local DAY = 24 * 3600 * 1000  -- a sum can be looked at for so long after its period
-local ONE, SUM, WINDOW, OLDER_STEP = '<d', '<ddd', '<ddddd', '<dd'
-local SUM_SIZE, WINDOW_SIZE, OLDER_SIZE = 24, 40, 16
+local ONE, SUM, CALENDAR_SUM, WINDOW, OLDER_STEP = '<d', '<ddd', '<dddd', '<ddddd', '<dd'
+local SUM_SIZE, CALENDAR_SIZE, WINDOW_SIZE, OLDER_SIZE = 24, 32, 40, 16
 
 -- A counter in hand. KIND is that of the work: r and w for windows, s, p.
 local HELD, SPENT, GONE, STEP, AMOUNT, OLDER, KIND, NAME, IS_CHANGED = 1, 2, 3, 4, 5, 6, 7, 8, 9
+local BEGAN = STEP  -- of a sum: when its calendar period began, 0: it has none
 
 local cells, created = {}, 0
 
@@ -50,15 +53,24 @@ local function read_cell(name, value, kind)
             older = string.sub(value, at)
         end
         cell = {held, spent, gone, step, amount, older, kind or 'w', name, false}
-    elseif #value == SUM_SIZE then
+    elseif #value >= SUM_SIZE then
         local held, spent, gone = struct.unpack(SUM, value)
-        cell = {held, spent, gone, 0, 0, '', 's', name, false}
+        local began = #value == CALENDAR_SIZE and struct.unpack('<d', value, SUM_SIZE + 1) or 0
+        cell = {held, spent, gone, began, 0, '', 's', name, false}
     else
         local held = struct.unpack(ONE, value)
         cell = {held, 0, 0, 0, 0, '', 'p', name, false}
     end
     cells[name] = cell
     return cell
+end
+
+-- A worker says when the period of a sum began. Redis' clock decides whether that has come yet, so a
+-- machine whose clock is wrong does not begin anew what others count.
+local function begin_anew(cell, began)
+    if began > cell[BEGAN] and began <= now then
+        cell[SPENT], cell[GONE], cell[BEGAN] = 0, 0, began
+    end
 end
 
 -- In how many ms so much of it will have left; -1: there is not so much.
@@ -99,8 +111,11 @@ end
 -- `when` is now, or a while ago: what was used while Redis was away.
 local function count(cell, period, amount, when)
     if cell[KIND] == 's' then
+        if when < cell[BEGAN] then
+            return  -- it ended in a period that is over
+        end
         cell[SPENT] = cell[SPENT] + amount
-        cell[GONE] = period >= 0 and now + period + DAY or 0
+        cell[GONE] = period >= 0 and math.max(cell[GONE], now + period + DAY) or 0
         cell[IS_CHANGED] = true
         return
     end
@@ -139,7 +154,9 @@ local function save_cells()
                 if held <= 0 and cell[SPENT] <= 0 and cell[GONE] == 0 then
                     cell[GONE] = now  -- nothing that had to be kept
                 end
-                set[size + 2] = struct.pack(SUM, held, cell[SPENT], cell[GONE])
+                set[size + 2] = cell[BEGAN] > 0
+                    and struct.pack(CALENDAR_SUM, held, cell[SPENT], cell[GONE], cell[BEGAN])
+                    or struct.pack(SUM, held, cell[SPENT], cell[GONE])
             elseif cell[OLDER] == '' then
                 set[size + 2] = struct.pack(WINDOW, held, cell[SPENT], cell[GONE], cell[STEP],
                     cell[AMOUNT])

@@ -55,6 +55,17 @@ std::string clean(const LlmRequest &request, std::string text) {
     return redact_keys(text);
 }
 
+// As nginx does for its access logs: on a disk that is full the log of errors may stand as well.
+void say_failed(const LlmRequest &request, const ngx_open_file_t &file, ngx_err_t error) {
+    constexpr time_t kPause = 60;
+    static time_t said = 0;
+    if (said == 0 || ngx_time() - said >= kPause) {
+        said = ngx_time();
+        ngx_log_error(NGX_LOG_ALERT, request.r->connection->log, error,
+                      "llm: writing to \"%V\" failed", &file.name);
+    }
+}
+
 }  // namespace
 
 std::string redact_keys(std::string_view text) {
@@ -110,8 +121,7 @@ void ContentLog::write(LlmRequest &request) {
     // One call: lines of several workers do not mix.
     ssize_t written = ngx_write_fd(file->fd, const_cast<char *>(line.data()), line.size());
     if (written != ssize_t(line.size())) {
-        ngx_log_error(NGX_LOG_ALERT, request.r->connection->log, written == -1 ? ngx_errno : 0,
-                      "llm: writing to \"%V\" failed", &file->name);
+        say_failed(request, *file, written == -1 ? ngx_errno : 0);
     }
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "ngx_llm_module/policy/demand_name.hpp"
+#include "ngx_llm_module/policy/demand_text.hpp"
 #include "ngx_llm_module/request/headers.hpp"
 #include "ngx_llm_module/request/llm_request.hpp"
 #include "ngx_llm_module/request/pricing.hpp"
@@ -57,82 +58,6 @@ void estimate_cost(const LlmRequest &request, Estimate &estimate) {
         is_free = is_free && cost_at(price, 1000000, 1000000) == 0;
     }
     estimate.ignores_budgets = is_free && !request.loc.limit_free_models;
-}
-
-constexpr std::string_view kRefused = "refused ";
-
-std::string_view status_name(const Demand &demand) {
-    switch (demand.quantity) {
-        case Quantity::requests:
-            return "refused rpm";
-        case Quantity::tokens:
-            return "refused tpm";
-        case Quantity::parallel:
-            return "refused max_parallel_requests";
-        case Quantity::cost:
-            break;
-    }
-    return "refused max_budget";
-}
-
-// "60 requests in 60 seconds", "$10 in 30 days"
-std::string describe(const Demand &demand) {
-    std::string text;
-    if (demand.quantity == Quantity::cost) {
-        text = "$" + dollars(demand.limit);
-    } else {
-        text = std::to_string(demand.limit).append(" ").append(quantity_name(demand));
-    }
-    const Period &period = demand.period;
-    if (demand.quantity == Quantity::parallel || period.kind == PeriodKind::forever) {
-        return text;
-    }
-    if (period.kind == PeriodKind::sliding) {
-        return text.append(" in ").append(std::to_string(period.seconds)).append(" seconds");
-    }
-    return text.append(period.count == 1 ? " per " : " per " + std::to_string(period.count) + " ")
-        .append(period.unit == CalendarUnit::day    ? "day"
-                : period.unit == CalendarUnit::week ? "week"
-                                                    : "month")
-        .append(period.count == 1 ? "" : "s");
-}
-
-std::string message_of(const Demand &demand, int64_t wait_ms) {
-    std::string text = "the limit ";
-    if (demand.scope == Scope::limit) {
-        text.append("on ").append(demand.shown);
-    } else {
-        text.append("of ").append(scope_name(demand));
-        text.append(demand.shown.empty() ? "" : " ").append(demand.shown);
-    }
-    text.append(" is reached: ").append(describe(demand));
-    if (wait_ms > 0) {
-        int64_t seconds = (wait_ms + 999) / 1000;
-        text.append("; there is room again in ").append(std::to_string(seconds));
-        text.append(seconds == 1 ? " second" : " seconds");
-    }
-    return text;
-}
-
-// OpenAI's way: 6m0s, 1.5s, 20ms.
-std::string duration(int64_t ms) {
-    if (ms < 1000) {
-        return std::to_string(ms) + "ms";
-    }
-    std::string text;
-    int64_t seconds = ms / 1000;
-    if (seconds >= 3600) {
-        text.append(std::to_string(seconds / 3600)).append("h");
-    }
-    if (seconds >= 60) {
-        text.append(std::to_string(seconds / 60 % 60)).append("m");
-    }
-    text.append(std::to_string(seconds % 60));
-    if (ms % 1000 != 0 && seconds < 60) {
-        std::string rest = std::to_string(1000 + ms % 1000).substr(1);
-        text.append(".").append(rest.substr(0, rest.find_last_not_of('0') + 1));
-    }
-    return text.append("s");
 }
 
 std::string timestamp(int64_t in_ms) {
@@ -339,15 +264,14 @@ void Limits::reply() {
         ledger.retry_after.clear();
         add_header(r, "x-should-retry", "false");  // SDKs know it
     }
-    std::string_view word = status_name(demand).substr(kRefused.size());
-    count(Metric::limit_refusals, {scope_name(demand), word}, 1);
+    count(Metric::limit_refusals, {scope_name(demand), limit_word(demand)}, 1);
     bool is_budget = demand.quantity == Quantity::cost;
     std::string_view scope = scope_name(demand);
     ngx_log_error(NGX_LOG_INFO, r->connection->log, 0, "llm: refused, limit of %*s: %s",
                   scope.size(), scope.data(), describe(demand).c_str());
     ApiError error;
     error.error_class = ErrorClass::rate_limit;
-    error.message = json::escape(message_of(demand, verdict_.wait_ms), request_.arena);
+    error.message = json::escape(refusal_of(demand, verdict_.wait_ms), request_.arena);
     error.own = is_budget ? "budget_exceeded" : "";
     reply_error(request_, error);
 }
@@ -453,7 +377,7 @@ void Limits::add_rate_headers(Quantity quantity, std::string_view what) {
     };
     add("x-ratelimit-limit-", "", limit);
     add("x-ratelimit-remaining-", "", left);
-    add("x-ratelimit-reset-", "", duration(reset));
+    add("x-ratelimit-reset-", "", render_wait(reset));
     if (request_.client->id == DialectId::anthropic) {
         add("anthropic-ratelimit-", "-limit", limit);
         add("anthropic-ratelimit-", "-remaining", left);

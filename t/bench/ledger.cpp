@@ -58,6 +58,13 @@ void ngx_shmtx_unlock(ngx_shmtx_t *) {
     lock.store(0);
 }
 void ngx_log_error_core(ngx_uint_t, ngx_log_t *, ngx_err_t, const char *, ...) {}
+u_char *ngx_hex_dump(u_char *to, u_char *from, size_t size) {
+    for (size_t i = 0; i < size; i++) {
+        *to++ = u_char("0123456789abcdef"[from[i] >> 4]);
+        *to++ = u_char("0123456789abcdef"[from[i] & 15]);
+    }
+    return to;
+}
 size_t ngx_strnlen(u_char *text, size_t size) {
     return strnlen(reinterpret_cast<char *>(text), size);
 }

@@ -236,7 +236,7 @@ sub kill_nginx {
 sub crash_nginx {
     my ($self) = @_;
     # The master first, so that it starts no worker in place of another.
-    my @all = ($self->{pid}, $self->worker_pids(all => 1));
+    my @all = ($self->{pid}, LLM::Guardian::children($self->{pid}));
     my $deadline = time + slow(10);
 
     kill 'KILL', @all;

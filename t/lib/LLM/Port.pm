@@ -44,12 +44,16 @@ sub close_fds {
     return;
 }
 
+# A process that was killed is shown as a zombie while a thread of it is still busy in the kernel, in
+# an fsync() say: until that has ended its sockets are open.
 sub alive {
     my ($pid) = @_;
 
     open my $fh, '<', "/proc/$pid/stat" or return 0;
     my $text = <$fh>;
-    return defined $text && $text =~ /\) [^ZX]/ ? 1 : 0;
+    return 0 unless defined $text;
+    return 1 if $text =~ /\) [^ZX]/;
+    return (() = glob "/proc/$pid/task/*") > 1 ? 1 : 0;
 }
 
 sub nap { select(undef, undef, undef, $_[0]); return }

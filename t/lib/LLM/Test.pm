@@ -179,6 +179,20 @@ sub wait_for {
     return undef;
 }
 
+# The same for what all workers have to say: a page is asked for until the last answer of each was
+# good. The server says "listen ... reuseport", so that each gets its share of the connections, and
+# "add_header x-worker $pid always".
+sub wait_for_workers {
+    my ($self, $path, $condition, $timeout, $what) = @_;
+    my %is_good;
+
+    return $self->wait_for(sub {
+        my $answer = $self->get($path);
+        $is_good{$answer->{headers}{'x-worker'} // ''} = $condition->($answer);
+        return !grep { !$is_good{$_} } $self->worker_pids;
+    }, $timeout, $what);
+}
+
 # Clients
 
 # A whole answer. keep => 1 leaves the connection in {conn}; conn => $answer->{conn} uses it.
