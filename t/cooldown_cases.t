@@ -143,7 +143,8 @@ subtest 'case 33: one probe for each period, and back within one' => sub {
         answers(json(503, {}, wait_for_release => 'head'), good($row, $row->{second}, 'two'));
         my $probe = ask($row, 'outage');
         ok($p->wait_held(1), "$row->{id}: the next one tries it");
-        is(seen($row, ask($row, 'outage')), '200 two 1', "$row->{id}: others do not wait for that");
+        is(seen($row, ask($row, 'outage')), '200 two 1', "$row->{id}: others do not wait for that")
+            or last;
         $p->release;
         is(seen($row, $probe), '200 two 2', "$row->{id}: nor does it fail itself");
         is(asked(), 'first second second', "$row->{id}: one probe");

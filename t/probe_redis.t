@@ -61,7 +61,7 @@ sub spaced {
     $t[0]->wait_for(sub { (() = asked_at('steady')) >= $n }, slow($n * 2), "$what: $n probes")
         or return;
     my @at = asked_at('steady');
-    cmp_ok($at[$_] - $at[$_ - 1], '>=', 0.85, "$what: not before its time") for 1 .. $#at;
+    cmp_ok($at[$_] - $at[$_ - 1], '>=', 0.6, "$what: not before its time") for 1 .. $#at;
     return;
 }
 
