@@ -7,14 +7,20 @@ use LLM::Test;
 use LLM::Redis;
 
 my $redis = LLM::Redis->new;
-my $t = LLM::Test->new(workers => 1);
+my $t;
 
 # The time-out is long: nothing else that is sent to Redis may find it silent before the request ends.
-$t->http_conf("llm_redis ${\$redis->url} timeout=2s lease=60s on_outage=local;
+sub gateway {
+    my ($lease) = @_;
+
+    $t = LLM::Test->new(workers => 1);
+    $t->http_conf("llm_redis ${\$redis->url} timeout=2s lease=$lease on_outage=local;
     llm_provider mock { } llm_model late { deployment mock/x reply=hi delay=300ms; }
     server { listen 127.0.0.1:%%PORT%%;
         location / { llm_limit \$arg_key tpm=10000 max_parallel_requests=2; llm_pass models; } }");
-$t->start;
+    $t->start;
+    return;
+}
 
 my %question = (model => 'late', max_tokens => 10, messages => [{ role => 'user', content => 'hi' }]);
 
@@ -34,6 +40,7 @@ sub is_state {
     return $t->wait_for(sub { $t->get('/health/readiness')->{json}{status} eq $state }, 10, $state);
 }
 
+gateway('60s');
 is($t->post('/v1/messages?key=sure', \%question)->{status}, 200, 'one that is answered');
 my $tokens = $t->wait_for(sub { counted('sure') }, 5, 'its tokens');
 
@@ -55,5 +62,30 @@ for my $round (1 .. 3) {
 
 $t->stop;
 $t->cleanup;
+
+# Redis counts it, and then refuses every script: that says nothing of the first try.
+subtest 'refused when it comes again' => sub {
+    gateway('3s');
+    my $s = $t->stream('/v1/messages?key=refused', \%question);
+    $t->wait_for(sub { held() ne '' }, 5, 'it to be admitted');
+    $redis->pause;
+    is($s->status, 200, 'served while Redis is silent');
+    $s->read_body;
+    is_state('degraded');
+    $redis->send('ACL', 'SETUSER', 'default', '-evalsha');  # it reads this after what the gateway sent
+    $redis->resume;
+    $t->wait_for(sub { counted('refused') }, 5, 'what was sent before');
+    $t->wait_for(sub { $t->log_text =~ /redis says: NOPERM/ }, 10, 'a refusal');
+    $redis->cmd('ACL', 'SETUSER', 'default', '+evalsha');
+    is_state('ready');
+    is($t->post('/v1/messages?key=later', \%question)->{status}, 200, 'the next one');
+    my $calls = $redis->commands->{evalsha};
+    $t->wait_for(sub { counted('later') && $redis->commands->{evalsha} >= $calls + 6 }, 20, 'some beats');
+    is(counted('refused'), $tokens, 'it was counted once');
+    is(held(), '', 'and nothing is held');
+    $t->stop;
+    $t->cleanup;
+};
+
 $redis->stop;
 done_testing();

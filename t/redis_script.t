@@ -199,6 +199,20 @@ subtest 'a call is done once' => sub {
     is(counted('t'), 30, 'nothing more is counted');
 };
 
+subtest 'a call is known for an hour after its worker was last seen' => sub {
+    fresh();
+    my @settle = (['settle', 1, [['sum', 's', -1], 10]]);
+    commit('a', \@settle, number => 1, settled => 0);
+    for my $minutes (1, 30, 28) {  # its machine is cut off, others are not
+        $now += 60_000 * $minutes;
+        commit('b', [], beat => 1);
+    }
+    is_deeply(commit('a', \@settle, number => 1, settled => 0), [2], 'made again, it is not done');
+    is(counted('sum'), 10, 'counted once');
+    is(commit('a', \@settle, number => 2, settled => 1)->[0], 1, 'the next one is');
+    is(counted('sum'), 20, 'and counted');
+};
+
 subtest 'workers end' => sub {
     fresh();
     my $admit = sub { my ($worker, $id, %o) = @_;
@@ -221,7 +235,7 @@ subtest 'workers end' => sub {
     is_deeply($admit->('a', 9), [2], 'what it still sends is not done');
     commit('b', [['settle', 1]]);
     is(held(), '', 'nothing is held');
-    $now += 700_000;
+    $now += 3_700_000;
     commit('b', [], beat => 1);
     is(join(' ', $redis->cmd('EXISTS', 'llm:{limits}:worker:a')), '0', 'it is forgotten after a while');
 };

@@ -18,7 +18,9 @@ RedisStore *living = nullptr;
 constexpr size_t kMaxDue = 20000;
 constexpr uint8_t kMaxTries = 20;
 constexpr size_t kMaxAsks = 10000;
-constexpr size_t kMaxUnsure = 100;
+// Redis knows a call for so long after the worker's lease (part_workers.lua): until then it can be
+// made again without being done twice.
+constexpr ngx_msec_t kRemembered = 3600 * 1000;
 
 constexpr size_t kMaxInFlight = 2;
 // In one call: it must not keep Redis from others for long.
@@ -93,7 +95,9 @@ class CommitCommand final : public RedisCommand {
     void on_lost(RedisLoss loss) override;
 
     uint64_t number = 0;
+    ngx_msec_t made = ngx_current_msec;
     bool is_beat = false;
+    bool is_again = false;  // whatever becomes of it, the first try may have been done
     std::vector<std::unique_ptr<RedisAsk>> asks;
     std::vector<Settlement> settlements;
 };
@@ -109,8 +113,10 @@ void CommitCommand::on_reply(const RedisReply &reply) {
     if (reply.is_error()) {
         ngx_str_t text = str(reply.text());
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "llm: redis says: %V", &text);
-        for (Settlement &settlement : settlements) {
-            store->settle_later(std::move(settlement));
+        if (is_again) {
+            store->make_again({number, made, std::move(settlements)});
+        } else {
+            store->settle_later(settlements);
         }
     }
     std::string bytes(reply.text());  // whoever is told may close the connection
@@ -130,13 +136,11 @@ void CommitCommand::on_lost(RedisLoss loss) {
     }
     store->in_flight_--;
     store->post_flush();
-    if (loss == RedisLoss::unknown && !settlements.empty() && store->unsure_.size() < kMaxUnsure) {
-        store->unsure_.push_back({number, std::move(settlements)});
+    if ((loss == RedisLoss::unknown || is_again) && !settlements.empty()) {
+        store->make_again({number, made, std::move(settlements)});
     } else {
         store->unsettled_.erase(number);
-        for (Settlement &settlement : settlements) {
-            store->settle_later(std::move(settlement));
-        }
+        store->settle_later(settlements);
     }
     for (auto &ask : asks) {
         ask->on_lost(loss);
@@ -220,14 +224,37 @@ void RedisStore::settle(Settlement settlement) {
     post_flush();
 }
 
-// Redis did not take it.
-void RedisStore::settle_later(Settlement settlement) {
-    if (++settlement.tries > kMaxTries || refused_.size() >= kMaxDue) {
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "llm: redis refuses to count the use of a request");
-        return;
+// Nothing is counted twice: what cannot be kept until somebody knows is not counted again.
+void RedisStore::make_again(Unsure call) {
+    unsettled_.insert(call.number);
+    unsure_size_ += call.settlements.size();
+    unsure_.push_back(std::move(call));
+    while (unsure_size_ > kMaxDue) {
+        give_up(unsure_.front());
+        unsure_.pop_front();
     }
-    refused_.push_back(std::move(settlement));
+}
+
+void RedisStore::give_up(const Unsure &call) {
+    unsure_size_ -= call.settlements.size();
+    unsettled_.erase(call.number);
+    ngx_log_error(
+        NGX_LOG_ERR, ngx_cycle->log, 0,
+        "llm: redis was away for too long, nobody knows whether it has counted the use of "
+        "%uz requests",
+        call.settlements.size());
+}
+
+// Redis did not take them.
+void RedisStore::settle_later(std::vector<Settlement> &settlements) {
+    for (Settlement &settlement : settlements) {
+        if (++settlement.tries > kMaxTries || refused_.size() >= kMaxDue) {
+            ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                          "llm: redis refuses to count the use of a request");
+        } else {
+            refused_.push_back(std::move(settlement));
+        }
+    }
 }
 
 void RedisStore::settle_refused() {
@@ -301,9 +328,16 @@ bool RedisStore::send(std::unique_ptr<CommitCommand> command, RedisBatch &batch)
 
 void RedisStore::send_unsure() {
     for (Unsure &call : std::exchange(unsure_, {})) {
+        if (ngx_current_msec - call.made > kRemembered) {
+            give_up(call);
+            continue;
+        }
+        unsure_size_ -= call.settlements.size();
         auto command = std::make_unique<CommitCommand>();
         RedisBatch batch;
         command->number = call.number;
+        command->made = call.made;
+        command->is_again = true;
         command->settlements = std::move(call.settlements);
         for (const Settlement &settlement : command->settlements) {
             batch.settle(settlement);

@@ -59,6 +59,7 @@ class RedisStore final : public LimitStore {
     // done once.
     struct Unsure {
         uint64_t number = 0;
+        ngx_msec_t made = 0;
         std::vector<Settlement> settlements;
     };
 
@@ -66,8 +67,10 @@ class RedisStore final : public LimitStore {
     void flush();
     void send_batch(bool is_beat);
     void send_unsure();
+    void make_again(Unsure call);
+    void give_up(const Unsure &call);
     bool send(std::unique_ptr<CommitCommand> command, RedisBatch &batch);
-    void settle_later(Settlement settlement);
+    void settle_later(std::vector<Settlement> &settlements);
     void settle_refused();
     void enter_all();
     static void on_flush(ngx_event_t *ev);
@@ -87,7 +90,8 @@ class RedisStore final : public LimitStore {
     std::deque<std::unique_ptr<RedisAsk>> asks_;
     std::deque<Settlement> due_;
     std::vector<Settlement> refused_;  // by Redis; tried again with the next beat
-    std::vector<Unsure> unsure_;
+    std::deque<Unsure> unsure_;
+    size_t unsure_size_ = 0;  // settlements in them
     ngx_event_t flush_ = {};
     ngx_event_t timer_ = {};
 };

@@ -5,8 +5,9 @@
 -- later ones were done; "ended" in front of it: its leases went away.
 
 local workers = base .. ':workers'
--- A worker's calls are known for so long after its end.
-local REMEMBERED = 600 * 1000
+-- A worker's calls are known for so long after its end. It repeats none later (kRemembered of
+-- redis_store.cpp).
+local REMEMBERED = 3600 * 1000
 local FOREVER = '9007199254740991'
 
 -- From the given name on.

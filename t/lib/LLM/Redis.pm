@@ -3,6 +3,7 @@
 #     my $redis = LLM::Redis->new;               # also: LLM::Redis->cluster(3), ->sentinel($master)
 #     $redis->url                                # redis://127.0.0.1:PORT
 #     $redis->cmd('GET', 'k')                    # an answer: text, number, undef or a list; dies
+#     $redis->send('SET', 'k', 1)                # does not wait for the answer
 #     $redis->keys                               # all names, sorted
 #     $redis->pause; $redis->resume;             # SIGSTOP, SIGCONT
 #     $redis->kill; $redis->start;               # SIGKILL; again on the same port, empty
@@ -133,9 +134,10 @@ sub _cmd {
     if (!$conn) {
         $conn = IO::Socket::UNIX->new(Peer => "$self->{dir}/redis.sock")
             or die "redis.sock: $!\n";
-        $self->{conn} = $conn;
+        @$self{qw(conn unread)} = ($conn, []);
         _call($conn, 'AUTH', $self->{password}) if defined $self->{password};
     }
+    _read($conn) for splice @{$self->{unread} ||= []};
     my $answer = eval { _call($conn, @words) };
     my $wrong = $@;
     delete $self->{conn} if $wrong && $wrong !~ /\AERR|\A[A-Z]+ /;
@@ -143,12 +145,29 @@ sub _cmd {
     return $answer;
 }
 
-sub _call {
+# A command that nobody waits for: to a server that is paused.
+sub send {
+    my ($self, @words) = @_;
+
+    $self->cmd('PING') unless $self->{conn};
+    _say($self->{conn}, @words);
+    push @{$self->{unread}}, 1;
+    return;
+}
+
+sub _say {
     my ($conn, @words) = @_;
 
     local $SIG{PIPE} = 'IGNORE';
     print {$conn} '*' . @words . "\r\n", map { '$' . length($_) . "\r\n$_\r\n" } @words;
     $conn->flush;
+    return;
+}
+
+sub _call {
+    my ($conn, @words) = @_;
+
+    _say($conn, @words);
     return _read($conn);
 }
 
