@@ -177,6 +177,26 @@ TEST(Errors, Gotcha112_ClassByTypeWhereTheMessageSaysLittle) {
               ErrorClass::content_policy);
 }
 
+// A stream of Responses, and an answer that was kept, tell it by the code alone.
+TEST(Errors, CodesOfResponses) {
+    auto failed = [](std::string_view code, std::string_view message) {
+        return class_of(0, std::string(R"({"type":"error","code":")")
+                               .append(code)
+                               .append(R"(","message":")")
+                               .append(message)
+                               .append(R"("})"));
+    };
+    EXPECT_EQ(failed("invalid_prompt", "No."), ErrorClass::invalid_request);
+    EXPECT_EQ(failed("invalid_prompt",
+                     "Invalid prompt: your prompt was flagged as potentially violating our usage "
+                     "policy."),
+              ErrorClass::content_policy);
+    EXPECT_EQ(failed("image_parse_error", "No."), ErrorClass::invalid_request);
+    EXPECT_EQ(failed("image_content_policy_violation", "No."), ErrorClass::content_policy);
+    EXPECT_EQ(failed("vector_store_timeout", "No."), ErrorClass::timeout);
+    EXPECT_EQ(failed("server_error", "No."), ErrorClass::upstream);
+}
+
 TEST(Errors, OtherShapes) {
     EXPECT_EQ(read(500, R"({"error":"model runner died"})").message, "model runner died");
     EXPECT_EQ(read(401, R"({"detail":"Unauthorized"})").message, "Unauthorized");
