@@ -136,6 +136,21 @@ subtest 'leases that live through it' => sub {
     $t->wait_for(sub { held('local') eq '' }, 5, 'nothing to be held');
 };
 
+subtest 'what Redis grants when nobody waits any more' => sub {
+    my %status = (local => 200, allow => 200, deny => 529);
+    for my $policy (sort keys %status) {
+        $redis->pause;
+        is(ask($t{$policy}, 'lost', path => '/par/v1/messages')->{status}, $status{$policy}, $policy);
+        $redis->resume;
+        recovered("lost-$policy");
+        my $calls = $redis->commands->{evalsha};
+        $t{$policy}->wait_for(sub { $redis->commands->{evalsha} > $calls + 3 && held($policy) eq '' }, 10,
+            'it to be given back');
+        my @held = $redis->held("$policy:");
+        is("@held", '', "$policy: is given back");
+    }
+};
+
 subtest 'what was used meanwhile is handed in' => sub {
     my $t = $t{local};
     $redis->kill;
