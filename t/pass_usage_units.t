@@ -101,12 +101,20 @@ for my $way (['the gateway', '', 'p/'], ['a provider', '/p', '']) {
         costs('seconds that the answer tells', "$at/v1/audio/transcriptions", form(model =>
             "${prefix}hears", file => wav(90)), '0.00125 known 0 0', json(200, { text => 'hi',
             usage => { type => 'duration', seconds => 12.5 } }), $form);
+        costs('seconds that nobody tells', "$at/v1/audio/transcriptions", form(model =>
+            "${prefix}hears", file => 'ID3'), '0 unpriced 0 0', json(200, { text => 'hi' }), $form);
+        costs('tokens of a recording', "$at/v1/audio/transcriptions", form(model => "${prefix}tokens",
+            file => 'ID3'), '0.00125 known 50 400', json(200, { text => 'hi', usage => {
+            type => 'tokens', input_tokens => 50, output_tokens => 400, total_tokens => 450 } }), $form);
+        costs('a recording that is refused', "$at/v1/audio/transcriptions", form(model =>
+            "${prefix}hears", file => 'ID3'), '0  0 0', json(400, { error => { message => 'no' } }), $form);
         costs('a failure', @draw, '0  0 0', json(400, { error => { message => 'no' } }));
         costs('no price for images', $draw[0], { model => "${prefix}tokens", prompt => 'x' },
             '0 unpriced 0 0', images(1));
     };
 }
 $t->expect_log(qr/the price of p\/tokens is not known/);
+$t->expect_log(qr/the length of a recording of p\/hears is not known/);
 
 subtest 'the length of a translated recording' => sub {
     costs('verbose_json', '/v1/audio/translations', form(model => 'p/hears', file => 'ID3'),
@@ -124,7 +132,7 @@ subtest 'the built-in prices' => sub {
 
 subtest 'it is in the metrics' => sub {
     my $m = LLM::Metrics->get($t);
-    cmp_ok($m->sum('llm_unpriced_requests_total'), '==', 2, 'without a price');
+    cmp_ok($m->sum('llm_unpriced_requests_total'), '==', 4, 'without a price, or a length');
     cmp_ok($m->sum('llm_estimated_requests_total'), '==', 6, 'estimated')
         or diag(grep { /estimated/ } $m->text);
 };

@@ -18,10 +18,11 @@ void warn_unpriced(const LlmRequest &request, const Candidate &candidate) {
     std::string model = candidate.deployment->provider->name + "/" + candidate.upstream_model;
     if (worker().is_first_unpriced(model)) {
         ngx_str_t name = str(model);
+        bool is_length = request.ledger.units.audio_ms == kUnknownLength;
         ngx_log_error(NGX_LOG_WARN, request.r->connection->log, 0,
-                      "llm: the price of %V is not known, its requests count as 0 "
-                      "(llm_prices, input_cost=)",
-                      &name);
+                      "llm: the %s of %V is not known, its requests count as 0%s",
+                      is_length ? "length of a recording" : "price", &name,
+                      is_length ? "" : " (llm_prices, input_cost=)");
     }
 }
 
@@ -114,7 +115,8 @@ void book_cost(LlmRequest &request) {
         return;  // nothing was delivered
     }
     if ((request.is_raw || request.is_other()) && !ledger.usage.known) {
-        if (ledger.status < NGX_HTTP_SPECIAL_RESPONSE && ledger.units.any()) {
+        if (ledger.status < NGX_HTTP_SPECIAL_RESPONSE &&
+            (ledger.units.any() || ledger.units.audio_ms == kUnknownLength)) {
             book_units(request);
         }
         return;  // a file, a list: nothing that has a price

@@ -75,7 +75,8 @@ Units count_units(std::string_view path, std::string_view body, json::Value root
         units.characters = characters_of(field("input"));
         units.are_given = true;
     } else if (path.ends_with("/audio/transcriptions") || path.ends_with("/audio/translations")) {
-        units.audio_ms = boundary.empty() ? 0 : wav_ms(field("file"));
+        int64_t length = boundary.empty() ? 0 : wav_ms(field("file"));
+        units.audio_ms = length > 0 ? length : kUnknownLength;
         units.are_given = true;
     }
     return units;

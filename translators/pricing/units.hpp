@@ -10,13 +10,16 @@
 
 namespace llm {
 
+// Of a recording in another format than WAV, until the answer says it.
+constexpr int64_t kUnknownLength = -1;
+
 struct Units {
     int64_t images = 0;
     int64_t pixels = 0;      // of one image
     std::string image_size;  // as prices are named: "1024-x-1024"
     std::string quality;
     int64_t characters = 0;  // to be spoken
-    int64_t audio_ms = 0;    // to be understood
+    int64_t audio_ms = 0;    // to be understood, or kUnknownLength
     bool are_given = false;  // by the answer, or for sure; else the request asked for so many
     bool are_booked = false;
 
