@@ -22,25 +22,57 @@ sub commit {
     my $lease = sub { $lease{$_[0]} //= push @leases, $_[0] };
     my $counter = sub { $counter{$_[0][0]} //= push @counters, $_[0] };
     my $demands = sub { return scalar @_, map { ($counter->($_->[0]), @$_[1, 2]) } @_ };
+    my $choices = sub { return @_ - 1, map { $demands->(@$_) } @_ };
 
     for my $task (@$tasks) {
         my ($what, $id, @rest) = @$task;
         push @work, $what eq 'settle'
-            ? (1, $lease->($id), $o{age} // 0, scalar @rest, map { ($counter->($_->[0]), $_->[1]) } @rest)
-            : $what eq 'admit' || $what eq 'move'
-            ? ($what eq 'admit' ? 2 : 3, $lease->($id), @rest - 1, map { $demands->(@$_) } @rest)
+            ? (1, 1, $lease->($id),
+                7, $o{age} // 0, scalar @rest, map { ($counter->($_->[0]), $_->[1]) } @rest)
+            : $what eq 'admit'
+            ? (2, ref $id ? (scalar @$id, map { $lease->($_) } @$id) : (1, $lease->($id)),
+                $choices->(@rest))
+            : $what eq 'move'
+            ? (3, $lease->($id), $choices->(@rest))
             : $what eq 'grow'
             ? (4, $lease->($id), scalar @rest, map { ($counter->($_->[0]), @$_[1 .. 5]) } @rest)
             : $what eq 'enter'
             ? (5, $lease->($id), shift @rest, scalar @rest, map { ($counter->($_->[0]), $_->[1]) } @rest)
             : (6, \$id);
     }
+    my @calendar = map { $counters[$_][0] =~ /\@(\d+)\z/ ? ($_ + 1, 1000 * $1) : () } 0 .. $#counters;
     my $number = $o{number} // ++$calls{$worker};
     my @all = (\$worker, $o{beat} // 0, $o{ttl} // 30_000, $number, $o{settled} // $number - 1,
-        scalar @leases, @leases, scalar @counters, (map { \$_->[0] } @counters),
-        (map { \$_->[1] } @counters), (map { $_->[2] } @counters), @work);
-    return unpacked($redis->cmd('EVALSHA', $sum, 1, 'llm:{limits}', packed(@all),
-        int($now / 1000), $now % 1000 * 1000));
+        scalar @leases, (map { \"$_" } @leases), scalar @counters,
+        (map { \($_->[0] =~ s/\@\d+\z//r) } @counters), (map { \($_->[1] =~ tr/c/s/r) } @counters),
+        (map { $_->[2] } @counters), scalar @calendar / 2, @calendar, @work);
+    my @answer = @{unpacked($redis->cmd('EVALSHA', $sum, 1, 'llm:{limits}', packed(@all),
+        int($now / 1000), $now % 1000 * 1000))};
+    return $o{raw} ? \@answer : one_by_one(\@answer, @$tasks);
+}
+
+# The answer without the numbers of those that were treated alike, which are all 1.
+sub one_by_one {
+    my ($answer, @tasks) = @_;
+
+    my @said = shift @$answer;
+    while (@$answer) {
+        my ($what, undef, @rest) = @{shift @tasks};
+        if ($what eq 'grow') {
+            push @said, splice @$answer, 0, scalar @rest;
+        } elsif ($what =~ /\A(?:admit|move)\z/) {
+            is(shift @$answer, 1, 'one lease') if $what eq 'admit';
+            push @said, verdict($answer);
+        }
+    }
+    return \@said;
+}
+
+sub verdict {
+    my ($answer) = @_;
+
+    my $reports = 4 + 2 * $answer->[3];
+    return splice @$answer, 0, $reports + 1 + 2 * $answer->[$reports];
 }
 
 sub packed {
@@ -171,6 +203,64 @@ subtest 'a batch is what its parts are' => sub {
     my $counters = $redis->counters;
     is($counters->{"y:$_->[0]"}{counted}, $counters->{"x:$_->[0]"}{counted}, "$_->[0]: counted"),
         is($counters->{"y:$_->[0]"}{held}, $counters->{"x:$_->[0]"}{held}, "$_->[0]: held") for @kinds;
+};
+
+# Leases that ask for the same, in one step and one by one.
+subtest 'leases alike' => sub {
+    fresh();
+    my @kinds = (['rpm', 'r', 60_000], ['tpm', 'w', 60_000], ['par', 'p', 0], ['sum', 's', 3_600_000]);
+    my %limits = (rpm => 90, tpm => 6000, par => 15, sum => 4500, first => 4, second => 7);
+    my ($lease, $partly, @open, %taken, %refused) = (0, 0);
+    srand 99;
+
+    for my $round (1 .. 150) {
+        my $many = 1 + int rand 12;
+        my $amount = (1, 1, 1, 1, 1, 1, 9000, 30, 500)[int rand 9];
+        my $choices = $round % 2 ? 0 : 2;
+        my @demands = map { [$_, $_->[1] =~ /[rp]/ ? 1 : $_->[1] eq 's' ? 2 * $amount : $amount] } @kinds;
+        my @leases = map { ++$lease } 1 .. $many;
+        my $asked = sub { my ($set) = @_;
+            return [map { [["$set:$_->[0][0]", @{$_->[0]}[1, 2]], $limits{$_->[0][0]}, $_->[1]] } @demands],
+                map { [[["$set:$_", 'p', 0], $limits{$_}, 1]] } $choices ? qw(first second) : () };
+
+        my @single = map { my $answer = commit('one', [['admit', $_, $asked->('x')]]);
+            [@$answer[1 .. $#$answer]] } @leases;
+        my @step = @{commit('all', [['admit', \@leases, $asked->('y')]], raw => 1)};
+        shift @step;
+        my @told;
+        while (@step) {
+            my $alike = shift @step;
+            my @verdict = verdict(\@step);
+            my @amounts = (map({ $_->[1] } @demands), 1);
+            for my $after (reverse 0 .. $alike - 1) {
+                my @its = @verdict;
+                $its[4 + 2 * $_] -= $its[0] * $after * $amounts[$_] for 0 .. $its[3] - 1;
+                push @told, \@its;
+            }
+        }
+        my @lines = map { join "\n", map { "@$_" } @$_ } \@single, \@told;
+        is($lines[1], $lines[0], "round $round: $many of $amount, $choices choices") or last;
+        for my $its (@single) {
+            my ($is_granted, $which) = @$its;
+            ($is_granted ? \%taken : \%refused)->{$which}++;
+            $partly++ if $its->[4 + 2 * $its->[3]] > 0;
+        }
+        push @open, @leases;
+        my @ends = grep { $round % 9 == 0 || rand() < 0.6 } @open;
+        my %ends = map { $_ => 1 } @ends;
+        @open = grep { !$ends{$_} } @open;
+        for my $set (['x', 'one'], ['y', 'all']) {
+            commit($set->[1], [map { ['settle', $_, [["$set->[0]:tpm", 'w', 60_000], $_ % 90]] } @ends]);
+        }
+        $now += int rand 8000;
+    }
+    is($redis->counters->{"y:$_"}{held}, $redis->counters->{"x:$_"}{held}, "$_: held")
+        for qw(tpm par sum first second);
+    is($redis->counters->{"y:$_"}{counted}, $redis->counters->{"x:$_"}{counted}, "$_: counted")
+        for qw(rpm tpm);
+    ok($taken{$_}, "alternative $_ was taken") for 0 .. 2;
+    ok($refused{$_}, "demand $_ has refused") for 1 .. 4;
+    ok($partly, 'some hold less than they asked for');
 };
 
 my $tokens = ['t', 'w', 60_000];

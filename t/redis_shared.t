@@ -23,6 +23,7 @@ for my $t (@t) {
                 llm_pass models; }
             location /many/ { llm_auth off; llm_limit $arg_key max_parallel_requests=50;
                 llm_pass models; }
+            location /rate/ { llm_auth off; llm_limit $arg_key rpm=45; llm_pass models; }
             location /tokens/ { llm_auth off; llm_limit $arg_key tpm=10000; llm_pass models; }',
         location => 'llm_idle_timeout 30s;'));
     $t->start;
@@ -31,14 +32,6 @@ my ($pair) = grep { $_->{name} eq 'chat to messages' } LLM::Pair->all;
 
 sub held { return join ' ', $redis->held }
 sub is_free { my ($name) = @_; return ok($t[0]->wait_for(sub { held() eq '' }, 5, 'Redis'), $name) }
-
-# $n requests at once, in turn to each machine.
-sub ask_all {
-    my ($n, $path, %o) = @_;
-    my $http = delete $o{http} || {};
-
-    return map { $t[$_ % @t]->stream("$path" . $pair->path(0), $pair->question(%o), %$http) } 1 .. $n;
-}
 
 subtest 'cases 18 and 27: parallel requests' => sub {
     $p->script(sse($pair->events(text => 'one two'), wait_for_release => 5));
@@ -85,6 +78,21 @@ subtest 'case 23: a budget' => sub {
     my $counters = $redis->counters;
     my ($name) = grep { /budget/ } keys %$counters;
     is($counters->{$name}{counted}, sprintf('%.0f', $spent * 1e9), 'Redis has what was spent');
+};
+
+# They are admitted in a few steps, many alike in each.
+subtest 'requests that come together' => sub {
+    $p->clear;
+    $p->script(json(200, $pair->answer(text => 'hi')));
+    $redis->pause;
+    my @streams = map { $t[$_ % @t]->stream('/rate' . $pair->path(0) . '?key=a', $pair->question) }
+        1 .. 60;
+    $redis->resume;
+    my @left = map { $_->header('x-ratelimit-remaining-requests') }
+        grep { $_->status == 200 } @streams;
+    is(join(' ', sort { $a <=> $b } @left), join(' ', 0 .. 44), 'each is told its own place');
+    is(scalar(grep { $_->status == 429 } @streams), 15, 'the others are refused');
+    is_free('nothing is held afterwards');
 };
 
 subtest 'a machine is killed' => sub {

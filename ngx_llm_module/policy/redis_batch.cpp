@@ -1,12 +1,14 @@
-// How a call is put together (entries: place_of, settle, finish).
+// How a call is put together (entries: place_of, admit, settle, finish).
 #include "ngx_llm_module/policy/redis_batch.hpp"
+
+#include <algorithm>
 
 namespace llm {
 
 int64_t RedisBatch::place_of(uint64_t lease) {
     auto [found, is_new] = lease_places_.try_emplace(lease, int64_t(lease_places_.size()) + 1);
     if (is_new) {
-        leases_.add(int64_t(lease));
+        leases_.add(std::to_string(lease));
     }
     return found->second;
 }
@@ -15,19 +17,65 @@ int64_t RedisBatch::place_of(const RedisCounter &counter) {
     auto [found, is_new] =
         counter_places_.try_emplace(counter.name, int64_t(counter_places_.size()) + 1);
     if (is_new) {
-        names_.add(counter.name);
-        kinds_.add(std::string_view(&counter.kind, 1));
+        names_.add(counter.plain_name());
+        bool is_calendar = counter.began > 0;
+        kinds_.add(is_calendar ? "s" : std::string_view(&counter.kind, 1));
         periods_.add(counter.period_ms);
+        if (is_calendar) {
+            calendar_.add(found->second).add(counter.began * 1000);
+        }
     }
     return found->second;
 }
 
-void RedisBatch::settle(const Settlement &settlement) {
-    begin(RedisTask::settle).add(place_of(settlement.lease));
-    work_.add(int64_t(ngx_current_msec - settlement.made)).add(int64_t(settlement.items.size()));
-    for (const Settlement::Item &item : settlement.items) {
-        work_.add(place_of(item.counter)).add(item.amount);
+size_t RedisBatch::admit(uint64_t lease, const PackWriter &demands, bool can_share) {
+    auto found = group_numbers_.find(demands.bytes());
+    size_t number = can_share && found != group_numbers_.end() ? found->second : 0;
+    if (number == 0) {
+        const Group &group = groups_.emplace_back(Group{{}, demands});
+        number = groups_.size();
+        grouped_bytes_ += demands.bytes().size();
+        if (can_share) {
+            group_numbers_.emplace(group.demands.bytes(), number);
+        }
     }
+    groups_[number - 1].leases.add(place_of(lease));
+    return number;
+}
+
+void RedisBatch::settle(const Settlement &settlement) {
+    ended_.add(place_of(settlement.lease));
+    // To a tenth of a second: what ends within one is counted together.
+    int64_t age = int64_t(ngx_current_msec - settlement.made) / 100 * 100;
+    std::vector<int64_t> &used = used_[age];
+    for (const Settlement::Item &item : settlement.items) {
+        auto place = size_t(place_of(item.counter));
+        used.resize(std::max(used.size(), place + 1));
+        used[place] += item.amount;
+    }
+}
+
+PackWriter RedisBatch::finish_work() const {
+    PackWriter work;
+    auto begin = [&work](RedisTask task) -> PackWriter & { return work.add(int64_t(task)); };
+    if (ended_.count() > 0) {
+        begin(RedisTask::settle).add(int64_t(ended_.count())).add(ended_);
+    }
+    for (const auto &[age, used] : used_) {
+        PackWriter amounts;
+        for (size_t place = 1; place < used.size(); place++) {
+            if (used[place] > 0) {
+                amounts.add(int64_t(place)).add(used[place]);
+            }
+        }
+        begin(RedisTask::count).add(age).add(int64_t(amounts.count() / 2)).add(amounts);
+    }
+    work.add(work_);
+    for (const Group &group : groups_) {
+        begin(RedisTask::admit).add(int64_t(group.leases.count())).add(group.leases);
+        work.add(group.demands);
+    }
+    return work;
 }
 
 std::string RedisBatch::finish(std::string_view worker, bool is_beat, int64_t ttl_ms,
@@ -36,7 +84,8 @@ std::string RedisBatch::finish(std::string_view worker, bool is_beat, int64_t tt
     whole.add(worker).add(int64_t(is_beat)).add(ttl_ms).add(int64_t(number)).add(int64_t(settled));
     whole.add(int64_t(lease_places_.size())).add(leases_);
     whole.add(int64_t(counter_places_.size())).add(names_).add(kinds_).add(periods_);
-    return whole.add(work_).array();
+    whole.add(int64_t(calendar_.count() / 2)).add(calendar_);
+    return whole.add(finish_work()).array();
 }
 
 }  // namespace llm

@@ -1,6 +1,8 @@
 // One call of commit.lua: the work of many requests, each counter and each lease named once.
 #pragma once
 
+#include <deque>
+#include <map>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -25,7 +27,7 @@ struct Settlement {
 };
 
 // What the script is asked to do; see there.
-enum class RedisTask : uint8_t { settle = 1, admit, move, grow, enter, end_worker };
+enum class RedisTask : uint8_t { settle = 1, admit, move, grow, enter, end_worker, count };
 
 // Names must live until it is finished.
 class RedisBatch {
@@ -35,19 +37,36 @@ class RedisBatch {
     int64_t place_of(const RedisCounter &counter);
 
     PackWriter &begin(RedisTask task) { return work_.add(int64_t(task)); }
+    // Leases that ask for the same are admitted in one step, whatever came between them, if they
+    // can share it. Gives the number of their group (from 1): the answer speaks of all of a group
+    // in turn, and of groups after everything else.
+    size_t admit(uint64_t lease, const PackWriter &demands, bool can_share);
     void settle(const Settlement &settlement);
-    size_t size() const { return work_.bytes().size() + names_.bytes().size(); }
+    size_t size() const { return names_.bytes().size() + work_.bytes().size() + grouped_bytes_; }
 
     // The whole argument.
     std::string finish(std::string_view worker, bool is_beat, int64_t ttl_ms, uint64_t number,
                        uint64_t settled);
 
   private:
+    struct Group {
+        PackWriter leases;
+        PackWriter demands;
+    };
+
+    PackWriter finish_work() const;
+
     PackWriter leases_;
     PackWriter names_;  // of counters
     PackWriter kinds_;
     PackWriter periods_;
+    PackWriter calendar_;  // which counters, when their periods began
     PackWriter work_;
+    PackWriter ended_;                              // leases that are settled
+    std::map<int64_t, std::vector<int64_t>> used_;  // how long ago, how much by counter
+    std::deque<Group> groups_;                      // they do not move: the next has views of them
+    std::unordered_map<std::string_view, size_t> group_numbers_;  // by bytes of demands
+    size_t grouped_bytes_ = 0;
     std::unordered_map<uint64_t, int64_t> lease_places_;
     std::unordered_map<std::string_view, int64_t> counter_places_;
 };
@@ -68,6 +87,8 @@ class RedisAsk {
     virtual void on_lost(RedisLoss loss) = 0;
 
     ngx_msec_t since = 0;  // when it came
+    size_t group = 0;      // of leases that are admitted together, 0: in none
+    size_t after_it = 0;   // of those, how many were admitted after it; known with the answer
 };
 
 }  // namespace llm

@@ -1,25 +1,39 @@
 // Names and periods of counters in Redis; see the header.
 #include "ngx_llm_module/policy/redis_counter.hpp"
 
+#include <algorithm>
+#include <array>
+
 #include "ngx_llm_module/conf/redis_conf.hpp"
 #include "ngx_llm_module/policy/demand_name.hpp"
 
 namespace llm {
 namespace {
 
+constexpr std::array<bool, 256> kPlain = [] {
+    std::array<bool, 256> plain{};
+    for (char c : std::string_view("0123456789abcdefghijklmnopqrstuvwxyz"
+                                   "ABCDEFGHIJKLMNOPQRSTUVWXYZ:-_./@")) {
+        plain[size_t(c)] = true;
+    }
+    return plain;
+}();
+
+bool is_plain(char c) {
+    return kPlain[uint8_t(c)];
+}
+
 // Names stand in texts of words: everything else is written as %XX.
 void append_encoded(std::string &out, std::string_view name) {
-    for (unsigned char c : name) {
-        bool is_plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
-                        (c >= 'A' && c <= 'Z') || c == ':' || c == '-' || c == '_' || c == '.' ||
-                        c == '/' || c == '@';
-        if (is_plain) {
-            out.push_back(char(c));
-        } else {
-            out.push_back('%');
-            out.push_back("0123456789ABCDEF"[c >> 4]);
-            out.push_back("0123456789ABCDEF"[c & 15]);
+    for (;;) {
+        auto end = size_t(std::find_if_not(name.begin(), name.end(), is_plain) - name.begin());
+        out.append(name.substr(0, end));
+        if (end == name.size()) {
+            return;
         }
+        auto c = uint8_t(name[end]);
+        out.append({'%', "0123456789ABCDEF"[c >> 4], "0123456789ABCDEF"[c & 15]});
+        name.remove_prefix(end + 1);
     }
 }
 
@@ -28,6 +42,7 @@ void append_period(const Config &config, const Period &period, RedisCounter &cou
     PeriodBounds bounds = calendar_bounds(config.time_zone, period, ngx_time());
     counter.name.append("@").append(std::to_string(bounds.begin));
     counter.period_ms = (bounds.end - int64_t(ngx_time())) * 1000;
+    counter.began = bounds.begin;
     counter.ends = bounds.end;
 }
 
@@ -47,6 +62,7 @@ void renew_period(const Config &config, const Period &period, RedisCounter &coun
 RedisCounter redis_counter(const Config &config, const Demand &demand) {
     RedisCounter counter;
     std::string name;
+    name.reserve(64 + demand.id.size() + demand.detail.size());
     append_name(demand, name);
     counter.name.reserve(name.size() + 16);
     append_encoded(counter.name, name);

@@ -59,12 +59,12 @@ class AdmitAsk final : public RedisAsk {
         if (lease_ == nullptr) {
             return false;
         }
-        lease_->write_demands(batch);
+        group = lease_->write_demands(batch);
         return true;
     }
     void on_answer(PackReader &answer) override {
         if (lease_ != nullptr) {
-            lease_->on_answer(answer);
+            lease_->on_answer(answer, after_it);
             return;
         }
         if (answer.number() == 1) {
@@ -182,28 +182,37 @@ void RedisLease::name_counters(size_t first) {
     }
 }
 
-void RedisLease::write_demands(RedisBatch &batch) {
+size_t RedisLease::write_demands(RedisBatch &batch) {
     const auto &all = demands_.alternatives;
-    size_t common = is_moving_ ? 0 : demands_.common;
     name_counters(is_moving_ ? demands_.common : 0);
-    PackWriter &work = batch.begin(is_moving_ ? RedisTask::move : RedisTask::admit);
+    PackWriter work;
+    std::vector<int64_t> places;
+    places.reserve(demands_.list.size());
     auto add = [&](size_t first, size_t many) {
         work.add(int64_t(many));
         for (size_t i = first; i < first + many; i++) {
-            work.add(batch.place_of(counters_[i])).add(demands_.list[i].limit);
-            work.add(demands_.list[i].amount);
+            places.push_back(batch.place_of(counters_[i]));
+            work.add(places.back()).add(demands_.list[i].limit).add(demands_.list[i].amount);
         }
     };
-    work.add(batch.place_of(id_)).add(int64_t(all.size() - std::min(first_, all.size())));
-    add(0, common);
+    work.add(int64_t(all.size() - std::min(first_, all.size())));
+    add(0, is_moving_ ? 0 : demands_.common);
     for (size_t i = first_; i < all.size(); i++) {
         add(all[i].first, all[i].count);
     }
+    if (is_moving_) {
+        batch.begin(RedisTask::move).add(batch.place_of(id_)).add(work);
+        return 0;
+    }
+    // How many fit together is known where each counter is asked for once.
+    std::sort(places.begin(), places.end());
+    bool has_twin = std::adjacent_find(places.begin(), places.end()) != places.end();
+    return batch.admit(id_, work, !has_twin);
 }
 
-void RedisLease::on_answer(PackReader &answer) {
+void RedisLease::on_answer(PackReader &answer, size_t after_it) {
     pending_ = nullptr;
-    Verdict verdict = read_verdict(answer);
+    Verdict verdict = read_verdict(answer, after_it);
     waiter_.on_verdict(answer.is_bad() ? without_redis(is_moving_) : verdict);
 }
 
@@ -213,7 +222,8 @@ void RedisLease::on_lost(RedisLoss loss) {
     waiter_.on_verdict(without_redis(is_moving_));
 }
 
-Verdict RedisLease::read_verdict(PackReader &answer) {
+// Of leases that were admitted together the answer says what the last one saw.
+Verdict RedisLease::read_verdict(PackReader &answer, size_t after_it) {
     Verdict verdict;
     const auto &all = demands_.alternatives;
     bool is_granted = answer.number() == 1;
@@ -237,7 +247,7 @@ Verdict RedisLease::read_verdict(PackReader &answer) {
     size_t reported = std::min(size_t(answer.number()), asked.size());
     for (size_t i = 0; i < reported; i++) {
         Demand &demand = demands_.list[asked[i]];
-        demand.used = answer.number();
+        demand.used = answer.number() - (is_granted ? int64_t(after_it) * demand.amount : 0);
         demand.reset_ms = answer.number();
         held_[asked[i]] = demand.amount;
     }
@@ -362,6 +372,7 @@ Verdict RedisLease::take_on_machine(bool is_move) {
 }
 
 void RedisLease::keep(size_t alternative, bool is_move) {
+    kept_.reserve(demands_.list.size());
     if (is_move) {
         kept_.resize(std::min(common_kept_, kept_.size()));
     } else {

@@ -24,8 +24,9 @@ class RedisLease final : public Lease {
     bool write_holdings(RedisBatch &batch) const;
 
     // Of AdmitAsk.
-    void write_demands(RedisBatch &batch);
-    void on_answer(PackReader &answer);
+    // Gives the group in which it is admitted, 0: in none.
+    size_t write_demands(RedisBatch &batch);
+    void on_answer(PackReader &answer, size_t after_it);
     void on_lost(RedisLoss loss);
     // Of GrowAsk. Of how many counters the answer will speak.
     size_t write_growth(RedisBatch &batch) const;
@@ -54,7 +55,7 @@ class RedisLease final : public Lease {
 
     bool ask(size_t first_alternative, bool is_move);
     void name_counters(size_t first);
-    Verdict read_verdict(PackReader &answer);
+    Verdict read_verdict(PackReader &answer, size_t after_it);
     OnOutage on_outage(const Demand &demand) const;
     Verdict without_redis(bool is_move);
     bool is_denied(size_t first, size_t many) const;

@@ -4,6 +4,7 @@
 
 #include <signal.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "ngx_llm_module/base/guard.hpp"
@@ -124,7 +125,18 @@ void CommitCommand::on_reply(const RedisReply &reply) {
     if (answer.number() == 1) {
         store->enter_all();
     }
+    // Those of a group that were treated alike have one answer, after how many they are.
+    PackReader common = answer;
+    size_t alike = 0;
     for (auto &ask : asks) {
+        if (ask->group > 0) {
+            if (alike == 0) {
+                alike = std::max(size_t(answer.number()), size_t(1));
+                common = answer;
+            }
+            answer = common;
+            ask->after_it = --alike;
+        }
         answer.is_bad() ? ask->on_lost(RedisLoss::unsent) : ask->on_answer(answer);
     }
 }
@@ -304,6 +316,9 @@ void RedisStore::send_batch(bool is_beat) {
             command->asks.push_back(std::move(ask));
         }
     }
+    // In the order of the answers.
+    std::stable_sort(command->asks.begin(), command->asks.end(),
+                     [](const auto &a, const auto &b) { return a->group < b->group; });
     if (is_beat || !command->asks.empty() || !command->settlements.empty()) {
         command->number = ++calls_;
         (void)send(std::move(command), batch);

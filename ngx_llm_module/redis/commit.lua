@@ -6,25 +6,28 @@
 -- ARGV  1  MessagePack, one flat array:
 --          name of the worker, 1 when its time is to be renewed, and for how long (ms); number of this
 --          call, up to which of its calls all is done
---          number of leases, and the number of each
+--          number of leases, and the number of each (a text: numbers are slow to write)
 --          number of counters, the name of each, the kind of each (r requests: counted when admitted; w
---          window, s sum, c sum of a calendar period, p parallel requests: held, and counted when
---          settled), the period of each (r, w) or the time until it begins anew (c; s: -1, never), in
---          ms. The name of a c ends in "@" and when its period began (Unix time); that is no part of
---          the counter's name.
+--          window, s sum, p parallel requests: held, and counted when settled), the period of each (r,
+--          w) or the time until it begins anew (s; -1: never), in ms
+--          number of sums of calendar periods, then 2 for each: counter, when its period began (ms)
 --          then the work, until the end; leases and counters are meant by their place above:
---          1 settle: lease, how long ago (ms), number of counters, then 2 for each: counter, amount
---          2 admit: lease, number of alternatives, number of DEMANDS that always hold, these, and for
---            each alternative: number of its DEMANDS, these
---          3 move to another deployment, what the present one holds is given back: as 2
+--          1 settle: number of leases, these: they hold nothing any more
+--          2 admit leases that ask for the same: number of leases, these, number of alternatives,
+--            number of DEMANDS that always hold, these, and for each alternative: number of its
+--            DEMANDS, these
+--          3 move to another deployment, what the present one holds is given back: lease, then as 2
 --          4 grow: lease, number of counters, then 6 for each: counter, 1 when it belongs to the
 --            deployment, limit, what was used, what it would like to hold, what it holds
 --          5 enter what Redis has forgotten: lease, how many do not belong to the deployment, number
 --            of counters, then 2 for each: counter, amount
 --          6 end the leases of another worker, that is gone: its name
+--          7 count what was used: how long ago (ms), number of counters, then 2 for each: counter,
+--            amount
 --          A DEMAND is 3: counter, limit, amount.
 -- Gives MessagePack, one flat array: 0, 1 (the worker was not known: enter all that runs) or 2 (this
--- call was done before), then for each of 2 and 3:
+-- call was done before), then for each of 3, and for each run of leases of 2 that were treated alike
+-- (first their number; what is used is what the last of them saw):
 --          1 (granted) or 0, the alternative that was taken (from 1) or the demand that refuses (from
 --          1, 0: none), the time in ms until it may fit (0: when another request ends, -1: never), the
 --          number of demands that follow (those that always hold and, granted, those of the alternative),
@@ -39,7 +42,7 @@ local work = cmsgpack.unpack(ARGV[1])
 local me, is_beat, ttl, number, settled = work[1], work[2] == 1, work[3], work[4], work[5]
 local mine = base .. ':worker:' .. me
 
--- What is there of the worker and its leases.
+-- What is there of the worker and its leases, packed: many hold the same.
 local leases, at = work[6], 7 + work[6]
 local held, serials, was_known, done = {}, {''}, false, ''
 do
@@ -65,7 +68,7 @@ do
         was_known = how == ''
     end
     for i = 1, leases do
-        held[i] = found[i + 1] and cmsgpack.unpack(found[i + 1])
+        held[i] = found[i + 1]
     end
 end
 
@@ -75,25 +78,20 @@ local list, kinds, periods = {}, 0, 0
 do
     local many, names = work[at], at
     kinds, periods = names + many, names + 2 * many
-    local began = {}
-    for i = 1, many do
-        if work[kinds + i] == 'c' then
-            local name, begins = string.match(work[names + i], '^(.*)@(%d+)$')
-            work[names + i], work[kinds + i], began[i] = name, 's', begins * 1000
-        end
-    end
     for first = 1, many, MANY do
         local last = first + MANY - 1 < many and first + MANY - 1 or many
         local values = redis.call('HMGET', counters, unpack(work, names + first, names + last))
         for i = first, last do
             local name = work[names + i]
             list[i] = cells[name] or read_cell(name, values[i - first + 1], work[kinds + i])
-            if began[i] then
-                begin_anew(list[i], began[i])
-            end
         end
     end
     at = periods + many + 1
+    local first_work = at + 1 + 2 * work[at]
+    for i = at + 1, first_work - 1, 2 do
+        begin_anew(list[work[i]], work[i + 1])
+    end
+    at = first_work
 end
 
 local answer, said, changed_leases = {was_known and 0 or 1}, 1, {}
@@ -104,20 +102,36 @@ local function put(value)
 end
 
 -- `its` may be empty, but for its first number.
-local function keep(lease, its)
-    held[lease] = its and #its > 1 and its
+local function packed(its)
+    return #its > 1 and cmsgpack.pack(its)
+end
+
+local function keep(lease, bytes)
+    held[lease] = bytes
     changed_leases[lease] = true
 end
 
-local function settle(lease, age, many)
+local function settle(many)
+    local alike = {}
+    for i = at, at + many - 1 do
+        local lease = work[i]
+        local bytes = held[lease]
+        if bytes then
+            alike[bytes] = (alike[bytes] or 0) + 1
+            keep(lease, false)
+        end
+    end
+    for bytes, times in pairs(alike) do
+        give_back(cmsgpack.unpack(bytes), 2, times)
+    end
+    at = at + many
+end
+
+local function count_used(age, many)
     for i = at, at + 2 * many - 1, 2 do
         count(list[work[i]], work[periods + work[i]], work[i + 1], now - age)
     end
     at = at + 2 * many
-    if held[lease] then
-        give_back(held[lease], 2)
-        keep(lease, false)
-    end
 end
 
 local function lasts_longer(a, b)
@@ -163,9 +177,22 @@ local function report(cell, index)
     said = said + 2
 end
 
--- Appends to `its` what the demands hold, to `less` where that is less than was asked for. `before` is
--- the number of demands that were taken before.
-local function take(from, many, its, less, before)
+-- How many of so many requests alike can be admitted at once, when one can.
+local function fitting(from, many, times)
+    for i = from, from + 3 * (many - 1), 3 do
+        local amount = work[i + 2]
+        if amount > 0 then
+            local cell = list[work[i]]
+            local fit = math.floor((work[i + 1] - cell[SPENT] - cell[HELD]) / amount)
+            times = fit < times and fit or times
+        end
+    end
+    return times > 1 and times or 1
+end
+
+-- So many times. Appends to `its` what the demands hold, to `less` where that is less than was asked
+-- for. `before` is the number of demands that were taken before.
+local function take(from, many, times, its, less, before)
     local size = #its
     for i = 1, many do
         local index, part = work[from], work[from + 2]
@@ -178,9 +205,9 @@ local function take(from, many, its, less, before)
             less[#less + 1] = part
         end
         if cell[KIND] == 'r' then
-            count(cell, work[periods + index], part, now)
+            count(cell, work[periods + index], times * part, now)
         elseif part > 0 then
-            cell[HELD], cell[IS_CHANGED] = promised + part, true
+            cell[HELD], cell[IS_CHANGED] = promised + times * part, true
             its[size + 1], its[size + 2] = cell[NAME], part
             size = size + 2
         end
@@ -190,26 +217,27 @@ local function take(from, many, its, less, before)
     return size
 end
 
--- What the present deployment holds goes back.
+-- What the present deployment holds goes back. What remains.
 local function leave(lease)
-    local its = held[lease] or {0}
+    local its = held[lease] and cmsgpack.unpack(held[lease]) or {0}
     local common = 1 + 2 * its[1]
     if #its == common then
         return its
     end
-    give_back(its, common + 1)
+    give_back(its, common + 1, 1)
     local rest = {}
     for i = 1, common do
         rest[i] = its[i]
     end
-    keep(lease, rest)
+    keep(lease, packed(rest))
     return rest
 end
 
-local function admit(lease, choices, is_move)
-    local first, common = at + 1, work[at]
+-- As many as are treated alike of the leases that stand from `lease` on in the work. How many.
+local function admit(lease, leases_left, is_move)
+    local choices, common, first = work[at], work[at + 1], at + 2
     at = first + 3 * common
-    local its = is_move and leave(lease) or {0}
+    local its = is_move and leave(work[lease]) or {0}
     local refused, wait = check(first, common)
     local chosen, chosen_at, before = 0, nil, common
     local by, for_ms = nil, 0
@@ -229,6 +257,14 @@ local function admit(lease, choices, is_move)
     if not refused and chosen == 0 and (choices > 0 or is_move) then
         refused, wait = by or 0, for_ms
     end
+    local times = leases_left
+    if not refused and times > 1 then
+        times = fitting(first, common, times)
+        times = chosen > 0 and fitting(chosen_at, work[chosen_at - 1], times) or times
+    end
+    if not is_move then
+        put(times)
+    end
     put(refused and 0 or 1)
     put(refused or chosen)
     put(wait)
@@ -237,31 +273,47 @@ local function admit(lease, choices, is_move)
         for i = first, first + 3 * (common - 1), 3 do
             report(list[work[i]], work[i])
         end
-        return put(0)
+        put(0)
+        return times
     end
 
     local less, size = {}, #its
     put(common + (chosen > 0 and work[chosen_at - 1] or 0))
-    local new_size = take(first, common, its, less, 0)
+    local new_size = take(first, common, times, its, less, 0)
     if not is_move then
         its[1] = (new_size - 1) / 2
     end
     if chosen > 0 then
-        new_size = take(chosen_at, work[chosen_at - 1], its, less, common)
+        new_size = take(chosen_at, work[chosen_at - 1], times, its, less, common)
     end
     if new_size > size then
-        keep(lease, its)
+        local bytes = packed(its)
+        for i = lease, lease + times - 1 do
+            keep(work[i], bytes)
+        end
     end
     put(#less / 2)
     for i = 1, #less do
         put(less[i])
     end
+    return times
+end
+
+local function admit_all(many)
+    local lease, demands = at, at + many
+    local after = demands
+    while lease < demands do
+        at = demands
+        lease = lease + admit(lease, demands - lease, false)
+        after = at
+    end
+    at = after
 end
 
 -- A running request is not waiting: it asks for some more than it needs, so that it need not ask for
 -- every event, and stops when even what it has used is too much.
 local function grow(lease, many)
-    local its = held[lease]
+    local its, has_more = held[lease] and cmsgpack.unpack(held[lease]), false
     for i = at, at + 6 * many - 1, 6 do
         local cell, is_own, limit = list[work[i]], work[i + 1] == 1, work[i + 2]
         local used, wanted, holds = work[i + 3], work[i + 4], work[i + 5]
@@ -276,10 +328,13 @@ local function grow(lease, many)
                 table.insert(its, place, cell[NAME])
                 table.insert(its, place + 1, more)
                 its[1] = is_own and its[1] or its[1] + 1
-                keep(lease, its)
+                has_more = true
             end
             put(holds + more)
         end
+    end
+    if has_more then
+        keep(lease, packed(its))
     end
     at = at + 6 * many
 end
@@ -293,7 +348,7 @@ local function enter(lease, common, many)
             its[#its + 1] = cell[NAME]
             its[#its + 1] = work[i + 1]
         end
-        keep(lease, its)
+        keep(lease, packed(its))
     end
     at = at + 2 * many
 end
@@ -302,20 +357,26 @@ local last = #work
 while at <= last do
     local what, a, b, c = work[at], work[at + 1], work[at + 2], work[at + 3]
     if what == 1 then
-        at = at + 4
-        settle(a, b, c)
-    elseif what == 2 or what == 3 then
-        at = at + 3
-        admit(a, b, what == 3)
+        at = at + 2
+        settle(a)
+    elseif what == 2 then
+        at = at + 2
+        admit_all(a)
+    elseif what == 3 then
+        at = at + 2
+        admit(at - 1, 1, true)
     elseif what == 4 then
         at = at + 3
         grow(a, b)
     elseif what == 5 then
         at = at + 4
         enter(a, b, c)
-    else
+    elseif what == 6 then
         at = at + 2
         end_worker(a, true)
+    else
+        at = at + 3
+        count_used(a, b)
     end
 end
 
@@ -324,7 +385,7 @@ local set, del = {'', string.format('%d%s %d', settled, done, number)}, {}
 for lease in pairs(changed_leases) do
     if held[lease] then
         set[#set + 1] = serials[lease + 1]
-        set[#set + 1] = cmsgpack.pack(held[lease])
+        set[#set + 1] = held[lease]
     else
         del[#del + 1] = serials[lease + 1]
     end

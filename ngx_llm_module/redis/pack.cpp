@@ -28,9 +28,11 @@ enum Tag : unsigned char {
 }  // namespace
 
 void PackWriter::add_big_endian(uint64_t number, int bytes) {
-    for (int shift = 8 * (bytes - 1); shift >= 0; shift -= 8) {
-        bytes_.push_back(char(number >> shift));
+    char text[8];
+    for (int i = 0; i < bytes; i++) {
+        text[i] = char(number >> 8 * (bytes - 1 - i));
     }
+    bytes_.append(text, size_t(bytes));
 }
 
 PackWriter &PackWriter::add(int64_t number) {

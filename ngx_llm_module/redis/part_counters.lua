@@ -24,7 +24,7 @@ local ONE, SUM, CALENDAR_SUM, WINDOW, OLDER_STEP = '<d', '<ddd', '<dddd', '<dddd
 local SUM_SIZE, CALENDAR_SIZE, WINDOW_SIZE, OLDER_SIZE = 24, 32, 40, 16
 
 -- A counter in hand. KIND is that of the work: r and w for windows, s, p.
-local HELD, SPENT, GONE, STEP, AMOUNT, OLDER, KIND, NAME, IS_CHANGED = 1, 2, 3, 4, 5, 6, 7, 8, 9
+local HELD, SPENT, GONE, STEP, AMOUNT, OLDER, KIND, NAME, IS_CHANGED, IS_NEW = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 local BEGAN = STEP  -- of a sum: when its calendar period began, 0: it has none
 
 local cells, created = {}, 0
@@ -32,8 +32,7 @@ local cells, created = {}, 0
 local function read_cell(name, value, kind)
     local cell
     if not value then
-        created = created + 1
-        cell = {0, 0, 0, 0, 0, '', kind, name, false}
+        cell = {0, 0, 0, 0, 0, '', kind, name, false, true}
     elseif #value >= WINDOW_SIZE then
         local held, spent, gone, step, amount = struct.unpack(WINDOW, value)
         local older = ''
@@ -147,6 +146,7 @@ local function save_cells()
     for name, cell in pairs(cells) do
         if cell[IS_CHANGED] then
             local kind, held = cell[KIND], cell[HELD]
+            created = cell[IS_NEW] and created + 1 or created
             set[size + 1] = name
             if kind == 'p' then
                 set[size + 2] = struct.pack(ONE, held)

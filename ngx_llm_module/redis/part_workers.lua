@@ -10,12 +10,12 @@ local workers = base .. ':workers'
 local REMEMBERED = 3600 * 1000
 local FOREVER = '9007199254740991'
 
--- From the given name on.
-local function give_back(held, first)
+-- What so many leases hold, each of them this, from the given name on.
+local function give_back(held, first, times)
     for i = first, #held, 2 do
         local name = held[i]
         local cell = cells[name] or read_cell(name, redis.call('HGET', counters, name))
-        local rest = cell[HELD] - held[i + 1]
+        local rest = cell[HELD] - times * held[i + 1]
         cell[HELD] = rest > 0 and rest or 0
         cell[IS_CHANGED] = cell[KIND] ~= nil  -- else there is no such counter any more
     end
@@ -31,7 +31,7 @@ local function end_worker(worker, is_gone)
         if found[i] == '' then
             known = is_gone and FOREVER or found[i + 1]
         else
-            give_back(cmsgpack.unpack(found[i + 1]), 2)
+            give_back(cmsgpack.unpack(found[i + 1]), 2, 1)
         end
     end
     ended[#ended + 1] = {worker, known}
