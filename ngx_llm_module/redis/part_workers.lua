@@ -12,9 +12,20 @@ local FOREVER = '9007199254740991'
 
 -- What so many leases hold, each of them this, from the given name on.
 local function give_back(held, first, times)
+    local unread = {}
     for i = first, #held, 2 do
-        local name = held[i]
-        local cell = cells[name] or read_cell(name, redis.call('HGET', counters, name))
+        if not cells[held[i]] then
+            unread[#unread + 1] = held[i]
+        end
+    end
+    if #unread > 0 then
+        local values = redis.call('HMGET', counters, unpack(unread))
+        for i = 1, #unread do
+            read_cell(unread[i], values[i])
+        end
+    end
+    for i = first, #held, 2 do
+        local cell = cells[held[i]]
         local rest = cell[HELD] - times * held[i + 1]
         cell[HELD] = rest > 0 and rest or 0
         cell[IS_CHANGED] = cell[KIND] ~= nil  -- else there is no such counter any more

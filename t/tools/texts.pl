@@ -31,11 +31,27 @@ sub scripts {
         $lua =~ /\A-- .*\n/ or die "$file does not begin with its inputs and outputs\n";
         $lua =~ s/^-- include (part_\w+\.lua)$/slurp($1)/gme;
         $lua =~ s/^\s*--.*\n//mg;
+        $lua = with_constants($file, $lua);
         $lua =~ s/\A\n+//;
         $lua =~ s/\n\n+/\n/g;
         $rows .= '{"' . basename($file, '.lua') . '", ' . raw($file, 'lua', $lua) . ", {}},\n";
     }
     return $rows;
+}
+
+# Names in capitals are constants. Redis' Lua knows none: each would be a variable that every function
+# carries, in every call of the script.
+sub with_constants {
+    my ($file, $lua) = @_;
+
+    while ($lua =~ s/^local ([A-Z][A-Z_]*(?:, [A-Z][A-Z_]*)*) = ([^\n]*?)(?: *--[^\n]*)?\n//m) {
+        my ($names, $values) = ([split /, /, $1], [split /, /, $2]);
+        die "$file: a value for each of @$names\n" if @$names != @$values;
+        my %value;
+        @value{@$names} = map { / / ? "($_)" : $_ } @$values;
+        $lua =~ s/('[^'\n]*')|\b([A-Z][A-Z_]*)\b/$1 \/\/ $value{$2} \/\/ $2/ge;
+    }
+    return $lua;
 }
 
 sub dashboard {
