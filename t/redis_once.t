@@ -60,6 +60,19 @@ for my $round (1 .. 3) {
     is(counted("unsure$round"), $tokens, "round $round: it was counted once");
 }
 
+# Nobody asks for anything more, and the next beat is far away.
+subtest 'what ended while Redis was away' => sub {
+    my $s = $t->stream('/v1/messages?key=away', \%question);
+    $t->wait_for(sub { held() ne '' }, 5, 'it to be admitted');
+    $redis->kill;
+    is($s->status, 200, 'served while Redis is away');
+    $s->read_body;
+    is_state('degraded');
+    $redis->start;
+    $t->wait_for(sub { counted('away') }, 5, 'its end');
+    is(counted('away'), $tokens, 'is counted when Redis is back');
+};
+
 $t->stop;
 $t->cleanup;
 

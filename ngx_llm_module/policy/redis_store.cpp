@@ -393,6 +393,7 @@ void RedisStore::on_back(void *data) {
     self.send_unsure();
     self.settle_refused();
     self.enter_all();
+    self.post_flush();  // what ended meanwhile
     auto command = std::make_unique<WorkersCommand>();
     command->args.add("HKEYS").add(self.base_ + ":workers");
     (void)self.client_.send(std::move(command), self.base_);
