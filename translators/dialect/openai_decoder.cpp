@@ -69,7 +69,8 @@ void ChatDecoder::on_chunk(Value chunk) {
     if (!is_started_ && (has_identity || choices.size() > 0)) {
         start(chunk);
     }
-    if (read_usage(find_usage(chunk), usage_)) {
+    // Where it comes before anything else it is told with the start.
+    if (read_usage(find_usage(chunk), usage_) && is_started_) {
         emit({.kind = EventKind::usage, .usage = &usage_});
     }
     for (Value choice : choices.items()) {
@@ -95,6 +96,9 @@ void ChatDecoder::start(Value chunk) {
     event.name = chunk["model"].text();
     event.created = std::max<int64_t>(chunk["created"].as_int().value_or(0), 0);
     emit(event);
+    if (usage_.known) {
+        emit({.kind = EventKind::usage, .usage = &usage_});
+    }
 }
 
 void ChatDecoder::on_choice(Value choice) {
