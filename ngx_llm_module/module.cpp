@@ -129,6 +129,7 @@ ngx_int_t init_module(ngx_cycle_t *cycle) {
 void exit_master(ngx_cycle_t *cycle) {
     if (Config *config = config_of(cycle)) {
         save_last_state(*config);
+        tell_owed_spend(*config);
     }
 }
 

@@ -35,7 +35,7 @@ sub machine {
 sub configure {
     my ($t, %o) = @_;
     my $state = $o{state} ? "state=$t->{state_file}" : '';
-    my $shared = $o{redis} ? 'llm_redis ' . $redis->url . " prefix=$t->{prefix} timeout=1s;" : '';
+    my $shared = $o{redis} ? 'llm_redis ' . ($o{url} // $redis->url) . " prefix=$t->{prefix} timeout=1s on_outage=local;" : '';
 
     $t->http_conf(<<"END");
     llm_zone ${\($o{size} // '8m')} $state;
@@ -158,6 +158,16 @@ sub gone {
     return ok($t->wait_for(sub { !grep { LLM::Port::alive($_) } @pids }, 10, 'the end'), 'it ends');
 }
 
+# Ends in grace, and only the worker with the stream is left.
+sub drains {
+    my ($t, $master) = @_;
+
+    kill 'QUIT', $master;
+    $t->wait_for(sub { my @left = LLM::Guardian::children($master); @left == 1 }, 10,
+        'one worker to be left');
+    return;
+}
+
 # Back to the old binary: the new one is told to end, the old one to have workers again.
 sub take_back {
     my ($t, $old, $signal) = @_;
@@ -277,9 +287,9 @@ for my $kind (['the state file', state => 1], ['Redis', redis => 1],
         agrees($t, 'the second is killed');
         in_redis($t, 'Redis has it once') if $o{redis};
         if ($o{state}) {
-            my $before = $t->slurp('state/llm.state.spend');
-            $t->wait_for(sub { my $now = $t->slurp('state/llm.state.spend');
-                $now =~ /^0\t0\t$t->{asked}\t/m }, 5, 'the file');
+            my $nano = 1_300_000 * $t->{asked};
+            $t->wait_for(sub { $t->slurp('state/llm.state.spend') =~ /^0\t0\t$t->{asked}\t/m
+                && ($o{redis} || $t->slurp('state/llm.state.budgets') =~ / $nano$/m) }, 5, 'the files');
             $t->crash_nginx;
             $t->start;
             $t->{restarted} = $t->{asked};
@@ -296,8 +306,7 @@ subtest 'the last worker is killed while it drains' => sub {
     my $t = machine(state => 1);
     my $stream = open_stream($t);
     my @old = all_of($t->{pid});
-    kill 'QUIT', $t->{pid};
-    $t->wait_for(sub { all_of($old[0]) == 2 }, 5, 'one worker to be left');
+    drains($t, $old[0]);
     my (undef, $worker) = all_of($old[0]);
     $t->expect_log(qr/worker process $worker exited on signal 9/);
     end_streams($t, $stream);
@@ -308,6 +317,46 @@ subtest 'the last worker is killed while it drains' => sub {
     $t->{restarted} = $t->{asked};
     agrees($t, 'the request was booked');
     ends($t);
+};
+
+subtest 'a binary dies with the lock of the zone' => sub {
+    my $t = machine(state => 1);
+    ask($t, 1);
+    my @gone = all_of($t->{pid});
+    is($t->upgrade_binary, '', 'a new binary');
+    gone($t, @gone);
+    my ($memory) = grep { (readlink($_) // '') =~ /memfd:llm_zone/ } glob "/proc/$t->{pid}/fd/*";
+    ok($memory, 'it has the memory of the old one');
+    open my $zone, '+<:raw', $memory or die "$memory: $!";
+    # The lock is the first word, and says who holds it.
+    syswrite $zone, pack 'Q', $gone[1];
+    close $zone;
+    ask($t, 1);
+    agrees($t, 'nobody waits for ever');
+    $t->log_like(qr/the zone was locked by $gone[1], which is gone/, 'and it is said');
+    ends($t);
+};
+
+subtest 'Redis is away at the end' => sub {
+    for my $case ([redis => 1], [redis => 1, state => 1]) {
+        my ($t, %o) = (machine(@$case), @$case);
+        ask($t, 1);
+        in_redis($t, 'before');
+        my $mine = LLM::Redis->new;
+        configure($t, %o, url => $mine->url);
+        $t->reload;
+        $mine->kill;
+        $t->wait_for(sub { ask($t, 1); $t->log_text =~ /redis .* is away/ }, 8, 'to be noticed');
+        $t->expect_log(qr/redis .* is away/);
+        $t->stop;
+        my $is_said = $t->log_text =~ /\[error\].*what was spent .* is lost/ ? 1 : 0;
+        is($is_said, $o{state} ? 0 : 1, $o{state} ? 'the file has it' : 'it is said that it is lost');
+        configure($t, %o);
+        $t->start;
+        in_redis($t, 'Redis is told later') if $o{state};
+        ends($t);
+        $mine->stop;
+    }
 };
 
 subtest 'a zone of another size' => sub {
@@ -361,8 +410,7 @@ subtest 'a state file has one owner' => sub {
     ok(!eval { $other->start; 1 }, 'a second nginx does not start');
     $other->expect_log(qr/\[emerg\].*\Q$t->{state_file}\E.*is in use/);
     # One that still drains is no other: whoever comes too early hears of it.
-    kill 'QUIT', $old[0];
-    $t->wait_for(sub { all_of($old[0]) == 2 }, 5, 'one worker to be left');
+    drains($t, $old[0]);
     ok(!eval { $other->start; 1 }, 'nor while the first one drains');
     end_streams($t, $stream);
     gone($t, @old);

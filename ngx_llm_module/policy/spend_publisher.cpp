@@ -9,6 +9,7 @@
 #include "ngx_llm_module/policy/shared_records.hpp"
 #include "ngx_llm_module/policy/shared_spend.hpp"
 #include "ngx_llm_module/redis/client.hpp"
+#include "ngx_llm_module/state/inflight.hpp"
 
 namespace llm {
 namespace {
@@ -139,6 +140,9 @@ void Publisher::on_reply(const RedisReply &reply) {
     }
     SpendShare &share = part->share;
     if (what == "taken") {
+        if (text_of(share.epoch).empty()) {
+            set_epoch(config_, reply[1].text());
+        }
         if (next_ < rows_.size()) {
             is_sending_ = send_page();
         } else {
@@ -175,6 +179,7 @@ void Publisher::send_rest() {
     while (is_sending_ && next_ < rows_.size()) {
         is_sending_ = send_page();
     }
+    part->share.is_owed.store(is_sending_ ? 0 : 1);
 }
 
 }  // namespace
@@ -182,6 +187,16 @@ void Publisher::send_rest() {
 void start_spend_publisher(const Config &config) {
     if (RedisClient *client = redis()) {
         current = new Publisher(config, *client);
+    }
+}
+
+void tell_owed_spend(const Config &config) {
+    SpendPart *part = config.state_path.empty() ? spend_part(config) : nullptr;
+    if (part != nullptr && part->share.is_owed.load() != 0 && count_in_flight(config).rows == 0) {
+        ngx_log_error(
+            NGX_LOG_ERR, ngx_cycle->log, 0,
+            "llm: what was spent while Redis was away is lost: it is away at the end, too, "
+            "and llm_zone has no state=");
     }
 }
 

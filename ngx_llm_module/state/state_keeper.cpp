@@ -287,7 +287,7 @@ void stop_state_keeper() {
 
 void save_last_state(const Config &config) {
     StateFile file(config);
-    if (!config.state_path.empty() && file.open() == 0) {
+    if (!config.state_path.empty() && file.open_existing() == 0) {
         save_sections(config, file);
     }
 }

@@ -19,7 +19,7 @@ void lock_zone(ngx_slab_pool_t &pool) {
         auto holder = ngx_pid_t(*pool.mutex.lock);
         if (holder != 0 && kill(holder, 0) != 0 && ngx_errno == NGX_ESRCH &&
             ngx_shmtx_force_unlock(&pool.mutex, holder)) {
-            ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
+            ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
                           "llm: the zone was locked by %P, which is gone", holder);
         }
         ngx_sched_yield();
