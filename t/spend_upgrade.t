@@ -303,6 +303,30 @@ for my $kind (['the state file', state => 1], ['Redis', redis => 1],
     };
 }
 
+# What Redis has been told is not taken back by a machine that knows less after a crash.
+subtest 'case 53: a crash between the file and Redis' => sub {
+    my $t = machine(state => 1, redis => 1);
+    my $in_its_way = "$t->{state_file}.spend.new";
+    ask($t, 2);
+    in_redis($t, 'before');
+    mkdir $in_its_way or die "$in_its_way: $!";
+    ask($t, 1);
+    $t->wait_for(sub { (() = $t->log_text =~ /the state in .* could not be written/g) > 2 }, 8,
+        'the disk to take nothing');
+    my ($told) = split / /, $redis->cmd('HGET', "$t->{prefix}\{spend}:sum:0", "0\t0\t");
+    is($told, 2, 'Redis does not know more than the disk');
+    rmdir $in_its_way or die "$in_its_way: $!";
+    in_redis($t, 'it does when the file can be written');
+    $t->crash_nginx;
+    $t->start;
+    $t->{restarted} = $t->{asked};
+    agrees($t, 'all that Redis knew is there after a crash');
+    ask($t, 1);
+    in_redis($t, 'and more is added to it');
+    $t->expect_log(qr/the state in .* could not be written/);
+    ends($t);
+};
+
 subtest 'the last worker is killed while it drains' => sub {
     my $t = machine(state => 1, workers => 1);
     my $stream = open_stream($t);

@@ -292,6 +292,16 @@ void save_last_state(const Config &config) {
     }
 }
 
+bool is_saved(const Config &config, std::string_view section, uint64_t generation) {
+    auto *part = zone_part<RecordsPart>(config, ZonePart::records);
+    for (size_t i = 0; part != nullptr && i < state_sections.size(); i++) {
+        if (state_sections[i].name == section) {
+            return config.state_path.empty() || part->saved[i].load() >= generation;
+        }
+    }
+    return true;
+}
+
 void store_changes(std::span<const RecordChange> changes, StoreWaiter &waiter) {
     if (keeper != nullptr) {
         keeper->store(changes, waiter);
