@@ -423,6 +423,16 @@ subtest 'a zone of another size' => sub {
     end_streams($t, $stream);
     gone($t, @workers);
     in_redis($t, 'Redis has what both spent');
+    configure($t, redis => 1, size => '16m');
+    $stream = open_stream($t);
+    ask($t, 1);
+    my @old = all_of($t->{pid});
+    is($t->upgrade_binary(streams => 1), '', 'as does a new binary');
+    $t->log_like(qr/\[warn\].*zone "llm" of the old binary has another size/, 'which says so');
+    ask($t, 2);
+    end_streams($t, $stream);
+    gone($t, @old);
+    in_redis($t, 'Redis has what both spent');
     ends($t);
 };
 

@@ -14,7 +14,7 @@
 
 namespace llm {
 
-// Where a zone begins, of one that another binary made.
+// Can this binary work in the zone that another one made? `pool` is the begin of `memory`.
 using IsZoneKnown = bool (*)(int memory, const ngx_slab_pool_t &pool);
 
 // At start: takes the zone of the old binary in place of the one that nginx has just made. False:
