@@ -119,6 +119,20 @@ ngx_int_t init_process(ngx_cycle_t *cycle) {
     return NGX_OK;
 }
 
+// The configuration that was read is the one in use from here on.
+ngx_int_t init_module(ngx_cycle_t *cycle) {
+    keep_zone(config_of(cycle));
+    return NGX_OK;
+}
+
+// When the last worker is gone, however it went.
+void exit_master(ngx_cycle_t *cycle) {
+    if (Config *config = config_of(cycle)) {
+        save_last_state(*config);
+        tell_owed_spend(*config);
+    }
+}
+
 void exit_process(ngx_cycle_t *cycle) {
     settle_live_requests();
     if (Config *config = config_of(cycle)) {
@@ -162,12 +176,12 @@ ngx_module_t ngx_http_llm_module = {
     llm::directives,
     NGX_HTTP_MODULE,
     nullptr,
-    nullptr,
+    llm::guard<llm::init_module, NGX_ERROR>,
     llm::guard<llm::init_process, NGX_ERROR>,
     nullptr,
     nullptr,
     llm::guard<llm::exit_process>,
-    nullptr,
+    llm::guard<llm::exit_master>,
     NGX_MODULE_V1_PADDING,
 };
 

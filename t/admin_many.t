@@ -4,8 +4,7 @@
 use strict;
 use warnings;
 use LLM::Test;
-use Compress::Zlib ();
-use Digest::SHA qw(sha256_hex);
+use LLM::StateFile;
 use Time::HiRes qw(time);
 
 my $t = LLM::Test->new;
@@ -24,25 +23,6 @@ $t->http_conf(<<"END");
         location /admin/ { llm_admin; }
     }
 END
-
-# The file as the gateway writes it: a sum and a list of records in each line.
-sub line { return sprintf "%08x %s\n", Compress::Zlib::crc32($_[0]), $_[0] }
-
-sub write_keys {
-    my ($count) = @_;
-    my $text = line('{"llm_state":1}');
-
-    for my $n (1 .. $count) {
-        $text .= line('[{"kind":"key","id":"' . sha256_hex("sk-many-$n") . '","version":' . $n
-            . ',"record":{"key_alias":"many-' . $n . '","team_id":"' . ($n % 2 ? '' : 'even')
-            . '","rpm_limit":1000000,"metadata":{"n":' . $n . '}}}]');
-    }
-    open my $out, '>', "$dir/llm.state" or die "$dir: $!";
-    print $out $text, line('[{"kind":"team","id":"even","version":1,"record":{}}]'), line('[]');
-    close $out or die "$dir: $!";
-    chmod 0666, "$dir/llm.state";
-    return;
-}
 
 # The median time of requests that need nothing but the key, in seconds; keys in no order.
 sub median {
@@ -69,11 +49,11 @@ sub list {
     return decode_json($r->{body});
 }
 
-write_keys(100);
+LLM::StateFile::write_keys("$dir/llm.state", 100);
 $t->start;
 my $few = median(100);
 $t->stop;
-write_keys(10_000);
+LLM::StateFile::write_keys("$dir/llm.state", 10_000);
 $t->start;
 my $many = median(10_000);
 cmp_ok($many, '<', 3 * $few + 0.0005, sprintf 'found as fast: %.0f and %.0f us', $few * 1e6,

@@ -36,6 +36,7 @@ $t->http_conf(LLM::Pair::conf($p,
     server => 'llm_auth optional; location = /metrics { llm_metrics; }
         location /admin/ { llm_admin; }
         location /denied/ { deny all; llm_pass models; access_log logs/entry.log entry; }
+        location /own/ { llm_pass chat; access_log logs/entry.log entry; }
         location /small/ { llm_pass models; llm_max_body 1k; access_log logs/entry.log entry; }',
     location => 'access_log logs/entry.log entry;'));
 $t->start;
@@ -87,11 +88,34 @@ sub job {
     return { path => $below . $pair->path, body => $body, headers => $who, %more };
 }
 
+# Other clients, other endpoints, and what is forwarded below a provider's own location.
+my @hi = (messages => [{ role => 'user', content => 'hi' }]);
+my $contents = { contents => [{ role => 'user', parts => [{ text => 'hi' }] }] };
+my @stream = (stream => JSON::PP::true());
+my @others = map { my $model = $_;
+    (['/v1/responses', { model => $model, input => 'hi' }],
+        ['/v1/responses', { model => $model, input => 'hi', @stream }],
+        ["/v1beta/models/$model:generateContent", $contents],
+        ["/v1beta/models/$model:streamGenerateContent?alt=sse", $contents],
+        ["/v1beta/models/m-$model:generateContent", $contents],
+        ['/v1/embeddings', { model => $model, input => 'hi' }],
+        ['/own/v1/embeddings', { model => $model, input => 'hi' }],
+        ['/own/v1/chat/completions', { model => $model, @hi }],
+        ['/own/v1/chat/completions', { model => $model, @hi, @stream }]) } qw(fine bad cut);
+$p->on({ path => '/v1/embeddings', body => qr/"fine"/ }, json(200, { object => 'list', model => 'fine',
+    data => [{ object => 'embedding', index => 0, embedding => [0.5] }], usage => $usage{chat} }));
+$p->on({ path => '/v1/embeddings', body => qr/"(?:bad|cut)"/ }, json(500, {}));
+
 my @all = map { my $pair = $_; map { my $who = $_; map { job($pair, $who, $_) } @endings } @who }
     @pairs;
+push @all, map { my $who = $_; map { { path => $_->[0], body => encode_json_c($_->[1]),
+    headers => $who, is_fine => ($_->[0] . ($_->[1]{model} // '')) =~ /fine/ ? 1 : 0 } } @others } @who;
 my @jobs = shuffle(map { $all[$_ % @all] } 0 .. $requests - 1);
 my @answers = LLM::Crowd::ask($t, \@jobs);
 is(scalar(grep { $_ } @answers), $requests, 'every request has its answer');
+my @fine = grep { $jobs[$_]{is_fine} } 0 .. $#jobs;
+cmp_ok(scalar @fine, '>', 500, 'other clients and endpoints');
+is(scalar(grep { $answers[$_]{status} != 200 || !$answers[$_]{clean} } @fine), 0, 'are answered');
 cmp_ok(scalar(grep { $_->{left} } @answers), '>', 300, 'some clients left');
 
 my @entries;

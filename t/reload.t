@@ -178,7 +178,7 @@ subtest 'case 58: a new binary' => sub {
     $d->http_conf(conf());
     $d->start;
     upgrade($d, 40, sub {
-        # It has a shared memory of its own: what the old one still serves is counted there.
+        is($d->get('/count')->{body}, '40', 'what the old one still serves is counted');
         $p->on('/v1/chat/completions' => json(200, chat_answer()));
         is($pairs[0]->post($d)->{status}, 200, 'the new one serves');
     });

@@ -48,8 +48,12 @@ sub others {
     return \%rows;
 }
 
-is(put('one', {}), 'anew', 'the first one hears their name');
-is(put('two', {}, epoch => ''), 'anew', 'and so does another one');
+is(put('one', {}), 'taken', 'the first one');
+is($epoch, 'first', 'it hears their name');
+is(put('two', { "0\t0\t" => numbers(1) }, epoch => ''), 'taken', 'another one brings what it has');
+is(others('one')->{"0\t0\t"}, 1, 'at once');
+is(put('two', {}, epoch => 'other'), 'anew', 'one that knows others begins anew');
+is($epoch, 'first', 'with their name');
 
 subtest 'sums' => sub {
     is(put('one', { "0\t0\t" => numbers(3), "0\t6\tm" => numbers(3) }), 'taken', 'one');

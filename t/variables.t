@@ -165,6 +165,19 @@ subtest 'routing' => sub {
         attempts => 1, model => '');
 };
 
+subtest 'other clients' => sub {
+    $p->script(json(200, chat_answer(usage => $usage{chat})));
+    for my $case (['responses', '/v1/responses', { input => 'hi' }],
+        ['gemini', '/v1beta/models/on-chat:generateContent',
+            { contents => [{ role => 'user', parts => [{ text => 'hi' }] }] }],
+        ['completions', '/v1/completions', { prompt => 'hi' }]) {
+        my ($dialect, $path, $body) = @$case;
+        $t->post($path, { $dialect eq 'gemini' ? () : (model => 'on-chat'), %$body });
+        is_line(logged(), $dialect, %tokens, dialect => $dialect, model => 'on-chat', outcome => 'ok',
+            reasoning_tokens => 20, attempts => 1);
+    }
+};
+
 subtest 'requests that the gateway never saw' => sub {
     my $id = $t->post('/denied/v1/chat/completions', {})->{headers}{'x-llm-request-id'};
     is_line(logged(), 'denied by nginx', status => 403, outcome => 'refused', attempts => 0, model => '',

@@ -11,6 +11,8 @@ namespace llm {
 // When the worker begins, after start_redis(), and when it ends, before stop_sharing().
 void start_shared_spend(const Config &config);
 void stop_shared_spend(const Config &config);
+// By the master at its end: has anything come to nowhere?
+void tell_owed_spend(const Config &config);
 
 class SpendWaiter {
   public:

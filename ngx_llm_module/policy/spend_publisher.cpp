@@ -1,6 +1,7 @@
 // Rows of the zone on their way to Redis: each second those that have changed, one command at a
 // time (entry: on_timer). What Redis has seen stands in the zone: whichever worker comes next goes
-// on from there.
+// on from there. With a state file nothing goes out before it is on the disk: after a crash the
+// machine would tell less than it has told before, and what lies between would be taken back.
 #include <algorithm>
 #include <charconv>
 #include <utility>
@@ -9,6 +10,8 @@
 #include "ngx_llm_module/policy/shared_records.hpp"
 #include "ngx_llm_module/policy/shared_spend.hpp"
 #include "ngx_llm_module/redis/client.hpp"
+#include "ngx_llm_module/state/inflight.hpp"
+#include "ngx_llm_module/state/state_keeper.hpp"
 
 namespace llm {
 namespace {
@@ -17,6 +20,9 @@ constexpr ngx_msec_t kInterval = 1000;
 constexpr ngx_msec_t kSoon = 20;
 // A Redis that takes nothing (full, read-only) is not given the same rows every second.
 constexpr ngx_msec_t kPatience = 15000;
+// A disk that takes nothing is waited for no longer.
+constexpr ngx_msec_t kSaveTime = 10000;
+constexpr ngx_msec_t kLookAtDisk = 100;
 constexpr size_t kPage = 100;         // rows in one command
 constexpr int64_t kMostRows = 20000;  // of the sums of all machines
 
@@ -32,6 +38,8 @@ class Publisher {
   private:
     static void on_timer(ngx_event_t *ev);
     void look();
+    void read_rows();
+    bool may_send() const;
     bool send_page();
     void again_soon();
 
@@ -42,6 +50,8 @@ class Publisher {
     std::vector<SpendRow> rows_;
     size_t next_ = 0;          // of rows_
     uint64_t generation_ = 0;  // all of it is in rows_
+    ngx_msec_t read_ = 0;      // when they were read
+    bool is_ready_ = false;    // rows_ wait to be sent
     bool is_sending_ = false;
     bool is_adopting_ = false;  // Redis has forgotten our rows, but not the sums
 };
@@ -106,14 +116,33 @@ void Publisher::look() {
     if (part == nullptr || !client_.is_up(base_)) {
         return;
     }
-    generation_ = part->generation.load();
-    uint64_t published = part->share.published.load();
+    if (!is_ready_) {
+        read_rows();
+    }
+    if (may_send()) {
+        is_ready_ = false;
+        next_ = 0;
+        is_sending_ = send_page();
+    } else {
+        ngx_add_timer(&timer_, kLookAtDisk);
+    }
+}
+
+void Publisher::read_rows() {
+    SpendPart &part = *spend_part(config_);
+    generation_ = part.generation.load();
+    uint64_t published = part.share.published.load();
     rows_.clear();
     if (published != generation_) {
         rows_ = read_spend(config_, published);
     }
-    next_ = 0;
-    is_sending_ = send_page();
+    read_ = ngx_current_msec;
+    is_ready_ = true;
+}
+
+bool Publisher::may_send() const {
+    return rows_.empty() || is_saved(config_, "spend", generation_) ||
+           ngx_current_msec - read_ >= kSaveTime;
 }
 
 bool Publisher::send_page() {
@@ -139,6 +168,9 @@ void Publisher::on_reply(const RedisReply &reply) {
     }
     SpendShare &share = part->share;
     if (what == "taken") {
+        if (text_of(share.epoch).empty()) {
+            set_epoch(config_, reply[1].text());
+        }
         if (next_ < rows_.size()) {
             is_sending_ = send_page();
         } else {
@@ -171,10 +203,16 @@ void Publisher::send_rest() {
     if (part == nullptr || part->share.published.load() == part->generation.load()) {
         return;
     }
-    look();
+    // The file is written next.
+    if (client_.is_up(base_)) {
+        read_rows();
+        next_ = 0;
+        is_sending_ = send_page();
+    }
     while (is_sending_ && next_ < rows_.size()) {
         is_sending_ = send_page();
     }
+    part->share.is_owed.store(is_sending_ ? 0 : 1);
 }
 
 }  // namespace
@@ -182,6 +220,16 @@ void Publisher::send_rest() {
 void start_spend_publisher(const Config &config) {
     if (RedisClient *client = redis()) {
         current = new Publisher(config, *client);
+    }
+}
+
+void tell_owed_spend(const Config &config) {
+    SpendPart *part = config.state_path.empty() ? spend_part(config) : nullptr;
+    if (part != nullptr && part->share.is_owed.load() != 0 && count_in_flight(config).rows == 0) {
+        ngx_log_error(
+            NGX_LOG_ERR, ngx_cycle->log, 0,
+            "llm: what was spent while Redis was away is lost: it is away at the end, too, "
+            "and llm_zone has no state=");
     }
 }
 

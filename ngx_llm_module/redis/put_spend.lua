@@ -7,7 +7,8 @@
 --       5  1: these rows are in the sums already    6  so many rows of sums are kept
 --       then 2 for each row: "DAY\tWHAT\tNAME" (day 0: all days), its seven numbers
 -- Gives {what, name of the sums, last number}. what:  taken
---       anew  the sums are others than the machine knows: it sends all of its rows
+--       anew  the sums are others than the machine knows: it sends all of its rows. One that
+--             knows none does so from the first call on, which may be its last one
 --       gone  it was silent for so long that its rows were forgotten; they are in the sums
 --       late  the number is not above the last one
 --
@@ -21,15 +22,15 @@ local SILENT = 30 * 86400
 local now = tonumber(redis.call('TIME')[1])
 
 local epoch = redis.call('GET', base .. ':epoch')
-if epoch ~= ARGV[2] then
-    if not epoch then
-        epoch = ARGV[3]
-        redis.call('SET', base .. ':epoch', epoch)
-    end
+if not epoch then
+    epoch = ARGV[3]
+    redis.call('SET', base .. ':epoch', epoch)
+end
+if ARGV[2] ~= '' and ARGV[2] ~= epoch then
     redis.call('ZADD', seen, now, id)
     return {'anew', epoch, '0'}
 end
-if not adopts and not redis.call('ZSCORE', seen, id) then
+if ARGV[2] ~= '' and not adopts and not redis.call('ZSCORE', seen, id) then
     return {'gone', epoch, '0'}
 end
 local last = redis.call('HGET', base .. ':numbers', id) or '0'

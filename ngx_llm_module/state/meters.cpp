@@ -11,6 +11,7 @@
 
 #include "ngx_llm_module/state/inflight.hpp"
 #include "ngx_llm_module/state/lock_check.hpp"
+#include "ngx_llm_module/state/zone_lock.hpp"
 
 namespace llm {
 namespace {
@@ -254,7 +255,7 @@ bool init_meters(void *part, ngx_slab_pool_t *pool, size_t zone_size) {
 }
 
 MetersLock::MetersLock(Meters &meters, ngx_slab_pool_t *pool) : meters_(meters), pool_(pool) {
-    ngx_shmtx_lock(&pool_->mutex);
+    lock_zone(*pool_);
     if (meters_.busy != 0) {
         clear_dead_rows(meters_);
         rebuild(meters_);

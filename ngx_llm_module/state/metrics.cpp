@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "ngx_llm_module/state/zone.hpp"
+#include "ngx_llm_module/state/zone_lock.hpp"
 
 namespace llm {
 namespace {
@@ -113,10 +114,8 @@ Row *find_or_add(SeriesTable<Row> &table, uint16_t kind, std::string_view labels
     if (table.size() + reserve >= table.capacity()) {
         return nullptr;  // full: no reason to wait for the lock
     }
-    ngx_shmtx_lock(&pool->mutex);
-    Row *row = table.find_or_add(hash, kind, labels, reserve);
-    ngx_shmtx_unlock(&pool->mutex);
-    return row;
+    ZoneLock lock(pool);
+    return table.find_or_add(hash, kind, labels, reserve);
 }
 
 bool allocate_tables(MetricsPart &made, size_t zone_size) {
@@ -347,7 +346,7 @@ void open_metrics(const Config &config) {
     if (part == nullptr) {
         return;
     }
-    ngx_shmtx_lock(&pool->mutex);
+    lock_zone(*pool);
     if (part->is_ready.load() == 0 && allocate_tables(*part, config.zone->shm.size)) {
         part->is_ready.store(1);
     }

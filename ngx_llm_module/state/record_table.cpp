@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "ngx_llm_module/state/zone_lock.hpp"
+
 namespace llm {
 
 // Id and JSON follow in the same piece of memory.
@@ -23,17 +25,6 @@ namespace {
 
 constexpr uint64_t kSecond = 1000000;  // of versions, which are times in microseconds
 constexpr uint64_t kRemembered = 3600 * kSecond;
-
-class PoolLock {
-  public:
-    explicit PoolLock(ngx_slab_pool_t *pool) : pool_(pool) { ngx_shmtx_lock(&pool_->mutex); }
-    ~PoolLock() { ngx_shmtx_unlock(&pool_->mutex); }
-    PoolLock(const PoolLock &) = delete;
-    PoolLock &operator=(const PoolLock &) = delete;
-
-  private:
-    ngx_slab_pool_t *pool_;
-};
 
 // FNV-1a. The ids of keys are hashes already; those of others are given by the administrator.
 uint64_t hash_of(RecordKind kind, std::string_view id) {
@@ -127,7 +118,7 @@ StoredRecord find_record(const Config &config, RecordKind kind, std::string_view
         return found;
     }
     uint64_t hash = hash_of(kind, id);
-    PoolLock lock(zone_pool(config));
+    ZoneLock lock(zone_pool(config));
     if (SharedRecord *record = *find_place(*part, kind, id, hash)) {
         found.json = record->json();
         found.version = record->version;
@@ -149,7 +140,7 @@ Changed change_records(const Config &config, std::span<RecordChange> changes) {
     uint64_t time = now();
     std::vector<SharedRecord *> made;
     made.reserve(changes.size());
-    PoolLock lock(pool);
+    ZoneLock lock(pool);
     Changed result = Changed::done;
     for (const RecordChange &change : changes) {
         uint64_t hash = hash_of(change.kind, change.id);
@@ -191,7 +182,7 @@ bool merge_record(const Config &config, RecordKind kind, std::string_view id, st
         return false;
     }
     uint64_t hash = hash_of(kind, id);
-    PoolLock lock(pool);
+    ZoneLock lock(pool);
     SharedRecord **place = find_place(*part, kind, id, hash);
     if (*place != nullptr && (*place)->version >= version) {
         return true;
@@ -223,7 +214,7 @@ void for_each_record(const Config &config, const VisitRecord &visit) {
     for (uint32_t first = 0; first < part->bucket_count; first += kBuckets) {
         copies.clear();
         {
-            PoolLock lock(zone_pool(config));
+            ZoneLock lock(zone_pool(config));
             uint32_t end = std::min(first + kBuckets, part->bucket_count);
             for (uint32_t i = first; i < end; i++) {
                 for (SharedRecord *at = part->buckets[i]; at != nullptr; at = at->next) {

@@ -10,6 +10,7 @@
 
 #include "ngx_llm_module/state/series.hpp"
 #include "ngx_llm_module/state/zone.hpp"
+#include "ngx_llm_module/state/zone_lock.hpp"
 
 namespace llm {
 
@@ -22,17 +23,6 @@ constexpr uint32_t kPiece = 128;  // rows that are copied under one lock
 
 SpendPart *part = nullptr;
 ngx_slab_pool_t *pool = nullptr;
-
-class Locked {
-  public:
-    explicit Locked(ngx_slab_pool_t *of) : of_(of) { ngx_shmtx_lock(&of_->mutex); }
-    ~Locked() { ngx_shmtx_unlock(&of_->mutex); }
-    Locked(const Locked &) = delete;
-    Locked &operator=(const Locked &) = delete;
-
-  private:
-    ngx_slab_pool_t *of_;
-};
 
 // `to` has room for kSpendName bytes.
 uint8_t keep_name(std::string_view name, char *to) {
@@ -202,7 +192,7 @@ SpendPart *spend_part(const Config &config) {
         return nullptr;
     }
     ngx_slab_pool_t *of = zone_pool(config);
-    Locked locked(of);
+    ZoneLock lock(of);
     return found->is_ready != 0 || allocate(*found, of, config.zone->shm.size) ? found : nullptr;
 }
 
@@ -234,7 +224,7 @@ void book_spend(std::span<const SpendName> names, const SpendNumbers &numbers,
     for (const SpendName &name : names) {
         wanted.emplace_back(kAllDays, name.of, name.name);
     }
-    Locked locked(pool);
+    ZoneLock lock(pool);
     for (Wanted &row : wanted) {
         book_one(*part, row, today, numbers);
         row.set_day(today);
@@ -256,7 +246,7 @@ std::vector<SpendRow> read_spend(const Config &config, uint64_t since) {
     uint64_t moves = 0;
     // Rows that move between two pieces begin the copy anew.
     for (bool is_new = true;;) {
-        Locked locked(of);
+        ZoneLock lock(of);
         if (is_new || moves != from->moves) {
             moves = from->moves;
             is_new = false;
@@ -285,11 +275,11 @@ std::vector<RecentRequest> read_recent(const Config &config, size_t most) {
     list.reserve(most);
     uint64_t next = 0;
     {
-        Locked locked(of);
+        ZoneLock lock(of);
         next = from->ring_next;
     }
     while (list.size() < most && list.size() < next) {
-        Locked locked(of);
+        ZoneLock lock(of);
         for (uint32_t i = 0; i < kPiece / 8 && list.size() < most && list.size() < next; i++) {
             list.push_back(from->ring[(next - 1 - list.size()) % from->ring_size]);
         }
@@ -303,7 +293,7 @@ SpendNumbers spent(const Config &config, SpendOf of, std::string_view name) {
         return {};
     }
     Wanted wanted(kAllDays, of, name);
-    Locked locked(zone_pool(config));
+    ZoneLock lock(zone_pool(config));
     if (from->is_rebuilding != 0) {
         rebuild(*from);
     }
@@ -318,7 +308,7 @@ std::string kept_name(std::string_view name) {
 
 void set_epoch(const Config &config, std::string_view epoch) {
     if (SpendPart *to = spend_part(config)) {
-        Locked locked(zone_pool(config));
+        ZoneLock lock(zone_pool(config));
         set_text(to->share.epoch, epoch);
         to->generation.fetch_add(1);  // it is saved, too
     }
@@ -333,7 +323,7 @@ uint64_t spend_generation(const Config &config) {
 // for it goes on being the same one.
 void save_spend(const Config &config, std::string &out) {
     if (SpendPart *from = spend_part(config)) {
-        Locked locked(zone_pool(config));
+        ZoneLock lock(zone_pool(config));
         out.append(kShareLine).append(text_of(from->share.id)).append("\t");
         out.append(text_of(from->share.epoch)).append("\n");
     }
@@ -353,7 +343,7 @@ bool load_spend(const Config &config, std::string_view text) {
         return true;  // no room, which was said
     }
     auto today = uint32_t(ngx_time() / kSecondsOfDay);
-    Locked locked(zone_pool(config));
+    ZoneLock lock(zone_pool(config));
     while (!text.empty()) {
         std::string_view line = text.substr(0, text.find('\n'));
         text.remove_prefix(std::min(line.size() + 1, text.size()));

@@ -82,6 +82,7 @@ struct SpendShare {
     char epoch[64];                   // of the sums in Redis that it is a part of
     std::atomic<uint64_t> published;  // generation that Redis has seen
     std::atomic<uint64_t> number;     // of the last command with rows
+    std::atomic<uint32_t> is_owed;    // a worker ended, and could not send what Redis lacks
 };
 
 // In the zone.

@@ -128,12 +128,16 @@ int sync_directory(const std::string &path) {
     return directory.is_open() && fsync(directory.fd()) == 0 ? 0 : errno;
 }
 
-// Beside the file, synced, renamed: whoever reads sees the old one or the new one.
-int replace_file(const std::string &path, std::string_view bytes) {
+// Beside the file, synced, renamed: whoever reads sees the old one or the new one. It belongs to
+// whom `journal` belongs to.
+int replace_file(const std::string &path, std::string_view bytes, int journal) {
     std::string beside = path + ".new";
     {
         File file(beside, O_WRONLY | O_CREAT | O_TRUNC);
-        if (!file.is_open() || !write_all(file.fd(), bytes) || fsync(file.fd()) != 0) {
+        struct stat owner;
+        if (!file.is_open() || fstat(journal, &owner) != 0 ||
+            (geteuid() == 0 && fchown(file.fd(), owner.st_uid, owner.st_gid) != 0) ||
+            !write_all(file.fd(), bytes) || fsync(file.fd()) != 0) {
             return errno;
         }
     }
@@ -342,6 +346,11 @@ int StateFile::open() {
     return check_line(line).empty() && ftruncate(fd_, off_t(begin)) != 0 ? errno : 0;
 }
 
+int StateFile::open_existing() {
+    fd_ = ::open(journal_of(config_).c_str(), O_RDWR | O_APPEND | O_CLOEXEC);
+    return fd_ >= 0 ? 0 : errno;
+}
+
 int StateFile::append(std::string_view lines) {
     if (fd_ < 0) {
         return EBADF;
@@ -387,7 +396,7 @@ int StateFile::write_snapshot() {
         append_line(out.view(), text);
     });
     append_line("[]", text);
-    if (int error = replace_file(config_.state_path, text)) {
+    if (int error = replace_file(config_.state_path, text, fd_)) {
         return error;
     }
     return ftruncate(fd_, 0) == 0 && fdatasync(fd_) == 0 ? 0 : errno;
@@ -403,7 +412,7 @@ int StateFile::save_section(const StateSection &section) {
     char header[64];
     int size =
         snprintf(header, sizeof(header), "llm_state 1 %zu %08x\n", body.size(), crc_of(body));
-    return replace_file(section_of(config_, section), body.insert(0, header, size_t(size)));
+    return replace_file(section_of(config_, section), body.insert(0, header, size_t(size)), fd_);
 }
 
 bool StateFile::is_snapshot_due() const {

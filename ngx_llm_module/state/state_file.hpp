@@ -48,6 +48,7 @@ class StateFile {
 
     // Each returns 0 or the error's number.
     int open();
+    int open_existing();                 // by the master, which may be another user than workers
     int append(std::string_view lines);  // returns when it is on the disk
     int write_snapshot();                // and empties the journal
     int save_section(const StateSection &section);

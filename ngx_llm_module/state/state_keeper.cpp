@@ -91,6 +91,17 @@ void on_job_done(ngx_event_t *) {
 
 void do_nothing(ngx_event_t *) {}
 
+// Those that have changed since they were saved.
+void save_sections(const Config &config, StateFile &file) {
+    auto *part = zone_part<RecordsPart>(config, ZonePart::records);
+    for (size_t i = 0; part != nullptr && i < state_sections.size(); i++) {
+        uint64_t generation = state_sections[i].generation(config);
+        if (generation != part->saved[i].load() && file.save_section(state_sections[i]) == 0) {
+            part->saved[i].store(generation);
+        }
+    }
+}
+
 Keeper::Keeper(const Config &config, ngx_cycle_t *cycle)
     : config_(config), file_(config), cycle_(cycle) {
     ngx_memzero(&timer_, sizeof(timer_));
@@ -124,18 +135,11 @@ Keeper::~Keeper() {
     if (!pending_.empty()) {
         (void)file_.append(pending_);
     }
-    auto *part = zone_part<RecordsPart>(config_, ZonePart::records);
-    if (part == nullptr) {
-        return;
+    save_sections(config_, file_);
+    if (auto *part = zone_part<RecordsPart>(config_, ZonePart::records)) {
+        uint32_t own = uint32_t(ngx_pid);
+        part->keeper.compare_exchange_strong(own, 0);
     }
-    for (size_t i = 0; i < state_sections.size(); i++) {
-        uint64_t generation = state_sections[i].generation(config_);
-        if (generation != part->saved[i].load() && file_.save_section(state_sections[i]) == 0) {
-            part->saved[i].store(generation);
-        }
-    }
-    uint32_t own = uint32_t(ngx_pid);
-    part->keeper.compare_exchange_strong(own, 0);
 }
 
 void Keeper::on_timer(ngx_event_t *ev) {
@@ -279,6 +283,23 @@ void start_state_keeper(const Config &config, ngx_cycle_t *cycle) {
 void stop_state_keeper() {
     delete keeper;
     keeper = nullptr;
+}
+
+void save_last_state(const Config &config) {
+    StateFile file(config);
+    if (!config.state_path.empty() && file.open_existing() == 0) {
+        save_sections(config, file);
+    }
+}
+
+bool is_saved(const Config &config, std::string_view section, uint64_t generation) {
+    auto *part = zone_part<RecordsPart>(config, ZonePart::records);
+    for (size_t i = 0; part != nullptr && i < state_sections.size(); i++) {
+        if (state_sections[i].name == section) {
+            return config.state_path.empty() || part->saved[i].load() >= generation;
+        }
+    }
+    return true;
 }
 
 void store_changes(std::span<const RecordChange> changes, StoreWaiter &waiter) {

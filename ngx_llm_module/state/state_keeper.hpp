@@ -26,6 +26,10 @@ bool add_state_threads(ngx_conf_t *cf);
 // When the worker begins and ends.
 void start_state_keeper(const Config &config, ngx_cycle_t *cycle);
 void stop_state_keeper();
+// By the master at its end: what a worker that was killed could not save.
+void save_last_state(const Config &config);
+// Is that much of a section on the disk? Also true without state=.
+bool is_saved(const Config &config, std::string_view section, uint64_t generation);
 
 // Changes that are in the zone already go to the disk. Without state= the waiter is told at once.
 void store_changes(std::span<const RecordChange> changes, StoreWaiter &waiter);

@@ -1,9 +1,11 @@
-// Making and adopting the shared zone. A reload keeps the contents: slots of deployments are found
-// again by their ids, and counters of requests that the old workers still carry stay true.
+// Making and adopting the shared zone. A reload, or a new binary, keeps the contents: slots of
+// deployments are found again by their ids, and counters of requests that the old workers still
+// carry stay true.
 #include "ngx_llm_module/state/zone.hpp"
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 
 #include "ngx_llm_module/base/guard.hpp"
 #include "ngx_llm_module/state/health.hpp"
@@ -12,12 +14,16 @@
 #include "ngx_llm_module/state/record_table.hpp"
 #include "ngx_llm_module/state/spend.hpp"
 #include "ngx_llm_module/state/state_file.hpp"
+#include "ngx_llm_module/state/zone_lock.hpp"
+#include "ngx_llm_module/state/zone_memory.hpp"
 
 namespace llm {
 namespace {
 
 constexpr uint32_t kMagic = 0x6c6c6d7a;
-constexpr uint32_t kVersion = 3;
+// Another number whenever something in the zone comes to mean something else: another binary may be
+// at work in it.
+constexpr uint32_t kVersion = 4;
 
 struct PartRow {
     ZonePart part;
@@ -33,6 +39,41 @@ constexpr auto kParts = std::to_array<PartRow>({
     {ZonePart::metrics, sizeof(MetricsPart), nullptr},
     {ZonePart::spend, sizeof(SpendPart), nullptr},
 });
+
+// What a binary must agree on with the one that made the zone: sizes, and which number is which
+// metric.
+uint64_t layout() {
+    uint64_t hash = 0xcbf29ce484222325u;
+    auto mix = [&hash](uint64_t number) { hash = (hash ^ number) * 0x100000001b3u; };
+    for (size_t size : {sizeof(ngx_slab_pool_t), sizeof(Meter), sizeof(LeaseCell),
+                        sizeof(SlotHealth), sizeof(RouteRow), sizeof(KeyRow), sizeof(CounterRow),
+                        sizeof(SpendRow), sizeof(RecentRequest), size_t(SpendOf::count),
+                        std::size(kRecordKinds), size_t(ngx_pagesize)}) {
+        mix(size);
+    }
+    for (const PartRow &row : kParts) {
+        mix(row.size);
+    }
+    for (const MetricRow &metric : kMetrics) {
+        for (char c : metric.name) {
+            mix(static_cast<unsigned char>(c));
+        }
+    }
+    return hash;
+}
+
+bool is_ours(const SharedZone &zone) {
+    return zone.magic == kMagic && zone.version == kVersion && zone.size == sizeof(SharedZone) &&
+           zone.layout == layout();
+}
+
+// The same of a zone that is not mapped yet.
+bool is_known(int memory, const ngx_slab_pool_t &pool) {
+    SharedZone zone;
+    auto head = offsetof(SharedZone, slot_count);
+    off_t at = static_cast<u_char *>(pool.data) - static_cast<u_char *>(pool.addr);
+    return pread(memory, &zone, head, at) == ssize_t(head) && is_ours(zone);
+}
 
 bool say_too_small(ngx_shm_zone_t *shm_zone) {
     ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0, "llm: zone \"%V\" is too small",
@@ -97,12 +138,19 @@ void assign_slots(SharedZone &zone, Config &config) {
 ngx_int_t init_zone(ngx_shm_zone_t *shm_zone, void *old_data) {
     Config &config = *static_cast<Config *>(shm_zone->data);
     auto *pool = reinterpret_cast<ngx_slab_pool_t *>(shm_zone->shm.addr);
+    bool is_new = old_data == nullptr && !shm_zone->shm.exists;
     SharedZone *zone;
 
-    if (old_data != nullptr || shm_zone->shm.exists) {
+    if (is_new && ngx_test_config == 0) {
+        is_new = !take_over_memory(*shm_zone, is_known);
+        if (is_new) {
+            make_memory(*shm_zone);
+        }
+        pool = reinterpret_cast<ngx_slab_pool_t *>(shm_zone->shm.addr);
+    }
+    if (!is_new) {
         zone = static_cast<SharedZone *>(pool->data);
-        if (zone == nullptr || zone->magic != kMagic || zone->version != kVersion ||
-            zone->size != sizeof(SharedZone)) {
+        if (zone == nullptr || !is_ours(*zone)) {
             say_other_version(shm_zone);
             return NGX_ERROR;
         }
@@ -117,20 +165,30 @@ ngx_int_t init_zone(ngx_shm_zone_t *shm_zone, void *old_data) {
         zone->magic = kMagic;
         zone->version = kVersion;
         zone->size = sizeof(SharedZone);
+        zone->layout = layout();
         pool->data = zone;
     }
     if (!add_parts(*zone, pool, shm_zone)) {
         return NGX_ERROR;
     }
     pool->log_nomem = 0;  // whoever needs memory says what it means that there is none
-    assign_slots(*zone, config);
+    {
+        ZoneLock lock(pool);  // two masters may read their configurations
+        assign_slots(*zone, config);
+    }
     auto &records = *static_cast<RecordsPart *>(zone->parts[size_t(ZonePart::records)]);
     if (records.buckets == nullptr && !make_record_table(pool, shm_zone->shm.size, records)) {
         ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0, "llm: zone \"%V\" is too small",
                       &shm_zone->shm.name);
         return NGX_ERROR;
     }
-    if (!config.state_path.empty() && records.is_loaded == 0) {
+    if (config.state_path.empty()) {
+        return NGX_OK;
+    }
+    if (ngx_test_config == 0 && !own_state_file(config, shm_zone->shm.log, is_new)) {
+        return NGX_ERROR;
+    }
+    if (records.is_loaded == 0) {
         if (!load_state(config, shm_zone->shm.log)) {
             return NGX_ERROR;
         }
@@ -151,6 +209,12 @@ bool add_zone(ngx_conf_t *cf, Config &config) {
     config.zone->init = guard<init_zone, NGX_ERROR>;
     config.zone->data = &config;
     return true;
+}
+
+void keep_zone(const Config *config) {
+    if (ngx_test_config == 0) {
+        keep_memory(config);
+    }
 }
 
 ngx_slab_pool_t *zone_pool(const Config &config) {

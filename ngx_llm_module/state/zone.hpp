@@ -1,5 +1,6 @@
-// The shared memory zone: made when the configuration is read, adopted over a reload, laid out
-// here. What lives in it belongs to its parts: meters.hpp and others.
+// The shared memory zone: made when the configuration is read, adopted over a reload and by a new
+// binary (zone_memory.hpp), laid out here. What lives in it belongs to its parts: meters.hpp and
+// others.
 //
 // Every process owns one row, and what it holds is marked with it: a worker that dies cannot leave
 // a count behind, whoever looks next takes its row back.
@@ -21,13 +22,14 @@ struct SharedSlotName {
 };
 
 // What lives in the zone beside the names above: each part is one chunk of the slab pool that is
-// made by its owner when the zone is new, and adopted over a reload.
+// made by its owner when the zone is new, and adopted with it.
 enum class ZonePart : uint8_t { meters, records, health, metrics, spend, count };
 
 struct SharedZone {
     uint32_t magic;
     uint32_t version;
-    uint32_t size;  // of this struct: a mismatch is refused at reload
+    uint32_t size;    // of this struct: a mismatch is refused
+    uint64_t layout;  // of all that is in it, as far as a binary can tell: see zone.cpp
     uint32_t slot_count;
     void *parts[size_t(ZonePart::count)];
     uint32_t part_sizes[size_t(ZonePart::count)];  // a mismatch is refused, too
@@ -43,6 +45,9 @@ static_assert(sizeof(SharedZone) < kMinZoneSize - (64 << 10));
 
 // Asks nginx for the zone and gives every deployment its slot when it is there.
 bool add_zone(ngx_conf_t *cf, Config &config);
+
+// When the configuration is in use; null: it does not use the module.
+void keep_zone(const Config *config);
 
 SharedZone *shared_zone(const Config &config);
 

@@ -48,11 +48,13 @@ void *ngx_slab_calloc_locked(ngx_slab_pool_t *, size_t size) {
 }
 // As nginx takes it when nobody else holds it: one exchange.
 static std::atomic<unsigned long> lock;
-void ngx_shmtx_lock(ngx_shmtx_t *) {
+ngx_int_t ngx_ncpu = 1;
+ngx_uint_t ngx_shmtx_trylock(ngx_shmtx_t *) {
     unsigned long free_lock = 0;
-    while (!lock.compare_exchange_weak(free_lock, 1)) {
-        free_lock = 0;
-    }
+    return lock.compare_exchange_strong(free_lock, 1) ? 1 : 0;
+}
+ngx_uint_t ngx_shmtx_force_unlock(ngx_shmtx_t *, ngx_pid_t) {
+    return 0;
 }
 void ngx_shmtx_unlock(ngx_shmtx_t *) {
     lock.store(0);

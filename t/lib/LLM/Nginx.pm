@@ -285,6 +285,7 @@ sub upgrade_binary {
     my $deadline = time + slow($o{timeout} || 10);
     my $new;
 
+    $self->_write_conf;
     kill 'USR2', $old;
     while (1) {
         ($new) = $self->slurp('nginx.pid') =~ /\A(\d+)/;
