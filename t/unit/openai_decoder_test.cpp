@@ -26,9 +26,8 @@ TEST(ChatDecoder, Gotcha5_AzureFirstChunkStartsNothing) {
 }
 
 TEST(ChatDecoder, UsageBeforeTheFirstChunkComesAfterTheStart) {
-    std::string stream =
-        "data: {\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":0}}\n\n" +
-        stream_of({delta(R"("content":"x")", R"("stop")")});
+    std::string stream = "data: {\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":0}}\n\n" +
+                         stream_of({delta(R"("content":"x")", R"("stop")")});
     EXPECT_EQ(decode(stream), (Lines{"start a m", "usage 5+0", "open 0 text", "delta 0 x",
                                      "close 0", "finish stop (stop)", "end"}));
 }
