@@ -172,6 +172,33 @@ subtest 'case 4: a slow first token' => sub {
     }
 };
 
+# Somebody pays for an image: it must not be asked for twice.
+subtest 'case 4: an image is content' => sub {
+    my $url = 'data:image/png;base64,QUJD';
+    my $image = { id => 'c', object => 'chat.completion.chunk', created => 1, model => 'm',
+        choices => [{ index => 0, finish_reason => undef, delta => { role => 'assistant',
+            content => '', images => [{ type => 'image_url', image_url => { url => $url } }] } }] };
+    my $end = { %$image, choices => [{ index => 0, delta => {}, finish_reason => 'stop' }] };
+    my %ask = (
+        '/v1/chat/completions' => { model => 'chat-twice', stream => $is_true,
+            messages => [{ role => 'user', content => 'draw' }] },
+        '/v1beta/models/chat-twice:streamGenerateContent?alt=sse' =>
+            { contents => [{ role => 'user', parts => [{ text => 'draw' }] }] },
+    );
+    for my $path (sort keys %ask) {
+        deployments(sse($image, hold(), $end, raw("data: [DONE]\n\n")), 'silent');
+        my $s = $t->stream($path, $ask{$path});
+        my $seen = '';
+        while ($seen !~ /QUJD/ && defined(my $event = $s->next_data(2))) { $seen .= $event->{data} }
+        like($seen, qr/QUJD/, "$path: it is there while the provider goes on");
+        $p->release;
+        $s->read_body;
+        is($s->header('x-llm-attempts'), 1, "$path: one attempt");
+        is(asked(), 'first', "$path: asked once");
+        is(LLM::Pair::next_log($t, \$lines)->{outcome}, 'ok', "$path: log");
+    }
+};
+
 subtest 'llm_timeout bounds the call with all its attempts' => sub {
     for my $pair (LLM::Pair->all) {
         my $what = $pair->{name};

@@ -80,6 +80,7 @@ void TranslatingRelay::tap(const ir::StreamEvent &event) {
             break;
         case ir::EventKind::open:
             has_content_ = has_content_ || event.block_kind == ir::BlockKind::tool ||
+                           event.block_kind == ir::BlockKind::image ||
                            event.block_kind == ir::BlockKind::opaque;
             break;
         case ir::EventKind::redacted:

@@ -244,8 +244,10 @@ void chat_message(Value message, Said &said) {
         chat_content(content, said.assistant, said);
         add_text(said.assistant, message["refusal"]);
         for (Value call : message["tool_calls"].items()) {
-            said.calls.push_back({plain(call["id"].text()), plain(call["function"]["name"].text()),
-                                  plain(call["function"]["arguments"].text())});
+            bool is_custom = call["type"].equals("custom");
+            Value function = call[is_custom ? "custom" : "function"];
+            said.calls.push_back({plain(call["id"].text()), plain(function["name"].text()),
+                                  plain(function[is_custom ? "input" : "arguments"].text())});
         }
         if (Value old = message["function_call"]; old.is_object()) {
             std::string name = plain(old["name"].text());

@@ -279,6 +279,21 @@ TEST(GeminiDecoder, CitationsCountCodePointsWhereTheApiCountsBytes) {
         << lines;
 }
 
+TEST(GeminiDecoder, CitationsOfATextThatACallFollows) {
+    std::string grounding =
+        R"(,"groundingMetadata":{"groundingChunks":[{"web":{"uri":"u"}}]})" + std::string(kStop);
+    std::string call = R"({"functionCall":{"name":"f","args":{}}})";
+    for (const std::string &stream : {chunk(R"({"text":"t"},)" + call, grounding),
+                                      chunk(R"({"text":"t"})") + chunk(call, grounding)}) {
+        std::string lines = decode(stream);
+        EXPECT_NE(lines.find("cite 0 raw u"), std::string::npos) << lines;
+    }
+    // The last of several texts.
+    std::string lines = decode(
+        chunk(R"({"text":"s"},{"executableCode":{"code":"1"}},{"text":"t"},)" + call, grounding));
+    EXPECT_NE(lines.find("cite 2 raw u"), std::string::npos) << lines;
+}
+
 TEST(GeminiDecoder, ProbabilitiesInTheFormOfChat) {
     std::string result =
         R"(,"logprobsResult":{"chosenCandidates":[{"token":"a","logProbability":-0.5}],)"

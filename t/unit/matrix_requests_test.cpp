@@ -56,6 +56,23 @@ TEST_P(MatrixRequests, Case45_SpliceChangesOnlyWhatItMust) {
     }
 }
 
+// As Codex has it: a call with a text in place of arguments.
+TEST(MatrixRequestsOf, ACodexHistoryWithACallOfAFreeTextTool) {
+    const std::string body =
+        R"({"model":"m","store":false,"include":["reasoning.encrypted_content"],)"
+        R"("tools":[{"type":"custom","name":"apply_patch","description":"p","format":)"
+        R"({"type":"grammar","syntax":"lark","definition":"start: /x/"}}],)"
+        R"("input":[{"role":"user","content":"q"},{"type":"custom_tool_call","id":"ctc_1",)"
+        R"("call_id":"call_B","name":"apply_patch","input":"*** Begin \"x\"\n"},)"
+        R"({"type":"custom_tool_call_output","call_id":"call_B","output":"ok"}]})";
+    Problems problems;
+    RequestReport told;
+    std::string why;
+    ASSERT_TRUE(check_request(DialectId::responses, body, told, why, problems)) << why;
+    EXPECT_GE(told.rendered, aims().size());
+    EXPECT_TRUE(problems.empty()) << report(problems);
+}
+
 TEST(MatrixSplice, OddBodies) {
     const std::string hi = R"("messages":[{"role":"user","content":"hi"}],"max_tokens":9)";
     const std::string bodies[] = {

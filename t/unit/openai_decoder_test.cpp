@@ -1,5 +1,6 @@
 // Chat completion streams as providers send them, quirks included. Every stream is decoded whole,
 // cut in two at every byte, and byte by byte (case 11): the events must be the same.
+#include "t/check/pump.hpp"
 #include "t/unit/openai_testing.hpp"
 
 namespace llm::openai_testing {
@@ -269,6 +270,36 @@ TEST(ChatDecoder, MistralArrayContent) {
     EXPECT_EQ(lines,
               (Lines{"start a m", "open 0 reasoning", "delta 0 Hm", "close 0", "open 1 text",
                      "delta 1 A", "delta 1 B", "close 1", "finish length (model_length)", "end"}));
+}
+
+TEST(ChatDecoder, ImagesAreBlocksOfTheirOwn) {
+    Lines lines = decode(
+        stream_of({delta(R"("content":"a")"),
+                   delta(R"("content":"","images":[{"type":"image_url","index":0,"image_url":)"
+                         R"({"url":"data:image/png;base64,QUJD"}},{"type":"image_url","image_url":)"
+                         R"({"url":"https://a.example/no.png"}}])"),
+                   delta(R"("content":"b")", R"("stop")")}));
+    ASSERT_EQ(lines.size(), 11u);
+    EXPECT_EQ(lines[3], "close 0");
+    EXPECT_TRUE(lines[4].starts_with("open 1 image")) << lines[4];
+    EXPECT_EQ(lines[5], "close 1");
+    EXPECT_EQ(lines[7], "delta 2 b");
+
+    // To a client of each dialect that has a place for them.
+    std::string stream = stream_of(
+        {delta(R"("images":[{"image_url":{"url":"data:image/png;base64,QUJD"}}])", R"("stop")")});
+    auto told = [&](DialectId client) {
+        return check::translate(DialectId::openai, client, stream);
+    };
+    EXPECT_NE(told(DialectId::openai)
+                  .find(R"("images":[{"type":"image_url","image_url":)"
+                        R"({"url":"data:image/png;base64,QUJD"},"index":0}])"),
+              std::string::npos);
+    EXPECT_NE(
+        told(DialectId::gemini).find(R"("inlineData":{"mimeType":"image/png","data":"QUJD"})"),
+        std::string::npos);
+    EXPECT_NE(told(DialectId::responses).find(R"("type":"image_generation_call")"),
+              std::string::npos);
 }
 
 TEST(ChatDecoder, RefusalIsABlockOfItsOwn) {

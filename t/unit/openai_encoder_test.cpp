@@ -160,6 +160,32 @@ TEST(ChatEncoder, Case41_CallsAreNumberedFromZeroWhateverTheBlock) {
             "data: [DONE]"}));
 }
 
+TEST(ChatEncoder, Gotcha33_BlankArgumentsBecomeAnObject) {
+    Stream stream;
+    stream.start().open(0, BlockKind::tool, "c", "f").delta(0, " \\n").delta(0, " ").close(0);
+    EXPECT_EQ(stream.frames().back(),
+              chunk(R"("tool_calls":[{"index":0,"function":{"arguments":"{}"}}])"));
+}
+
+TEST(ChatEncoder, ImagesAreCountedInTheirChoice) {
+    Stream stream;
+    stream.start();
+    for (uint32_t block : {0, 1}) {
+        stream.send({.kind = EventKind::open,
+                     .block_kind = BlockKind::image,
+                     .block = block,
+                     .text = {"QUJD"},
+                     .name = {"image/webp"}});
+        stream.close(block);
+    }
+    std::vector<std::string> frames = stream.frames();
+    ASSERT_EQ(frames.size(), 3u);
+    EXPECT_EQ(frames[1], chunk(R"("images":[{"type":"image_url","image_url":)"
+                               R"({"url":"data:image/webp;base64,QUJD"},"index":0}])"));
+    EXPECT_EQ(frames[2], chunk(R"("images":[{"type":"image_url","image_url":)"
+                               R"({"url":"data:image/webp;base64,QUJD"},"index":1}])"));
+}
+
 TEST(ChatEncoder, Case42_ATurnWithACallSaysToolCalls) {
     auto told = [](ir::Finish finish) {
         Stream stream;

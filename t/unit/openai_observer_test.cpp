@@ -48,7 +48,7 @@ TEST(ChatObserver, EveryKindOfContentCounts) {
     for (std::string_view members :
          {R"("content":"x")", R"("reasoning_content":"x")", R"("reasoning":"x")",
           R"("refusal":"x")", R"("tool_calls":[{"index":0,"function":{"name":"f"}}])",
-          R"("function_call":{"name":"f"})",
+          R"("function_call":{"name":"f"})", R"("images":[{"image_url":{"url":"data:"}}])",
           R"("content":[{"type":"thinking","thinking":[{"type":"text","text":"x"}]}])"}) {
         Watch watch;
         watch.feed(stream_of({delta(members)}));

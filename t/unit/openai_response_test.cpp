@@ -271,6 +271,22 @@ TEST(ChatAnswerOut, ContentIsNullOnlyBesideCallsAndRefusals) {
               R"("type":"function","function":{"name":"f","arguments":"{}"}}]})");
 }
 
+TEST(ChatAnswerOut, ImagesOfAnyProvider) {
+    std::string_view list =
+        R"("images":[{"type":"image_url","image_url":{"url":"data:image/png;base64,QUJD"},"index":0}])";
+    Answer answer(with_message(R"("content":"a",)" + std::string(list)));
+    const ir::Image &image = part<ir::Image>(answer.choice(), 1);
+    EXPECT_EQ(image.source.mime.bytes, "image/png");
+    EXPECT_EQ(image.source.data.bytes, "QUJD");
+    EXPECT_NE(shown(answer.response).find(list), std::string::npos) << shown(answer.response);
+}
+
+TEST(ChatAnswerOut, Gotcha33_BlankArgumentsBecomeAnObject) {
+    EXPECT_NE(
+        shown_message(answer_of({{ir::ToolCall{{"c"}, {"f"}, " \n"}}})).find(R"("arguments":"{}")"),
+        std::string::npos);
+}
+
 TEST(ChatAnswerOut, Case42_CallsMeanToolCalls) {
     ir::Part call{ir::ToolCall{{"c"}, {"f"}, "{}"}};
     EXPECT_EQ(shown_finish(answer_of({call})), "tool_calls");

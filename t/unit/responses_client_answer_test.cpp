@@ -221,6 +221,18 @@ TEST(ResponsesObserver, CallsCountAsContentWhenTheyOpen) {
                     .is_content);
 }
 
+TEST(ResponsesObserver, AnAnswerThatOnlyTheEndTellsIsContent) {
+    auto is_content = [](std::string_view output) {
+        return Watched()
+            .see("response.completed", R"({"response":{"status":"completed","output":)" +
+                                           std::string(output) +
+                                           R"(},"type":"response.completed"})")
+            .is_content;
+    };
+    EXPECT_TRUE(is_content(R"([{"type":"message"}])"));
+    EXPECT_FALSE(is_content("[]"));
+}
+
 TEST(ResponsesObserver, ErrorsInEveryForm) {
     for (std::string_view data :
          {R"({"type":"error","sequence_number":2,"error":{"type":"rate_limit_error",

@@ -89,6 +89,9 @@ TEST(ResponsesEncoder, CallWithoutArgumentsHasAnEmptyObject) {
     std::string stream = encode({start(), open(0, BlockKind::tool, "call_a", "f"), close(0),
                                  finish(Finish::tool_calls), end()});
     EXPECT_EQ(read(stream).first().calls.at(0).arguments, "{}");
+    stream = encode({start(), open(0, BlockKind::tool, "call_a", "f"), delta(0, " \\n"), close(0),
+                     finish(Finish::tool_calls), end()});
+    EXPECT_EQ(read(stream).first().calls.at(0).arguments, " \n{}");
 }
 
 TEST(ResponsesEncoder, TextsThatFollowOneAnotherAreOneMessage) {

@@ -234,16 +234,25 @@ bool AnswerReader::on_candidate(Value candidate) {
     if (to == nullptr) {
         return fail("the provider's answer has too many candidates");
     }
-    for (Value part : candidate["content"]["parts"].items()) {
+    // Citations are for the last text, which a call or a server's part behind it closes.
+    Value parts = candidate["content"]["parts"];
+    size_t texts_end = 0, at = 0;
+    for (Value part : parts.items()) {
+        ++at;
+        bool is_text = !part["text"].text().empty() && !part["thought"].is_true();
+        texts_end = is_text ? at : texts_end;
+    }
+    at = 0;
+    for (Value part : parts.items()) {
+        if (at++ == texts_end) {
+            keep_citations(*to, candidate);
+        }
         if (part.is_object() && !on_part(*to, part)) {
             return false;
         }
     }
-    if (Value grounding = candidate.find("groundingMetadata"); grounding.size() > 0) {
-        to->grounding = one_line(grounding.raw().bytes, arena_);
-    }
-    if (Value recitation = candidate.find("citationMetadata"); recitation.size() > 0) {
-        to->recitation = recitation.raw().bytes;
+    if (at == texts_end) {
+        keep_citations(*to, candidate);
     }
     flush_behind(*to);
     if (Value result = candidate.find("logprobsResult"); result.is_object()) {
@@ -529,6 +538,15 @@ void AnswerReader::flush_behind(Candidate &to) {
 }
 
 // --- citations, probabilities ---------------------------------------------------------------
+
+void AnswerReader::keep_citations(Candidate &to, Value candidate) {
+    if (Value grounding = candidate.find("groundingMetadata"); grounding.size() > 0) {
+        to.grounding = one_line(grounding.raw().bytes, arena_);
+    }
+    if (Value recitation = candidate.find("citationMetadata"); recitation.size() > 0) {
+        to.recitation = recitation.raw().bytes;
+    }
+}
 
 void AnswerReader::cite(Candidate &to) {
     json::Limits limits;

@@ -83,6 +83,7 @@ class AnswerReader {
     void close(Candidate &to);
     void sign(Candidate &to, JsonText signature);
     void flush_behind(Candidate &to);
+    void keep_citations(Candidate &to, json::Value candidate);
     void cite(Candidate &to);
     void cite_grounding(const Candidate &to, json::Value metadata);
     ir::StreamEvent event(const Candidate &to, ir::EventKind kind) const;

@@ -202,6 +202,18 @@ void write_thinking_block(DialectId origin, bool is_redacted, JsonText text, Jso
     writer.close_text().end();
 }
 
+std::optional<DataUrl> read_image(json::Value element, Arena &arena) {
+    json::Value address = element["image_url"];
+    return parse_data_url((address.is_object() ? address["url"] : address).text(), arena);
+}
+
+void write_image(int64_t index, JsonText mime, JsonText base64, json::Writer &writer) {
+    writer.object().key("type").plain("image_url").key("image_url").object();
+    writer.key("url").open_text().piece_plain("data:");
+    writer.piece(mime.empty() ? JsonText{"image/png"} : mime).piece_plain(";base64,");
+    writer.piece(base64).close_text().end().key("index").number(index).end();
+}
+
 ir::Citation read_annotation(json::Value annotation, bool is_first_block) {
     ir::Citation citation;
     json::Value said = annotation["url_citation"];

@@ -7,6 +7,7 @@
 
 #include "translators/core/ir.hpp"
 #include "translators/dialect/dialect.hpp"
+#include "translators/dialect/media.hpp"
 #include "translators/json/reader.hpp"
 #include "translators/json/writer.hpp"
 
@@ -39,6 +40,11 @@ JsonText google_signature(json::Value holder);
 // array. Chat is foreign to every signature, so all of them are tagged.
 void write_thinking_block(DialectId origin, bool is_redacted, JsonText text, JsonText opaque,
                           json::Writer &writer);
+
+// Images that an answer has: elements of `images`, as OpenRouter and its like have them. Only data
+// addresses are images of the IR.
+std::optional<DataUrl> read_image(json::Value element, Arena &arena);
+void write_image(int64_t index, JsonText mime, JsonText base64, json::Writer &writer);
 
 // An annotation of chat in common terms. A url_citation counts the characters of the whole text,
 // which are those of the block as long as `is_first_block`.

@@ -148,6 +148,9 @@ void ChatDecoder::on_delta(DecodedChoice &choice, Value delta) {
     on_details(choice, details);
     on_content(choice, delta["content"]);
     text(choice, BlockKind::refusal, delta["refusal"].text());
+    for (Value element : delta["images"].items()) {
+        on_image(choice, element);
+    }
     for (Value citation : delta["annotations"].items()) {
         if (choice.block != kNoBlock && choice.block_kind == BlockKind::text) {
             StreamEvent event;
@@ -203,6 +206,27 @@ void ChatDecoder::on_content(DecodedChoice &choice, Value content) {
         } else {
             text(choice, BlockKind::text, part["text"].text());
         }
+    }
+}
+
+// It comes in one piece.
+void ChatDecoder::on_image(DecodedChoice &choice, Value element) {
+    if (std::optional<DataUrl> image = read_image(element, arena_)) {
+        close_block(choice);
+        open_named_tools(choice);
+        close_whole_tools(choice, nullptr);
+        StreamEvent event;
+        event.kind = EventKind::open;
+        event.block_kind = BlockKind::image;
+        event.choice = static_cast<uint32_t>(choice.index);
+        event.block = next_block_++;
+        event.name = image->mime;
+        event.text = image->data;
+        emit(event);
+        event.kind = EventKind::close;
+        event.name = {};
+        event.text = {};
+        emit(event);
     }
 }
 

@@ -69,6 +69,7 @@ class ChatDecoder final : public JsonStream, private wire::SseHandler {
     void on_choice(Value choice);
     void on_delta(DecodedChoice &choice, Value delta);
     void on_content(DecodedChoice &choice, Value content);
+    void on_image(DecodedChoice &choice, Value element);
     void on_details(DecodedChoice &choice, Value details);
     void on_hidden_detail(DecodedChoice &choice, Value detail);
     void sign_block(DecodedChoice &choice);

@@ -53,6 +53,7 @@ struct Block {
 struct ChoiceState {
     uint32_t index;
     int64_t tools = 0;
+    int64_t images = 0;
     int64_t characters = 0;
     bool is_finished = false;
     bool has_lost_thoughts = false;
@@ -251,6 +252,14 @@ void ChatEncoder::open(const StreamEvent &event, ByteBuffer &out) {
     ChoiceState &owner = choice(event.choice, out);
     Block &block = blocks_.emplace_back(Block{event.block, event.choice, event.block_kind});
     block.first_character = owner.characters;
+    if (event.block_kind == BlockKind::image) {
+        head(event.choice, out);
+        out.append("\"images\":[");
+        json::Writer writer(out);
+        write_image(owner.images++, event.name, event.text, writer);
+        out.append("]},\"logprobs\":null");
+        tail({}, out);
+    }
     if (event.block_kind != BlockKind::tool) {
         return;
     }
@@ -292,7 +301,8 @@ void ChatEncoder::delta(const StreamEvent &event, ByteBuffer &out) {
     if (block == nullptr || event.text.empty()) {
         return;
     }
-    block->has_text = true;
+    block->has_text =
+        block->has_text || block->kind != BlockKind::tool || !json::is_blank(event.text);
     switch (block->kind) {
         case BlockKind::text:
             // Only citations need the count, and one may come at any time.
@@ -442,7 +452,7 @@ void ChatEncoder::close(const StreamEvent &event, ByteBuffer &out) {
     if (block->is_custom) {
         custom_input(*block, {}, out);
     } else if (block->kind == BlockKind::tool && !block->has_text) {
-        arguments(*block, {"{}"}, out);  // "" is no JSON, and clients parse it
+        arguments(*block, {"{}"}, out);  // blank is no JSON, and clients parse it
     }
     if (block->is_output && !block->has_text) {
         simple(block->choice, "\"content\":\"", {"{}"}, out);

@@ -391,10 +391,7 @@ Status MessagesWriter::write_call(const ir::ToolCall &call) {
     } else {
         writer_.key("type").plain("function").key("function").object();
         writer_.key("name").text(name);
-        writer_.key("arguments")
-            .plain(call.custom              ? function_arguments(call, job_.arena)
-                   : call.arguments.empty() ? "{}"
-                                            : call.arguments);
+        writer_.key("arguments").plain(function_arguments(call, job_.arena));
     }
     writer_.end().end();
     return {};

@@ -80,7 +80,8 @@ bool is_content(Value delta) {
             return true;
         }
     }
-    for (std::string_view name : {"tool_calls", "function_call", "reasoning_details", "audio"}) {
+    for (std::string_view name :
+         {"tool_calls", "function_call", "reasoning_details", "audio", "images"}) {
         if (delta[name].size() > 0) {
             return true;
         }

@@ -55,10 +55,12 @@ void ChoiceReader::read(Value choice, ir::Choice &result) {
     if (JsonText refusal = message["refusal"].text(); !refusal.empty()) {
         result.parts.push_back({ir::Refusal{refusal}});
     }
-    for (std::string_view name : {"audio", "images"}) {
-        Value value = message[name];
-        if (value.is_object() || value.size() > 0) {
-            result.parts.push_back({ir::Opaque{DialectId::openai, {name}, value.raw()}});
+    if (Value audio = message["audio"]; audio.is_object()) {
+        result.parts.push_back({ir::Opaque{DialectId::openai, {"audio"}, audio.raw()}});
+    }
+    for (Value element : message["images"].items()) {
+        if (std::optional<DataUrl> image = read_image(element, arena_)) {
+            result.parts.push_back({ir::Image{{.mime = image->mime, .data = image->data}}});
         }
     }
     size_t before = result.parts.size();
@@ -184,6 +186,7 @@ class ResponseWriter {
     void write_content(const ir::Choice &choice, bool calls_tools);
     void write_reasoning(const ir::Choice &choice);
     void write_annotations(const ir::Choice &choice);
+    void write_images(const ir::Choice &choice);
     void write_calls(const ir::Choice &choice);
 
     const ir::Response &response_;
@@ -253,6 +256,7 @@ void ResponseWriter::write_choice(size_t index) {
         write_reasoning(choice);
     }
     write_annotations(choice);
+    write_images(choice);
     for (const ir::Part &part : choice.parts) {
         const auto *opaque = std::get_if<ir::Opaque>(&part.is);
         if (opaque != nullptr && opaque->dialect == DialectId::openai) {
@@ -386,6 +390,21 @@ void ResponseWriter::write_annotations(const ir::Choice &choice) {
     }
 }
 
+void ResponseWriter::write_images(const ir::Choice &choice) {
+    int64_t count = 0;
+    for (const ir::Part &part : choice.parts) {
+        if (const auto *image = std::get_if<ir::Image>(&part.is)) {
+            if (count == 0) {
+                writer_.key("images").array();
+            }
+            write_image(count++, image->source.mime, image->source.data, writer_);
+        }
+    }
+    if (count > 0) {
+        writer_.end();
+    }
+}
+
 void ResponseWriter::write_calls(const ir::Choice &choice) {
     json::Reader reader;
     auto write_function = [this, &reader](const ir::ToolCall &call, JsonText name) {
@@ -397,7 +416,8 @@ void ResponseWriter::write_calls(const ir::Choice &choice) {
         } else if (call.custom || is_custom_tool(view_, name)) {
             writer_.key("input").plain(call.arguments);
         } else {
-            writer_.key("arguments").plain(call.arguments.empty() ? "{}" : call.arguments);
+            bool is_blank = call.arguments.find_first_not_of(" \t\r\n") == std::string_view::npos;
+            writer_.key("arguments").plain(is_blank ? "{}" : call.arguments);
         }
         writer_.end();
     };

@@ -386,8 +386,9 @@ void ResponsesEncoder::close(uint32_t block, ByteBuffer &out) {
         held_bytes_ -= std::min(held_bytes_, slot.input->waiting());
         slot.input->finish(reader_, scratch_);
         grow_part(slot.item, slot.part, {scratch_.view()}, out);
-    } else if (part.text.empty() && (part.kind == PartKind::arguments || slot.is_output)) {
-        grow_part(slot.item, slot.part, {"{}"}, out);  // "" is no JSON, and clients parse it
+    } else if (json::is_blank({part.text}) &&
+               (part.kind == PartKind::arguments || slot.is_output)) {
+        grow_part(slot.item, slot.part, {"{}"}, out);  // blank is no JSON, and clients parse it
     }
     if (!is_ended_) {
         close_part(slot.item, slot.part, out);

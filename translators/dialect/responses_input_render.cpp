@@ -6,6 +6,7 @@
 // without a call is left out; reasoning stands before what it led to, or is left out. Reasoning
 // goes back only to who made it, and only with its encrypted content, because ids alone mean
 // nothing where nothing was stored.
+#include "translators/dialect/function_tools.hpp"
 #include "translators/dialect/media.hpp"
 #include "translators/dialect/responses_render.hpp"
 #include "translators/dialect/turn_walk.hpp"
@@ -364,7 +365,7 @@ Status InputWriter::write_call(const ir::ToolCall &call) {
     if (call.custom) {
         writer_.key("input").plain(call.arguments);
     } else {
-        writer_.key("arguments").plain(call.arguments.empty() ? "{}" : call.arguments);
+        writer_.key("arguments").plain(function_arguments(call, job_.arena));
     }
     writer_.end();
     return {};

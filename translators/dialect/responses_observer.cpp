@@ -134,6 +134,10 @@ class ResponsesObserver final : public Observer {
         if (finish_.empty()) {
             finish_ = name.substr(name.find('.') + 1);
         }
+        // A service may say all of it at the end only.
+        if (!has_content_) {
+            seen.is_content = has_content_ = response["output"].size() > 0;
+        }
         has_end_ = true;
         seen.is_finish = true;
         seen.is_end = true;
