@@ -94,8 +94,9 @@ is(call('GET', '/key/list')->{body}, $before, 'nothing was made');
 subtest 'odd but good' => sub {
     is(call('POST', '/key/generate', '')->{status}, 200, 'no body');
     is(call('POST', '/key/generate', '{ }')->{status}, 200, 'nothing asked for');
-    is(call('POST', '/key/generate', '{"guardrails":[],"config":{},"budget_id":null,"x":false}')
-        ->{status}, 200, 'what says nothing may be unknown');
+    is(call('POST', '/key/generate', '{"guardrails":[],"config":{},"budget_id":null,"x":false,'
+        . '"spend":0}')->{status}, 200, 'what says nothing may be unknown');
+    is(call('POST', '/key/generate', '{"spend":0.0,"rpm_limit":null}')->{status}, 200, 'no spend');
     is(call('POST', '/key/generate', '{"rpm_limit":0,"max_budget":0}')->{status}, 200, 'zero');
     my $r = call('POST', '/key/generate', qq({"key_alias":"\xc3\xa9\\u00e9\\"\\\\","metadata":{ "a" )
         . qq(: [ 1 ,\n 2 ], "b \\" c" : "d  e" } }));
