@@ -87,6 +87,22 @@ subtest 'bodies' => sub {
         is($r->{status}, 400, $shown =~ s/[\0\n]/?/gr) or diag($r->{body});
         ok(decode_json($r->{body})->{error}{message}, 'says why');
     }
+    my $key = decode_json(call('POST', '/key/generate', '{"key_alias":"odd"}')->{body});
+    for my $row (['/team/new', 'team_id'], ['/user/new', 'user_id'], ['/customer/new', 'user_id'],
+        ['/user/new', 'user_role'], ["/key/$key->{token}/regenerate", 'new_key'],
+        ["/key/$key->{token}/regenerate", 'grace_period'], ['/team/update', 'team_id'],
+        ['/team/block', 'team_id'], ['/team/delete', 'team_ids'], ['/user/update', 'user_id'],
+        ['/user/delete', 'user_ids'], ['/customer/update', 'user_id'], ['/customer/block', 'user_ids'],
+        ['/customer/delete', 'user_ids'], ['/key/update', 'key'], ['/key/block', 'key'],
+        ['/key/delete', 'keys'], ['/key/delete', 'key_aliases'])
+    {
+        my ($path, $name) = @$row;
+        for my $odd (5, -1.5, 'true', '["x",[]]', '{"a":1}', '[5]', '[null]', '"nosuch\\u0000"') {
+            my $r = call('POST', $path, qq({"$name":$odd}));
+            like($r->{status}, qr/\A40[04]\z/, "$path $name $odd") or diag($r->{body});
+        }
+    }
+    is(call('POST', '/key/delete', '{"key_aliases":["odd"]}')->{status}, 200, 'the key is still there');
     is(call('POST', '/key/generate', '{"x":"' . 'y' x 1_100_000 . '"}')->{status}, 413, 'too large');
 };
 is(call('GET', '/key/list')->{body}, $before, 'nothing was made');
