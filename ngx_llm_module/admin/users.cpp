@@ -52,8 +52,8 @@ AdminAnswer make_user(const Resource &resource, AdminCall &call, UserRecord &use
     std::string given = call.text("user_id");
     bool is_missing = given.empty() && resource.is_customer;
     if (is_missing || !is_text(call, "user_id") || !choose_id(given, user.id)) {
-        return admin_error(NGX_HTTP_BAD_REQUEST,
-                           is_missing ? "must be given" : "cannot be an id", "user_id");
+        return admin_error(NGX_HTTP_BAD_REQUEST, is_missing ? "must be given" : "cannot be an id",
+                           "user_id");
     }
     Loaded<UserRecord> before = load_record<UserRecord>(call, resource.kind, user.id);
     if (before.exists) {

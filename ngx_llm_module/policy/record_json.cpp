@@ -262,8 +262,8 @@ Wrong read_permissions(json::Value value, KeyRecord &key) {
 
 // LiteLLM's roles of those who administer nothing say no more than we do.
 Wrong read_role(json::Value value, UserRecord &) {
-    bool is_plain = value.is_null() || value.equals("internal_user") ||
-                    value.equals("internal_user_viewer");
+    bool is_plain =
+        value.is_null() || value.equals("internal_user") || value.equals("internal_user_viewer");
     return is_plain ? nullptr : "must be internal_user: only the master key administers";
 }
 
