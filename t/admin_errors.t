@@ -87,6 +87,22 @@ subtest 'bodies' => sub {
         is($r->{status}, 400, $shown =~ s/[\0\n]/?/gr) or diag($r->{body});
         ok(decode_json($r->{body})->{error}{message}, 'says why');
     }
+    my $key = decode_json(call('POST', '/key/generate', '{"key_alias":"odd"}')->{body});
+    for my $row (['/team/new', 'team_id'], ['/user/new', 'user_id'], ['/customer/new', 'user_id'],
+        ['/user/new', 'user_role'], ["/key/$key->{token}/regenerate", 'new_key'],
+        ["/key/$key->{token}/regenerate", 'grace_period'], ['/team/update', 'team_id'],
+        ['/team/block', 'team_id'], ['/team/delete', 'team_ids'], ['/user/update', 'user_id'],
+        ['/user/delete', 'user_ids'], ['/customer/update', 'user_id'], ['/customer/block', 'user_ids'],
+        ['/customer/delete', 'user_ids'], ['/key/update', 'key'], ['/key/block', 'key'],
+        ['/key/delete', 'keys'], ['/key/delete', 'key_aliases'])
+    {
+        my ($path, $name) = @$row;
+        for my $odd (5, -1.5, 'true', '["x",[]]', '{"a":1}', '[5]', '[null]', '"nosuch\\u0000"') {
+            my $r = call('POST', $path, qq({"$name":$odd}));
+            like($r->{status}, qr/\A40[04]\z/, "$path $name $odd") or diag($r->{body});
+        }
+    }
+    is(call('POST', '/key/delete', '{"key_aliases":["odd"]}')->{status}, 200, 'the key is still there');
     is(call('POST', '/key/generate', '{"x":"' . 'y' x 1_100_000 . '"}')->{status}, 413, 'too large');
 };
 is(call('GET', '/key/list')->{body}, $before, 'nothing was made');
@@ -94,8 +110,9 @@ is(call('GET', '/key/list')->{body}, $before, 'nothing was made');
 subtest 'odd but good' => sub {
     is(call('POST', '/key/generate', '')->{status}, 200, 'no body');
     is(call('POST', '/key/generate', '{ }')->{status}, 200, 'nothing asked for');
-    is(call('POST', '/key/generate', '{"guardrails":[],"config":{},"budget_id":null,"x":false}')
-        ->{status}, 200, 'what says nothing may be unknown');
+    is(call('POST', '/key/generate', '{"guardrails":[],"config":{},"budget_id":null,"x":false,'
+        . '"spend":0}')->{status}, 200, 'what says nothing may be unknown');
+    is(call('POST', '/key/generate', '{"spend":0.0,"rpm_limit":null}')->{status}, 200, 'no spend');
     is(call('POST', '/key/generate', '{"rpm_limit":0,"max_budget":0}')->{status}, 200, 'zero');
     my $r = call('POST', '/key/generate', qq({"key_alias":"\xc3\xa9\\u00e9\\"\\\\","metadata":{ "a" )
         . qq(: [ 1 ,\n 2 ], "b \\" c" : "d  e" } }));

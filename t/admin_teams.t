@@ -84,7 +84,7 @@ subtest 'users' => sub {
     is($user->{user_id}, 'ada@example.org', 'made');
     is(status($user->{key}), 200, 'with a key');
     is(status($user->{key}, 'n'), 403, 'for the models of the user');
-    my $other = admin('/user/new', { auto_create_key => \0 });
+    my $other = admin('/user/new', { auto_create_key => \0, user_role => 'internal_user' });
     is($other->{key}, undef, 'or without one');
     admin('/user/update', { user_id => 'ada@example.org', models => [], blocked => \1 });
     is(status($user->{key}), 401, 'blocked');

@@ -77,6 +77,26 @@ LLM::Limits->each_store(sub {
         is($ask->('/both', 'a=u&b=y')->{status}, 429, 'and no third');
     };
 
+    subtest 'case 19: what wants more than can be counted reserves all' => sub {
+        my $most = 9_223_372_036_854_775_807;
+        $p->clear;
+        $p->script(json(200, $pair->answer(text => 'hi'), wait_for_release => 'head'));
+        my $first = $t->stream('/tokens' . $pair->path(0) . '?key=most',
+            $pair->question(max_tokens => $most));
+        ok($p->wait_held(1), 'alone it is let in');
+        for my $max_tokens (1, 5000, $most) {
+            is($ask->('/tokens', 'key=most', max_tokens => $max_tokens)->{status}, 429,
+                "it has reserved all there is: $max_tokens");
+        }
+        $p->release;
+        is($first->status, 200, 'it is answered');
+        ok(LLM::Pair::wait_idle($t), 'nothing is in flight');
+        $p->clear;
+        $p->script($pair->whole(text => 'hi'));
+        my $r = $ask->('/tokens', 'key=most', max_tokens => 100);
+        is($r->{status}, 200, 'and what it has reserved is there again');
+    };
+
     subtest 'case 19: tokens are reserved before they are used' => sub {
         $p->clear;
         $p->script(json(200, $pair->answer(text => 'hi', usage => { input_tokens => 100,

@@ -14,6 +14,10 @@ LLM::Limits->each_store(sub {
     my $p = LLM::Provider->new(dir => $t->dir);
 
     $t->http_conf($store->conf . LLM::Pair::conf($p, provider => 'keepalive 0;',
+        models => 'llm_model recovered { recover restart; deployment chat/first tpm=100000;
+            deployment chat/second order=2 tpm=400; }
+            llm_model pool { recover restart; cooldown_time 1h;
+            deployment chat/third; deployment chat/fourth order=2; }',
         http => 'log_format cut "$llm_outcome $llm_limit_status";',
         server => 'location /cut/ { llm_pass models; llm_limit $arg_key tpm=200 tokens=output;
             llm_on_limit cut; access_log logs/cut.log cut; }',
@@ -57,6 +61,39 @@ LLM::Limits->each_store(sub {
         # 200 tokens are 800 bytes; each may have one event more.
         cmp_ok(length("@text"), '<=', 800 + 3 * 12 * 2, 'no more than the limit and an event each');
         cmp_ok(length("@text"), '>=', 600, 'and not much less');
+    };
+    subtest 'a stream that breaks while it asks for more goes on within the next limit' => sub {
+        my ($pair) = LLM::Pair->all;
+        $p->clear;
+        my @broken = $pair->events(text => ['twelve bytes' x 40, 'twelve bytes' x 10]);
+        $p->on({ body => qr/"model":"first"/ }, sse(@broken[0 .. 2], drop()));
+        $p->on({ body => qr/"model":"second"/ }, sse($pair->events(text => ['twelve bytes' x 40,
+            map { 'twelve bytes' } 1 .. 200]), gap => 0.002));
+        my $s = $t->stream('/cut' . $pair->path(1), $pair->question(stream => 1, max_tokens => 50,
+            model => 'recovered'));
+        my @events = $s->all_events;
+        like(encode_json_c($pair->error_event(\@events) // {}), qr/rate_limit/,
+            'it is cut where the second one has no more');
+        my $text = length $pair->assemble(\@events)->{text};
+        cmp_ok($text, '>', 600, 'not before the limit');
+        cmp_ok($text, '<', 2000, 'but then');
+    };
+
+    subtest 'a limit that has run out is no failure of the provider' => sub {
+        my ($pair) = LLM::Pair->all;
+        $p->clear;
+        $p->on({ body => qr/"model":"third"/ },
+            sse($pair->events(text => \@words), gap => 0.001));
+        $p->on({ body => qr/"model":"fourth"/ }, json(503, {}));
+        my %q = (stream => 1, max_tokens => 50, model => 'pool');
+        my $s = $t->stream('/cut' . $pair->path(1) . '?key=own', $pair->question(%q));
+        my @events = $s->all_events;
+        like(encode_json_c($pair->error_event(\@events) // {}), qr/rate_limit/, 'the stream is cut');
+        my $asked = grep { $_->{body} =~ /"model":"fourth"/ } $p->requests;
+        is($asked, 0, 'nobody else is asked to go on');
+        $s = $t->stream($pair->path(1) . '?key=other', $pair->question(%q));
+        is($s->headers->{'x-llm-deployment'}, 'chat/third', 'and the deployment does not cool');
+        $s->all_events;
     };
     $t->done;
 });

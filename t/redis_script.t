@@ -325,6 +325,14 @@ subtest 'workers end' => sub {
     is_deeply($admit->('a', 9), [2], 'what it still sends is not done');
     commit('b', [['settle', 1]]);
     is(held(), '', 'nothing is held');
+    is($admit->('c', $_)->[1], 1, "c, $_") for 1, 2;
+    $now += 29_000;
+    is($admit->('b', 2)->[1], 1, 'b');
+    $now += 2000;
+    commit('b', [['end', 'c'], ['end', 'c']], beat => 1);
+    is(held(), '1 100', 'c is said to be gone, and its time is over: it gives back once');
+    commit('b', [['settle', 2]]);
+    is(held(), '', 'nothing is held');
     $now += 3_700_000;
     commit('b', [], beat => 1);
     is(join(' ', $redis->cmd('EXISTS', 'llm:{limits}:worker:a')), '0', 'it is forgotten after a while');
@@ -355,6 +363,18 @@ subtest 'moves and growth' => sub {
     commit('w', [map { ['settle', $_, [$tokens, 5]] } 1, 2]);
     is(held(), '', 'and given back');
     is(counted('t'), 10, 'what was used is counted');
+
+    commit('w', [['admit', 1, [[$tokens, 1000, 100]], [[$deployment, 1, 1]]]]);
+    fresh();
+    $calls{w} = 100;
+    $a = commit('w', [['move', 1, [], [[$second, 1, 1]]]]);
+    is("@$a[0 .. 2]", '1 1 1', 'Redis has forgotten it: it moves');
+    commit('w', [['enter', 1, 1, [$tokens, 100], [$second, 1]]]) for 1, 2;
+    is(held(), '1 100', 'and is entered with the rest of what it holds');
+    commit('w', [['move', 1, [], [[$deployment, 1, 1]]]]);
+    is(held(), '1 100', 'which stays when it moves again');
+    commit('w', [['settle', 1]]);
+    is(held(), '', 'and is given back');
 };
 
 # A request counts in the period in which it ends, what runs is held in each: as in the zone.

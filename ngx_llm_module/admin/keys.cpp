@@ -204,7 +204,7 @@ AdminAnswer key_generate(AdminCall &call) {
     if (!apply_body(call, kGenerateKnown, key, error)) {
         return bad(error);
     }
-    if (!call.body["key"].is_unset() && !call.body["key"].is_string()) {
+    if (!is_text(call, "key")) {
         return admin_error(NGX_HTTP_BAD_REQUEST, "must be a string", "key");
     }
     return make_key(call, std::move(key), call.text("key"));
@@ -377,6 +377,9 @@ AdminAnswer key_regenerate(AdminCall &call) {
     FieldError error;
     if (!apply_body(call, kRegenerateKnown, key, error)) {
         return bad(error);
+    }
+    if (!is_text(call, "new_key")) {
+        return admin_error(NGX_HTTP_BAD_REQUEST, "must be a string", "new_key");
     }
     key.replaces = old.counted_as();
     AdminAnswer answer = make_key(call, std::move(key), call.text("new_key"));

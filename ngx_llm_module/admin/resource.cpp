@@ -42,6 +42,10 @@ FieldError check_models(const Config &config, const std::vector<std::string> &mo
     return {};
 }
 
+bool is_text(const AdminCall &call, std::string_view name) {
+    return call.body[name].is_unset() || call.body[name].is_string();
+}
+
 bool choose_id(const std::string &given, std::string &id) {
     if (!given.empty()) {
         id = given;

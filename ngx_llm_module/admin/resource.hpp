@@ -44,6 +44,9 @@ inline void delete_record(AdminAnswer &answer, RecordKind kind, const std::strin
 FieldError check_models(const Config &config, const std::vector<std::string> &models,
                         const LimitSet &limits);
 
+// A string, or nothing was said.
+bool is_text(const AdminCall &call, std::string_view name);
+
 // An id that the caller chose, or a new one. False: it cannot be one.
 bool choose_id(const std::string &given, std::string &id);
 

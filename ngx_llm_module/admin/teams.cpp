@@ -82,7 +82,7 @@ AdminAnswer team_new(AdminCall &call) {
     if (!apply_body(call, team, error)) {
         return admin_error(NGX_HTTP_BAD_REQUEST, error.what, error.param);
     }
-    if (!choose_id(call.text("team_id"), team.id)) {
+    if (!is_text(call, "team_id") || !choose_id(call.text("team_id"), team.id)) {
         return admin_error(NGX_HTTP_BAD_REQUEST, "cannot be an id", "team_id");
     }
     Loaded<TeamRecord> before = load_record<TeamRecord>(call, RecordKind::team, team.id);

@@ -50,9 +50,10 @@ AdminAnswer make_user(const Resource &resource, AdminCall &call, UserRecord &use
         return bad(error);
     }
     std::string given = call.text("user_id");
-    if ((given.empty() && resource.is_customer) || !choose_id(given, user.id)) {
-        return admin_error(NGX_HTTP_BAD_REQUEST,
-                           given.empty() ? "must be given" : "cannot be an id", "user_id");
+    bool is_missing = given.empty() && resource.is_customer;
+    if (is_missing || !is_text(call, "user_id") || !choose_id(given, user.id)) {
+        return admin_error(NGX_HTTP_BAD_REQUEST, is_missing ? "must be given" : "cannot be an id",
+                           "user_id");
     }
     Loaded<UserRecord> before = load_record<UserRecord>(call, resource.kind, user.id);
     if (before.exists) {

@@ -260,6 +260,13 @@ Wrong read_permissions(json::Value value, KeyRecord &key) {
     return nullptr;
 }
 
+// LiteLLM's roles of those who administer nothing say no more than we do.
+Wrong read_role(json::Value value, UserRecord &) {
+    bool is_plain =
+        value.is_null() || value.equals("internal_user") || value.equals("internal_user_viewer");
+    return is_plain ? nullptr : "must be internal_user: only the master key administers";
+}
+
 template <class Record>
 struct Field {
     std::string_view name;
@@ -335,6 +342,7 @@ constexpr Field<UserRecord> kUserFields[] = {
     {"user_alias", text_field<UserRecord, &UserRecord::alias>},
     {"alias", text_field<UserRecord, &UserRecord::alias>},  // of customers
     {"user_email", text_field<UserRecord, &UserRecord::email>},
+    {"user_role", read_role},
 };
 
 // What only we write, into records that are stored.
@@ -385,7 +393,9 @@ bool apply(json::Value object, std::span<const std::string_view> known,
         }
         bool is_known = std::any_of(known.begin(), known.end(),
                                     [&](std::string_view one) { return json::equals(name, one); });
-        if (!is_known && !says_nothing(value)) {
+        // LiteLLM's clients send it with every new key.
+        bool is_no_spend = json::equals(name, "spend") && value.is_number() && value.as_int() == 0;
+        if (!is_known && !is_no_spend && !says_nothing(value)) {
             error = {plain(name), "is not supported"};
             return false;
         }

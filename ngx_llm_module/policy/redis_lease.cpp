@@ -94,6 +94,9 @@ class GrowAsk final : public RedisAsk {
 
     bool write(RedisBatch &batch) override {
         counters_ = lease_ != nullptr ? lease_->write_growth(batch) : 0;
+        if (counters_ == 0 && lease_ != nullptr) {
+            lease_->on_grown({});  // it has left the deployment of which it wanted more
+        }
         return counters_ > 0;
     }
     void on_answer(PackReader &answer) override {

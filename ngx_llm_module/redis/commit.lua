@@ -340,8 +340,19 @@ local function grow(lease, many)
 end
 
 local function enter(lease, common, many)
-    if not held[lease] then
-        local its = {common}
+    local its = held[lease] and cmsgpack.unpack(held[lease])
+    if its and its[1] == 0 and common > 0 then
+        -- It has moved since Redis forgot it: only what its deployment holds is known.
+        for i = at, at + 2 * common - 1, 2 do
+            local cell = list[work[i]]
+            cell[HELD], cell[IS_CHANGED] = cell[HELD] + work[i + 1], true
+            table.insert(its, 2, work[i + 1])
+            table.insert(its, 2, cell[NAME])
+        end
+        its[1] = common
+        keep(lease, packed(its))
+    elseif not its then
+        its = {common}
         for i = at, at + 2 * many - 1, 2 do
             local cell = list[work[i]]
             cell[HELD], cell[IS_CHANGED] = cell[HELD] + work[i + 1], true

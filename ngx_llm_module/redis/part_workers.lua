@@ -34,8 +34,12 @@ end
 
 local ended = {}  -- workers whose leases go away, and what remains to be known
 
--- What it still sends is not done any more, when it `is_gone` for sure.
+-- What it still sends is not done any more, when it `is_gone` for sure. Its leases are there until all
+-- is written, but they end once.
 local function end_worker(worker, is_gone)
+    if ended[worker] then
+        return
+    end
     local found = redis.call('HGETALL', base .. ':worker:' .. worker)
     local known = FOREVER
     for i = 1, #found, 2 do
@@ -45,7 +49,7 @@ local function end_worker(worker, is_gone)
             give_back(cmsgpack.unpack(found[i + 1]), 2, 1)
         end
     end
-    ended[#ended + 1] = {worker, known}
+    ended[worker] = known
 end
 
 -- Of all workers but `me`, whose time it renews.
@@ -72,10 +76,10 @@ local function sweep(me, ttl)
 end
 
 local function save_ended()
-    for _, its in ipairs(ended) do
-        local key = base .. ':worker:' .. its[1]
+    for worker, known in pairs(ended) do
+        local key = base .. ':worker:' .. worker
         redis.call('DEL', key)
-        redis.call('HSET', key, '', 'ended ' .. its[2])
-        redis.call('HSET', workers, its[1], string.format('%d', now - 1))
+        redis.call('HSET', key, '', 'ended ' .. known)
+        redis.call('HSET', workers, worker, string.format('%d', now - 1))
     end
 end

@@ -17,6 +17,8 @@ namespace llm {
 namespace {
 
 constexpr int64_t kBytesPerToken = 4;
+// More than any answer has: sums of estimates and their prices stay numbers.
+constexpr int64_t kMostTokens = 1000 * 1000 * 1000;
 // Nobody knows when another request ends: when a refused client may ask again.
 constexpr int64_t kSoonMs = 1000;
 
@@ -28,7 +30,8 @@ Estimate estimate_tokens(const LlmRequest &request) {
     estimate.input_tokens = int64_t(request.ledger.request_bytes) / kBytesPerToken;
     if (!request.is_raw) {
         int64_t said = request.envelope.max_tokens;
-        estimate.output_tokens = said > 0 ? said : int64_t(request.loc.reserve_tokens);
+        int64_t most = said > 0 ? said : int64_t(request.loc.reserve_tokens);
+        estimate.output_tokens = std::min(most, kMostTokens);
     }
     return estimate;
 }

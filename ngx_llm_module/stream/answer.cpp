@@ -238,7 +238,8 @@ bool Answer::deliver() {
         record();
         note_served(request_, true);
     } else if (!request_.limits.may_go_on(relay_->content_bytes())) {
-        fail(ErrorClass::rate_limit, "a limit has run out");
+        // The provider has done nothing wrong, and none is asked to go on.
+        end_broken(plain_error(ErrorClass::rate_limit, "a limit has run out"));
         return false;
     }
     return request_.downstream.write(relay_->out(), is_last) && !is_last;
