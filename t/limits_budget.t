@@ -14,7 +14,7 @@ LLM::Limits->each_store(sub {
     my $t = LLM::Test->new(workers => 2);
     my $p = LLM::Provider->new(dir => $t->dir);
     my %key = map { $_ => "sk-test-of-$_-0123456789" } qw(race failed free used team1 team2 soft day
-        rolls);
+        rolls plain);
 
     $t->http_conf($store->conf . "
         llm_timezone Europe/Berlin;
@@ -28,11 +28,16 @@ LLM::Limits->each_store(sub {
         llm_key $key{soft} { soft_budget 0.15; alias thrifty; }
         llm_key $key{day} { max_budget 0.1/1d; }
         llm_key $key{rolls} { max_budget 0.1/2s; }
+        llm_key $key{plain} { }
         " . LLM::Pair::conf($p,
         models => 'llm_model dear { deployment messages/claude-x input_cost=0 output_cost=0.0001; }
             llm_model gratis { deployment messages/claude-y input_cost=0 output_cost=0; }
+            llm_model capped { deployment messages/claude-p input_cost=0 output_cost=0.0001
+                    order=1 id=dear_one max_budget=0.15/1d max_budget=100;
+                deployment messages/claude-q input_cost=0 output_cost=0 order=2 id=cheap_one; }
             llm_model whatever { deployment messages/nobody-knows; }',
-        server => 'location /strict/ { llm_pass models; llm_limit_free_models on; }'));
+        server => 'location /strict/ { llm_pass models; llm_limit_free_models on; }
+            location /each/ { llm_pass models; llm_limit $arg_who max_budget=0.15/1d; }'));
     $t->start;
     my ($pair) = grep { $_->{name} eq 'chat to messages' } LLM::Pair->all;
     my $http = sub { return headers => { Authorization => "Bearer $key{$_[0]}" } };
@@ -96,6 +101,22 @@ LLM::Limits->each_store(sub {
         my $r = $ask->('team1', 1000);
         is($r->{status}, 429, 'is all');
         like($r->{json}{error}{message}, qr/limit of team both/, 'whose it is');
+    };
+
+    subtest 'a budget for each value of a variable' => sub {
+        my $by = sub { $t->post('/each' . $pair->path(0) . "?who=$_[0]",
+            $pair->question(model => 'dear', max_tokens => 1000), $http->('plain')) };
+        is($by->('ann')->{status}, 200, 'ten cents') for 1, 2;
+        my $r = $by->('ann');
+        is($r->{status}, 429, 'are enough');
+        is($r->{json}{error}{code}, 'budget_exceeded', 'code');
+        like($r->{json}{error}{message}, qr/limit on \$arg_who is reached: \$0\.15 per day/, 'the budget');
+        is($by->('bob')->{status}, 200, 'somebody else has one of his own');
+    };
+
+    subtest 'a budget of a deployment' => sub {
+        my @by = map { $ask->('plain', 1000, model => 'capped')->{headers}{'x-llm-deployment'} } 1 .. 4;
+        is("@by", 'dear_one dear_one cheap_one cheap_one', 'when it is spent another one serves');
     };
 
     subtest 'a soft budget is spoken of' => sub {

@@ -97,6 +97,19 @@ LLM::Limits->each_store(sub {
         is($r->{status}, 200, 'and what it has reserved is there again');
     };
 
+    subtest 'case 19: each of several answers is reserved' => sub {
+        my ($both) = grep { $_->{name} eq 'chat to chat' } LLM::Pair->all;
+        $p->clear;
+        $p->script(json(200, $both->answer(text => 'hi'), wait_for_release => 'head'));
+        my $first = $t->stream('/tokens' . $both->path(0) . '?key=several',
+            $both->question(max_tokens => 2400, n => 4));
+        ok($p->wait_held(1), 'four of 2400');
+        is($ask->('/tokens', 'key=several', max_tokens => 1000)->{status}, 429, 'leave no room');
+        $p->release;
+        is($first->status, 200, 'it is answered');
+        ok(LLM::Pair::wait_idle($t), 'nothing is in flight');
+    };
+
     subtest 'case 19: tokens are reserved before they are used' => sub {
         $p->clear;
         $p->script(json(200, $pair->answer(text => 'hi', usage => { input_tokens => 100,

@@ -55,6 +55,41 @@ bool read_limit(ngx_conf_t *cf, ngx_str_t text, int64_t &limit) {
     return true;
 }
 
+bool read_dollars(ngx_conf_t *cf, ngx_str_t text, int64_t &nanos) {
+    nanos = parse_dollars(view(text));
+    if (nanos < 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "llm: invalid amount \"%V\", expected dollars such as 12.50", &text);
+        return false;
+    }
+    return true;
+}
+
+bool read_budget(ngx_conf_t *cf, ngx_str_t text, std::vector<Budget> &budgets) {
+    std::string_view amount = view(text);
+    size_t slash = amount.find('/');
+    Budget budget;
+    if (!read_dollars(cf, str(amount.substr(0, slash)), budget.nanos)) {
+        return false;
+    }
+    if (slash != std::string_view::npos && !parse_period(amount.substr(slash + 1), budget.period)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "llm: invalid period in \"%V\", expected AMOUNT/PERIOD such as 50/30d, "
+                           "5/1d or 2/12h",
+                           &text);
+        return false;
+    }
+    for (const Budget &other : budgets) {
+        if (other.period == budget.period) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "llm: second budget for the period of \"%V\"",
+                               &text);
+            return false;
+        }
+    }
+    budgets.push_back(budget);
+    return true;
+}
+
 bool read_on_outage(ngx_conf_t *cf, ngx_str_t text, OnOutage &on_outage) {
     if (parse_on_outage(view(text), on_outage)) {
         return true;

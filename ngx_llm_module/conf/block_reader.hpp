@@ -67,6 +67,8 @@ bool read_number(ngx_conf_t *cf, ngx_str_t text, ngx_int_t least, ngx_uint_t &nu
 bool read_flag(ngx_conf_t *cf, ngx_str_t text, bool &flag);
 
 bool read_limit(ngx_conf_t *cf, ngx_str_t text, int64_t &limit);
+bool read_dollars(ngx_conf_t *cf, ngx_str_t text, int64_t &nanos);
+bool read_budget(ngx_conf_t *cf, ngx_str_t text, std::vector<Budget> &budgets);  // one more
 bool read_on_outage(ngx_conf_t *cf, ngx_str_t text, OnOutage &on_outage);
 
 // None: it is not the name of a limit: rpm, tpm, max_parallel_requests.

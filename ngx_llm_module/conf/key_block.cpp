@@ -57,25 +57,6 @@ bool read_name(ngx_conf_t *cf, ngx_str_t text, std::string &name) {
     return true;
 }
 
-bool read_limit(ngx_conf_t *cf, ngx_str_t text, int64_t &limit) {
-    ngx_uint_t number = 0;
-    if (!read_number(cf, text, 0, number)) {
-        return false;
-    }
-    limit = int64_t(number);
-    return true;
-}
-
-bool read_dollars(ngx_conf_t *cf, ngx_str_t whole, std::string_view text, int64_t &nanos) {
-    nanos = parse_dollars(text);
-    if (nanos < 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "llm: invalid amount \"%V\", expected dollars such as 12.50", &whole);
-        return false;
-    }
-    return true;
-}
-
 template <class Block>
 bool read_alias(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Block &block) {
     return read_name(cf, args[0], block.record.alias);
@@ -135,29 +116,8 @@ bool read_tokens(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Block &block) {
 }
 
 template <class Block>
-bool read_budget(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Block &block) {
-    std::string_view text = view(args[0]);
-    size_t slash = text.find('/');
-    Budget budget;
-    if (!read_dollars(cf, args[0], text.substr(0, slash), budget.nanos)) {
-        return false;
-    }
-    if (slash != std::string_view::npos && !parse_period(text.substr(slash + 1), budget.period)) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "llm: invalid period in \"%V\", expected AMOUNT/PERIOD such as 50/30d, "
-                           "5/1d or 2/12h",
-                           &args[0]);
-        return false;
-    }
-    for (const Budget &other : block.record.limits.budgets) {
-        if (other.period == budget.period) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "llm: second budget for the period of \"%V\"",
-                               &args[0]);
-            return false;
-        }
-    }
-    block.record.limits.budgets.push_back(budget);
-    return true;
+bool read_max_budget(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Block &block) {
+    return read_budget(cf, args[0], block.record.limits.budgets);
 }
 
 template <class Block>
@@ -167,7 +127,7 @@ bool read_outage(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Block &block) {
 
 template <class Block>
 bool read_soft_budget(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Block &block) {
-    return read_dollars(cf, args[0], view(args[0]), block.record.limits.soft_budget);
+    return read_dollars(cf, args[0], block.record.limits.soft_budget);
 }
 
 template <class Block>
@@ -247,7 +207,7 @@ bool read_tags(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t count, KeyBlock &bloc
         {"max_parallel_requests", 1, 1, read_one_limit<Block, &LimitSet::max_parallel_requests>}, \
         {"model_rpm", 2, 2, read_model_limit<Block, &ModelLimit::rpm>},                           \
         {"model_tpm", 2, 2, read_model_limit<Block, &ModelLimit::tpm>},                           \
-        {"count_tokens", 1, 1, read_tokens<Block>}, {"max_budget", 1, 1, read_budget<Block>},     \
+        {"count_tokens", 1, 1, read_tokens<Block>}, {"max_budget", 1, 1, read_max_budget<Block>}, \
         {"soft_budget", 1, 1, read_soft_budget<Block>}, {"on_outage", 1, 1, read_outage<Block>},  \
         {"blocked", 1, 1, read_blocked<Block>}, {                                                 \
         "metadata", 2, 2, read_metadata<Block>                                                    \

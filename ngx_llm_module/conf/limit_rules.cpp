@@ -21,6 +21,9 @@ bool read_option(ngx_conf_t *cf, ngx_str_t option, LimitSet &limits) {
         if (int64_t *limit = limit_by_name(name, limits)) {
             return read_limit(cf, value, *limit);
         }
+        if (name == "max_budget") {
+            return read_budget(cf, value, limits.budgets);
+        }
         if (name == "on_outage") {
             return read_on_outage(cf, value, limits.on_outage.emplace());
         }
@@ -90,9 +93,9 @@ char *read_limit_rule(ngx_conf_t *cf, Config &config, LimitRules *&rules) {
     }
     const LimitSet &limits = rule.limits;
     if (limits.rpm == kNoLimit && limits.tpm == kNoLimit &&
-        limits.max_parallel_requests == kNoLimit) {
+        limits.max_parallel_requests == kNoLimit && limits.budgets.empty()) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "llm: llm_limit needs rpm, tpm or max_parallel_requests");
+                           "llm: llm_limit needs rpm, tpm, max_parallel_requests or max_budget");
         return conf_error();
     }
     if (rules == nullptr) {

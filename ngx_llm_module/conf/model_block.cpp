@@ -84,6 +84,9 @@ bool read_deployment_option(ngx_conf_t *cf, ngx_str_t option, Deployment &deploy
     if (int64_t *limit = limit_by_name(name, deployment.limits)) {
         return read_limit(cf, value, *limit);
     }
+    if (name == "max_budget") {
+        return read_budget(cf, value, deployment.limits.budgets);
+    }
     if (name == "on_outage") {
         return read_on_outage(cf, value, deployment.limits.on_outage.emplace());
     }

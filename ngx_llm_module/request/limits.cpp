@@ -19,6 +19,7 @@ namespace {
 constexpr int64_t kBytesPerToken = 4;
 // More than any answer has: sums of estimates and their prices stay numbers.
 constexpr int64_t kMostTokens = 1000 * 1000 * 1000;
+constexpr int64_t kMostAnswers = 1000;
 // Nobody knows when another request ends: when a refused client may ask again.
 constexpr int64_t kSoonMs = 1000;
 
@@ -31,7 +32,8 @@ Estimate estimate_tokens(const LlmRequest &request) {
     if (!request.is_raw) {
         int64_t said = request.envelope.max_tokens;
         int64_t most = said > 0 ? said : int64_t(request.loc.reserve_tokens);
-        estimate.output_tokens = std::min(most, kMostTokens);
+        estimate.output_tokens =
+            std::min(most, kMostTokens) * std::min(request.envelope.answers, kMostAnswers);
     }
     return estimate;
 }

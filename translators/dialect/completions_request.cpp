@@ -121,6 +121,7 @@ Result<Envelope> read_envelope(Value root) {
     envelope.stream = root["stream"].is_true();
     envelope.usage_wanted = root["stream_options"]["include_usage"].is_true();
     envelope.max_tokens = std::max<int64_t>(root["max_tokens"].as_int().value_or(0), 0);
+    envelope.answers = std::max<int64_t>(root["n"].as_int().value_or(1), 1);
     return envelope;
 }
 

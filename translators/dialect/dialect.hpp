@@ -33,7 +33,8 @@ struct Envelope {
     bool usage_wanted = false;   // chat: stream_options.include_usage
     bool is_structured = false;  // response_format / output_config.format in play
     bool has_tools = false;
-    int64_t max_tokens = 0;  // 0: not said
+    int64_t max_tokens = 0;  // of each answer; 0: not said
+    int64_t answers = 1;     // that are asked for at once
     // Responses: the earlier answer that this one goes on from, and whether the provider is to keep
     // the new one.
     JsonText previous;

@@ -465,6 +465,8 @@ Result<Envelope> read_envelope(Value root) {
     envelope.has_tools = request.find("tools").size() > 0;
     int64_t limit = member(config, "maxOutputTokens").as_int().value_or(0);
     envelope.max_tokens = limit > 0 ? limit : 0;
+    int64_t candidates = member(config, "candidateCount").as_int().value_or(1);
+    envelope.answers = std::max<int64_t>(candidates, 1);
     envelope.usage_wanted = true;
     return envelope;
 }

@@ -347,6 +347,7 @@ Result<Envelope> read_envelope(Value root) {
             break;
         }
     }
+    envelope.answers = std::max<int64_t>(root["n"].as_int().value_or(1), 1);
     return envelope;
 }
 
