@@ -28,9 +28,11 @@ my $prices = $t->write_file('prices.json', '{"models": {"a": {"input": 1}}}');
 my @bad_time = ('soon', '-1', '1x', '', '1s 2s');
 my %sample = (
     llm_zone => ['4m', '4m state=', '4m state=a b', '4m file=x', '0', '512k', '1m-', '', '4m 4m'],
-    llm_limit => ['$remote_addr rpm=1', '', '$remote_addr', '$remote_addr rpm=x', '$remote_addr max_budget=x', '$remote_addr max_budget=1/x', '$remote_addr max_budget=1/1d max_budget=2/1d', '$remote_addr rpm=-1',
-        '$remote_addr x=1', '$remote_addr tokens=all rpm=1', '$uri tokens=input',
-        '$uri on_outage=deny', '$uri rpm=1 on_outage=hope'],
+    llm_limit => ['$remote_addr rpm=1', '', '$remote_addr', '$remote_addr rpm=x', '$remote_addr rpm=-1',
+        '$remote_addr max_budget=x', '$remote_addr max_budget=1/x',
+        '$remote_addr max_budget=1/1d max_budget=2/1d', '$remote_addr x=1',
+        '$remote_addr tokens=all rpm=1', '$uri tokens=input', '$uri on_outage=deny',
+        '$uri rpm=1 on_outage=hope'],
     llm_on_limit => ['cut', 'stop', '', 'cut cut'],
     llm_reserve_tokens => ['0', '-1', 'x', '', '1 2'],
     llm_limit_free_models => ['on', 'yes', '', 'on off'],
