@@ -4,9 +4,11 @@
 use strict;
 use warnings;
 use LLM::Test;
+use LLM::Provider;
 use LLM::Redis;
 
 my $redis = LLM::Redis->new;
+my $p = LLM::Provider->new;
 my $t;
 
 # The time-out is long: nothing else that is sent to Redis may find it silent before the request ends.
@@ -15,7 +17,7 @@ sub gateway {
 
     $t = LLM::Test->new(workers => 1);
     $t->http_conf("llm_redis ${\$redis->url} timeout=2s lease=$lease on_outage=local;
-    llm_provider mock { } llm_model late { deployment mock/x reply=hi delay=300ms; }
+    llm_provider p { dialect openai; base_url ${\$p->url}; } llm_model late { deployment p/x; }
     server { listen 127.0.0.1:%%PORT%%;
         location / { llm_limit \$arg_key tpm=10000 max_parallel_requests=2; llm_pass models; } }");
     $t->start;
@@ -34,6 +36,22 @@ sub counted {
 
 sub held { return join ' ', $redis->held }
 
+# A request that was admitted, and ends when Redis is gone.
+sub ends_without_redis {
+    my ($key, $gone) = @_;
+
+    $p->script([json(200, chat_answer(), wait_for_release => 1), json(200, chat_answer())]);
+    my $s = $t->stream("/v1/messages?key=$key", \%question);
+    $p->wait_held;
+    $gone->();
+    $p->release;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    is($s->status, 200, 'served without Redis');
+    $s->read_body;
+    is_state('degraded');
+    return;
+}
+
 sub is_state {
     my ($state) = @_;
 
@@ -41,16 +59,12 @@ sub is_state {
 }
 
 gateway('60s');
+$p->script(json(200, chat_answer()));
 is($t->post('/v1/messages?key=sure', \%question)->{status}, 200, 'one that is answered');
 my $tokens = $t->wait_for(sub { counted('sure') }, 5, 'its tokens');
 
 for my $round (1 .. 3) {
-    my $s = $t->stream("/v1/messages?key=unsure$round", \%question);
-    $t->wait_for(sub { held() ne '' }, 5, 'it to be admitted');
-    $redis->pause;
-    is($s->status, 200, 'served while Redis is silent');
-    $s->read_body;
-    is_state('degraded');
+    ends_without_redis("unsure$round", sub { $redis->pause });
     $redis->resume;
     $t->wait_for(sub { counted("unsure$round") }, 5, 'what was sent before');
     is_state('ready');
@@ -62,12 +76,7 @@ for my $round (1 .. 3) {
 
 # Nobody asks for anything more, and the next beat is far away.
 subtest 'what ended while Redis was away' => sub {
-    my $s = $t->stream('/v1/messages?key=away', \%question);
-    $t->wait_for(sub { held() ne '' }, 5, 'it to be admitted');
-    $redis->kill;
-    is($s->status, 200, 'served while Redis is away');
-    $s->read_body;
-    is_state('degraded');
+    ends_without_redis('away', sub { $redis->kill });
     $redis->start;
     $t->wait_for(sub { counted('away') }, 5, 'its end');
     is(counted('away'), $tokens, 'is counted when Redis is back');
@@ -79,13 +88,8 @@ $t->cleanup;
 # Redis counts it, and then refuses every script: that says nothing of the first try.
 subtest 'refused when it comes again' => sub {
     gateway('3s');
-    my $s = $t->stream('/v1/messages?key=refused', \%question);
-    $t->wait_for(sub { held() ne '' }, 5, 'it to be admitted');
-    $redis->pause;
-    is($s->status, 200, 'served while Redis is silent');
-    $s->read_body;
-    is_state('degraded');
-    $redis->send('ACL', 'SETUSER', 'default', '-evalsha');  # it reads this after what the gateway sent
+    ends_without_redis('refused', sub { $redis->pause });
+    $redis->send('ACL', 'SETUSER', 'default', '-evalsha');  # after what the gateway sent
     $redis->resume;
     $t->wait_for(sub { counted('refused') }, 5, 'what was sent before');
     $t->wait_for(sub { $t->log_text =~ /redis says: NOPERM/ }, 10, 'a refusal');

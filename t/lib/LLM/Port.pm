@@ -3,6 +3,7 @@
 # reserve()            a port of 127.0.0.1 nobody else will get while this process lives
 # close_fds(@keep)     in a forked child: close every inherited descriptor but these
 # alive($pid)          whether a process runs (a zombie does not)
+# state_of($pid)       R runs, S sleeps, T is stopped, Z is a zombie (proc(5)); '' is gone
 # nap($seconds)        the pause of a polling loop
 # slow($seconds)       a deadline, stretched by LLM_SLOW (sanitizer builds, loaded machines)
 
@@ -14,7 +15,7 @@ use Exporter 'import';
 use POSIX ();
 use Socket qw(:DEFAULT inet_aton pack_sockaddr_in unpack_sockaddr_in);
 
-our @EXPORT_OK = qw(reserve close_fds alive nap slow);
+our @EXPORT_OK = qw(reserve close_fds alive state_of nap slow);
 
 # A socket that is bound but does not listen keeps the kernel from giving the port to
 # anybody else, while a server that sets SO_REUSEADDR (nginx does) can still listen on it.
@@ -48,12 +49,17 @@ sub close_fds {
 # an fsync() say: until that has ended its sockets are open.
 sub alive {
     my ($pid) = @_;
+    my $state = state_of($pid);
 
-    open my $fh, '<', "/proc/$pid/stat" or return 0;
-    my $text = <$fh>;
-    return 0 unless defined $text;
-    return 1 if $text =~ /\) [^ZX]/;
-    return (() = glob "/proc/$pid/task/*") > 1 ? 1 : 0;
+    return 1 if $state =~ /[^ZX]/;
+    return $state ne '' && (() = glob "/proc/$pid/task/*") > 1 ? 1 : 0;
+}
+
+sub state_of {
+    my ($pid) = @_;
+
+    open my $fh, '<', "/proc/$pid/stat" or return '';
+    return (<$fh> // '') =~ /\) (\S)/ ? $1 : '';
 }
 
 sub nap { select(undef, undef, undef, $_[0]); return }

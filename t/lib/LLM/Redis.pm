@@ -21,7 +21,7 @@ use IO::Socket::UNIX;
 use POSIX qw(WNOHANG);
 use Time::HiRes qw(time);
 use LLM::Guardian;
-use LLM::Port qw(reserve nap slow);
+use LLM::Port qw(reserve nap slow state_of);
 
 sub new {
     my ($class, %o) = @_;
@@ -101,8 +101,29 @@ sub log_text {
     return $text;
 }
 
-sub pause  { CORE::kill 'STOP', $_[0]{pid}; return }
+# Not between two clients: it writes the answers of one turn together, and whom this test heard last
+# it would hear first when it goes on. Asleep, it has answered everybody.
+sub pause {
+    my ($self) = @_;
+
+    $self->_wait_state('S');
+    CORE::kill 'STOP', $self->{pid};
+    $self->_wait_state('T');
+    return;
+}
+
 sub resume { CORE::kill 'CONT', $_[0]{pid}; return }
+
+sub _wait_state {
+    my ($self, $wanted) = @_;
+    my $deadline = time + slow(10);
+
+    while (state_of($self->{pid}) ne $wanted) {
+        die "redis is not $wanted\n" if time > $deadline;
+        nap(0.001);
+    }
+    return;
+}
 
 sub kill {
     my ($self) = @_;
@@ -132,12 +153,10 @@ sub _cmd {
     my $conn = $self->{conn};
 
     if (!$conn) {
-        $conn = IO::Socket::UNIX->new(Peer => "$self->{dir}/redis.sock")
-            or die "redis.sock: $!\n";
-        @$self{qw(conn unread)} = ($conn, []);
+        $conn = $self->_connect;
         _call($conn, 'AUTH', $self->{password}) if defined $self->{password};
+        $self->{conn} = $conn;
     }
-    _read($conn) for splice @{$self->{unread} ||= []};
     my $answer = eval { _call($conn, @words) };
     my $wrong = $@;
     delete $self->{conn} if $wrong && $wrong !~ /\AERR|\A[A-Z]+ /;
@@ -145,13 +164,19 @@ sub _cmd {
     return $answer;
 }
 
-# A command that nobody waits for: to a server that is paused.
+sub _connect {
+    my ($self) = @_;
+
+    return IO::Socket::UNIX->new(Peer => "$self->{dir}/redis.sock") || die "redis.sock: $!\n";
+}
+
+# A command that nobody waits for: to a server that is paused. On a connection of its own, which
+# the server meets behind all that others have sent before.
 sub send {
     my ($self, @words) = @_;
 
-    $self->cmd('PING') unless $self->{conn};
-    _say($self->{conn}, @words);
-    push @{$self->{unread}}, 1;
+    $self->{sent} = $self->_connect;
+    _say($self->{sent}, @words);
     return;
 }
 

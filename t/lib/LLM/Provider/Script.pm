@@ -205,7 +205,12 @@ sub _response_ops {
     if ($broken) {
         push @ops, [$o->{reset} ? 'reset' : $o->{stall} ? 'stall' : 'drop'];
     } else {
-        push @ops, ['send', "0\r\n\r\n"] if $framing eq 'chunked';
+        # With the last event, or a caller whose answer is whole by then could ask again before the
+        # connection is free. A hold or a gap behind that event keeps them apart.
+        if ($framing eq 'chunked') {
+            push @ops, ['send', ''] if $ops[-1][0] ne 'send' || $o->{bytewise};
+            $ops[-1][1] .= "0\r\n\r\n";
+        }
         push @ops, [$framing eq 'close' ? 'close' : 'end'];
     }
     # One packet for a plain answer, as a real server would send it.
