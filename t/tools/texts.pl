@@ -31,7 +31,7 @@ sub scripts {
         $lua =~ /\A-- .*\n/ or die "$file does not begin with its inputs and outputs\n";
         $lua =~ s/^-- include (part_\w+\.lua)$/slurp($1)/gme;
         $lua =~ s/^\s*--.*\n//mg;
-        $lua = with_constants($file, $lua);
+        $lua = inlined($file, with_constants($file, $lua));
         $lua =~ s/\A\n+//;
         $lua =~ s/\n\n+/\n/g;
         $rows .= '{"' . basename($file, '.lua') . '", ' . raw($file, 'lua', $lua) . ", {}},\n";
@@ -50,6 +50,31 @@ sub with_constants {
         my %value;
         @value{@$names} = map { / / ? "($_)" : $_ } @$values;
         $lua =~ s/('[^'\n]*')|\b([A-Z][A-Z_]*)\b/$1 \/\/ $value{$2} \/\/ $2/ge;
+    }
+    return $lua;
+}
+
+# Redis makes every function anew in every call of the script. One that gives nothing back and is
+# called at one place stands at that place.
+sub inlined {
+    my ($file, $lua) = @_;
+
+    for my $name ($lua =~ /^local function (\w+)/mg) {
+        next if (() = $lua =~ /\b$name\b/g) != 2;
+        $lua =~ /^local function $name\(([^)\n]*)\)\n(.*?)^end\n/ms or die "$file: no end of $name\n";
+        my ($taken, $body, $from, $to) = ($1, $2, $-[0], $+[0]);
+        next if $body =~ /\breturn\b/;
+        my $rest = substr $lua, $to;
+        $rest =~ /^ *$name\((.*)\)\n/m or next;
+        my ($given, $call, $call_size) = ($1, $-[0], $+[0] - $-[0]);
+        # What it means must be the same there.
+        my %is_own = map { $_ => 1 } map { /\w+/g } $taken, $body =~ /\b(?:local|for) ([\w, ]+)/g;
+        for my $other (map { /\w+/g } substr($rest, 0, $call) =~ /\blocal (?!function)([\w, ]+)/g) {
+            die "$file: $name means another $other\n" if !$is_own{$other} && $body =~ /\b$other\b/;
+        }
+        my $names = $taken eq $given ? '' : "local $taken = $given\n";
+        substr $rest, $call, $call_size, "do\n$names${body}end\n";
+        $lua = substr($lua, 0, $from) . $rest;
     }
     return $lua;
 }

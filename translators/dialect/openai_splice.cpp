@@ -81,21 +81,19 @@ class Splice {
     void limit(std::vector<std::string_view> &removed) {
         constexpr std::string_view kOld = "max_tokens";
         constexpr std::string_view kNew = "max_completion_tokens";
-        bool has_old = !root_[kOld].is_unset();
-        bool has_new = !root_[kNew].is_unset();
         bool refuses_old =
             traits_.max_completion_tokens && (traits_.is_reasoning || !traits_.service_tier);
         bool refuses_new =
             !traits_.max_completion_tokens &&
             (traits_.strict_members || traits_.mistral || traits_.wants_reasoning_content ||
              traits_.thinking_switch || traits_.enable_thinking);
-        if (refuses_old && has_old) {
-            if (has_new) {
-                removed.push_back(kOld);
-            } else {
+        if (refuses_old && !root_[kOld].is_unset()) {
+            if (root_[kNew].is_unset()) {
                 out_.rename(root_, kOld, kNew);
+            } else {
+                removed.push_back(kOld);
             }
-        } else if (refuses_new && has_new) {
+        } else if (refuses_new && !root_[kNew].is_unset()) {
             if (!root_[kOld].absent()) {
                 removed.push_back(kOld);
             }
@@ -105,9 +103,11 @@ class Splice {
 
     // One switch, and nothing beside it that contradicts it.
     void thinking(std::vector<std::string_view> &removed) {
+        if (!traits_.thinking_switch && !traits_.enable_thinking) {
+            return;
+        }
         json::Value effort = root_["reasoning_effort"];
-        if ((!traits_.thinking_switch && !traits_.enable_thinking) || !effort.is_string() ||
-            is_refused(chat_parameters("reasoning_effort"))) {
+        if (!effort.is_string() || is_refused(chat_parameters("reasoning_effort"))) {
             return;
         }
         std::string_view name = traits_.enable_thinking ? "enable_thinking" : "thinking";
@@ -130,7 +130,8 @@ class Splice {
                 out_.remove(tool["function"], {"strict"});
             }
         }
-        if (is_refused(chat_parameters("tool_choice"))) {
+        if (is_refused(chat_parameters("tool_choice")) ||
+            (!traits_.no_tool_choice_required && !traits_.mistral)) {
             return {};
         }
         json::Value choice = root_["tool_choice"];
@@ -150,8 +151,8 @@ class Splice {
     Status refuse(std::vector<std::string_view> &removed) {
         uint32_t bit = 1;
         for (const ChatParameter &parameter : kChatParameters) {
-            json::Value value = root_[parameter.name];
-            if (is_refused(bit) && !value.absent()) {
+            json::Value value = is_refused(bit) ? root_[parameter.name] : json::Value();
+            if (!value.absent()) {
                 bool is_usual = is_usual_value(parameter.name, value);
                 if (!is_usual && !parameter.is_hint && !target_.drop_params) {
                     return unsupported("this service takes no such parameter", parameter.name);
@@ -163,9 +164,11 @@ class Splice {
             }
             bit <<= 1;
         }
-        bool has_temperature = !is_refused(chat_parameters("temperature"));
-        if (json::Value temperature = root_["temperature"];
-            has_temperature && is_above(temperature.raw(), traits_.temperature_max)) {
+        if (traits_.temperature_max.empty() || is_refused(chat_parameters("temperature"))) {
+            return {};
+        }
+        json::Value temperature = root_["temperature"];
+        if (is_above(temperature.raw(), traits_.temperature_max)) {
             notes_.drop("temperature");
             out_.replace(temperature, std::string(traits_.temperature_max));
         }
