@@ -1,5 +1,5 @@
 # A provider that cannot read the reasoning of earlier turns (another account signed it, or it was
-# cut on its way) is asked once more without any, whatever it has said first. Case 48.
+# cut on its way) is asked once more without any, whatever it has said first. Case 48, gotcha 59.
 
 use strict;
 use warnings;
@@ -55,7 +55,7 @@ subtest 'messages' => sub {
     is($p->request_count - $before, 2, 'is the end');
 };
 
-subtest 'responses' => sub {
+subtest 'gotcha 59: responses' => sub {
     my $pair = LLM::Pair->new('responses', 'responses');
     my ($r, @seen) = twice($pair, 'The encrypted content for item rs_1 could not be verified.',
         input => [{ role => 'user', content => 'hi' },

@@ -29,10 +29,11 @@ class CohereWriter {
             w.key("citations").array().end().end().end();
         });
         int64_t index = 0;
-        int64_t call = 0;
+        std::vector<Call> calls;
         for (const Scenario::Block &block : from_.blocks) {
             if (block.kind == Kind::call) {
-                stream_call(block, call++);
+                int64_t number = static_cast<int64_t>(calls.size());
+                calls.push_back({&block, number, pieces(chance_, block.text)});
             } else if (is_plan(block)) {
                 for (const std::string &piece : pieces(chance_, block.text)) {
                     frame("tool-plan-delta", [&](json::Writer &w) {
@@ -44,6 +45,7 @@ class CohereWriter {
                 stream_content(block, index++);
             }
         }
+        stream_calls(calls);
         frame("message-end", [&](json::Writer &w) {
             w.key("delta").object().key("finish_reason").plain(finish());
             usage(w);
@@ -98,6 +100,12 @@ class CohereWriter {
     }
 
   private:
+    struct Call {
+        const Scenario::Block *block;
+        int64_t index;
+        std::vector<std::string> pieces;
+    };
+
     // Older models plan their calls, newer ones think before them.
     bool is_plan(const Scenario::Block &block) const {
         return block.kind == Kind::reasoning && has_calls_ && from_.seed % 2 == 0;
@@ -163,21 +171,55 @@ class CohereWriter {
         frame("content-end", [&](json::Writer &w) { w.key("index").number(index); });
     }
 
-    void stream_call(const Scenario::Block &block, int64_t index) {
+    // One after the other, or all of them at once, a fragment of each in turn.
+    void stream_calls(const std::vector<Call> &calls) {
+        if (from_.seed % 4 != 1) {
+            for (const Call &call : calls) {
+                start_call(call);
+                for (const std::string &piece : call.pieces) {
+                    arguments(call, piece);
+                }
+                end_call(call);
+            }
+            return;
+        }
+        size_t longest = 0;
+        for (const Call &call : calls) {
+            start_call(call);
+            longest = std::max(longest, call.pieces.size());
+        }
+        for (size_t i = 0; i < longest; i++) {
+            for (const Call &call : calls) {
+                if (i < call.pieces.size()) {
+                    arguments(call, call.pieces[i]);
+                }
+            }
+        }
+        for (const Call &call : calls) {
+            end_call(call);
+        }
+    }
+
+    void start_call(const Call &call) {
         frame("tool-call-start", [&](json::Writer &w) {
-            w.key("index").number(index).key("delta").object().key("message").object();
-            w.key("tool_calls").object().key("id").plain(block.id).key("type").plain("function");
-            w.key("function").object().key("name").plain(block.name).key("arguments").plain("");
+            w.key("index").number(call.index).key("delta").object().key("message").object();
+            w.key("tool_calls").object().key("id").plain(call.block->id);
+            w.key("type").plain("function").key("function").object();
+            w.key("name").plain(call.block->name).key("arguments").plain("");
             w.end().end().end().end();
         });
-        for (const std::string &piece : pieces(chance_, block.text)) {
-            frame("tool-call-delta", [&](json::Writer &w) {
-                w.key("index").number(index).key("delta").object().key("message").object();
-                w.key("tool_calls").object().key("function").object();
-                w.key("arguments").text({piece}).end().end().end().end();
-            });
-        }
-        frame("tool-call-end", [&](json::Writer &w) { w.key("index").number(index); });
+    }
+
+    void arguments(const Call &call, const std::string &piece) {
+        frame("tool-call-delta", [&](json::Writer &w) {
+            w.key("index").number(call.index).key("delta").object().key("message").object();
+            w.key("tool_calls").object().key("function").object();
+            w.key("arguments").text({piece}).end().end().end().end();
+        });
+    }
+
+    void end_call(const Call &call) {
+        frame("tool-call-end", [&](json::Writer &w) { w.key("index").number(call.index); });
     }
 
     void usage(json::Writer &w) {

@@ -1,5 +1,7 @@
 // Streams of Cohere's v2 chat. Every stream is decoded whole, cut in two at every byte, and byte by
 // byte: the events must be the same.
+#include "t/check/dialect_check.hpp"
+#include "t/check/pump.hpp"
 #include "t/unit/provider_testing.hpp"
 
 namespace llm::provider_testing {
@@ -72,6 +74,69 @@ TEST(CohereDecoder, APlanThenTwoCalls) {
         (Lines{"start a ", "open 0 reasoning", "delta 0 I will", "close 0", "open 1 tool c1 add",
                "delta 1 {\\\"q\\\":", "delta 1 1}", "close 1", "open 2 tool c2 mul", "delta 2 {}",
                "close 2", "usage 5+2", "finish tool_calls (TOOL_CALL)", "end"}));
+}
+
+// Two calls at once: `{"q":1}` and `{"r":[2]}`, a piece of each in turn.
+std::string interleaved() {
+    return kStart + call_start(0, "c1", "add") + call_start(1, "c2", "mul") +
+           arguments(0, "{\\\"q\\\":") + arguments(1, "{\\\"r\\\":[") + arguments(0, "1}") +
+           call_end(0) + arguments(1, "2]}") + call_end(1) + message_end("TOOL_CALL");
+}
+
+TEST(CohereDecoder, CallsMayInterleave) {
+    EXPECT_EQ(decode(interleaved()), (Lines{"start a ", "open 0 tool c1 add", "open 1 tool c2 mul",
+                                            "delta 0 {\\\"q\\\":", "delta 1 {\\\"r\\\":[",
+                                            "delta 0 1}", "close 0", "delta 1 2]}", "close 1",
+                                            "usage 5+2", "finish tool_calls (TOOL_CALL)", "end"}));
+}
+
+TEST(CohereDecoder, Gotcha31_InterleavedCallsAreWholeForEveryClient) {
+    for (DialectId client : check::client_dialects()) {
+        if (check::check_of(client).is_text_only) {
+            continue;
+        }
+        check::Problems problems;
+        check::Answer got = check::read_stream(
+            client, check::translate(DialectId::cohere, client, interleaved()), problems);
+        EXPECT_TRUE(problems.empty()) << problems[0];
+        EXPECT_TRUE(got.is_complete);
+        const std::vector<check::Call> &calls = got.first().calls;
+        ASSERT_EQ(calls.size(), 2u) << dialect(client).name;
+        EXPECT_EQ(calls[0].name + calls[0].arguments, R"(add{"q":1})") << dialect(client).name;
+        EXPECT_EQ(calls[1].name + calls[1].arguments, R"(mul{"r":[2]})") << dialect(client).name;
+        EXPECT_NE(calls[0].id, calls[1].id);
+    }
+}
+
+// What is held back as the start of `null` is so for each call apart.
+TEST(CohereDecoder, Gotcha33_InterleavedCallsWithoutArguments) {
+    Lines lines =
+        decode(kStart + call_start(0, "c", "f") + call_start(1, "d", "g") + arguments(0, "nu") +
+               arguments(1, "nul") + arguments(0, "ll") + arguments(1, "lable") + call_end(1) +
+               call_end(0) + message_end("TOOL_CALL"));
+    EXPECT_EQ(lines, (Lines{"start a ", "open 0 tool c f", "open 1 tool d g", "delta 1 nul",
+                            "delta 1 lable", "close 1", "delta 0 {}", "close 0", "usage 5+2",
+                            "finish tool_calls (TOOL_CALL)", "end"}));
+}
+
+// Imitators: calls without an end, or all of one index, or of none.
+TEST(CohereDecoder, CallsWithoutAnEndOrAnIndex) {
+    Lines expected = {"start a ", "open 0 tool c f", "delta 0 {}",
+                      "close 0",  "open 1 tool d g", "delta 1 []",
+                      "close 1",  "usage 5+2",       "finish tool_calls (TOOL_CALL)",
+                      "end"};
+    std::string stream = kStart + call_start(0, "c", "f") + arguments(0, "{}") +
+                         call_start(0, "d", "g") + arguments(0, "[]") + message_end("TOOL_CALL");
+    EXPECT_EQ(decode(stream), expected);
+    for (size_t at; (at = stream.find("\"index\":0,")) != std::string::npos;) {
+        stream.erase(at, std::string_view("\"index\":0,").size());
+    }
+    EXPECT_EQ(decode(stream), expected);
+    Lines both = decode(kStart + call_start(0, "c", "f") + arguments(0, "{}") +
+                        call_start(1, "d", "g") + arguments(1, "[]") + message_end("TOOL_CALL"));
+    EXPECT_EQ(both,
+              (Lines{"start a ", "open 0 tool c f", "delta 0 {}", "open 1 tool d g", "delta 1 []",
+                     "close 0", "close 1", "usage 5+2", "finish tool_calls (TOOL_CALL)", "end"}));
 }
 
 TEST(CohereDecoder, Gotcha33_NullAndEmptyArgumentsAreAnEmptyObject) {
@@ -218,7 +283,13 @@ TEST(CohereDecoder, UnknownEventsAreIgnoredAndBrokenOnesAreNot) {
 }
 
 TEST(CohereDecoder, ArgumentsOfACallThatIsNotOpenAreAnError) {
-    EXPECT_EQ(decode(kStart + call_start(0, "c", "f") + call_end(0) + arguments(0, "{}")).back(),
+    std::string over = kStart + call_start(0, "c", "f") + call_end(0);
+    EXPECT_EQ(decode(over + arguments(0, "{}")).back(), "error upstream_protocol");
+    EXPECT_EQ(decode(over + message("tool-call-delta", 0,
+                                    R"("tool_calls":{"function":{"arguments":{"a":1}}})"))
+                  .back(),
+              "error upstream_protocol");
+    EXPECT_EQ(decode(kStart + call_start(0, "c", "f") + arguments(1, "{}")).back(),
               "error upstream_protocol");
 }
 
@@ -226,9 +297,9 @@ TEST(CohereDecoder, CallsOfOneIdGetAnother) {
     Lines lines = decode(kStart + call_start(0, "c", "f") + call_start(1, "c", "f") +
                          call_start(2, "", "f") + message_end("TOOL_CALL"));
     EXPECT_EQ(lines[1], "open 0 tool c f");
-    EXPECT_TRUE(lines[4].starts_with("open 1 tool call_")) << lines[4];
-    EXPECT_TRUE(lines[7].starts_with("open 2 tool call_")) << lines[7];
-    EXPECT_NE(lines[4].substr(12), lines[7].substr(12));
+    EXPECT_TRUE(lines[2].starts_with("open 1 tool call_")) << lines[2];
+    EXPECT_TRUE(lines[3].starts_with("open 2 tool call_")) << lines[3];
+    EXPECT_NE(lines[2].substr(12), lines[3].substr(12));
 }
 
 TEST(CohereDecoder, TooManyCallsAreAnError) {

@@ -1,9 +1,10 @@
 // The stream of Cohere's v2 chat -> ir events.
 //
-// Entry point: make_decoder. At most one block is open at a time: the plan, a content block or a
-// call. A content block is closed when something else comes and not by content-end, so that a
-// citation may follow it. `message-end` is the end, whatever follows; without it the stream is cut.
-// What is kept from one event to the next is bounded: 256 calls, 1 MiB of their ids.
+// Entry point: make_decoder. At most one block of text is open at a time: the plan or a content
+// block. It is closed when something else comes and not by content-end, so that a citation may
+// follow it. Calls may interleave, and are known by their index: each is open until its own end, or
+// until another call takes its index. `message-end` is the end, whatever follows; without it the
+// stream is cut. What is kept from one event to the next is bounded: 256 calls, 1 MiB of their ids.
 #include <algorithm>
 
 #include "translators/dialect/cohere.hpp"
@@ -25,6 +26,15 @@ constexpr size_t kMaxId = 4096;
 constexpr size_t kMaxHeld = 64;
 constexpr int64_t kPlan = -1;  // in place of the index of a content block
 constexpr int64_t kUnknown = -2;
+
+struct Call {
+    std::string id;
+    std::string held;  // the start of arguments that may turn out to be null
+    int64_t index = kUnknown;
+    uint32_t block = 0;
+    bool is_open = true;
+    bool has_arguments = false;  // fragments went out
+};
 
 class ChatDecoder final : public JsonStream, private wire::SseHandler {
   public:
@@ -51,34 +61,36 @@ class ChatDecoder final : public JsonStream, private wire::SseHandler {
     void start(JsonText id);
     void text(BlockKind kind, int64_t index, JsonText text);
     void open(BlockKind kind, int64_t index);
-    void arguments(Value value);
-    void send_arguments(JsonText fragment);
-    void close();
+    void close_text();
+    Call *open_call(Value index);
+    void arguments(Call &call, Value value);
+    void send_arguments(Call &call, JsonText fragment);
+    void close_call(Call &call);
+    void close_block(BlockKind kind, uint32_t block);
     bool is_error(Value root) const;
     void fail_as(Value root, std::string_view body);
 
     wire::SseSplitter splitter_;
     std::string answer_id_;
-    std::vector<std::string> call_ids_;
-    std::string held_;  // the start of arguments that may turn out to be null
+    std::vector<Call> calls_;
     ByteBuffer logprobs_;
     ByteBuffer entries_;
     ir::Citation citation_;
     Usage usage_;
-    int64_t index_ = kUnknown;  // of the open block, as the provider counts; calls apart
+    int64_t index_ = kUnknown;  // of the open text, as the provider counts; calls apart
+    uint32_t block_ = 0;        // of the open text
     uint32_t next_block_ = 0;
     BlockKind kind_ = BlockKind::text;
-    bool is_open_ = false;
-    bool has_arguments_ = false;  // fragments of the open call went out
+    bool is_open_ = false;  // a text is
     bool is_started_ = false;
 };
 
 // --- frames ---------------------------------------------------------------------------------
 
 size_t ChatDecoder::memory() const {
-    size_t sum = splitter_.memory() + answer_id_.capacity() + held_.capacity();
-    for (const std::string &id : call_ids_) {
-        sum += sizeof id + id.capacity();
+    size_t sum = splitter_.memory() + answer_id_.capacity();
+    for (const Call &call : calls_) {
+        sum += sizeof call + call.id.capacity() + call.held.capacity();
     }
     return sum + logprobs_.size() + entries_.size();
 }
@@ -110,8 +122,8 @@ void ChatDecoder::on_event(Value root) {
     } else if (type.equals("tool-call-start")) {
         on_call_start(root);
     } else if (type.equals("tool-call-end")) {
-        if (is_open_ && kind_ == BlockKind::tool) {
-            close();
+        if (Call *call = open_call(root["index"])) {
+            close_call(*call);
         }
     } else if (type.equals("message-start")) {
         on_start(root);
@@ -158,7 +170,7 @@ void ChatDecoder::text(BlockKind kind, int64_t index, JsonText text) {
     StreamEvent event;
     event.kind = EventKind::delta;
     event.block_kind = kind;
-    event.block = next_block_ - 1;
+    event.block = block_;
     event.text = text;
     emit(event);
 }
@@ -166,32 +178,30 @@ void ChatDecoder::text(BlockKind kind, int64_t index, JsonText text) {
 // Calls open themselves: theirs has an id and a name.
 void ChatDecoder::open(BlockKind kind, int64_t index) {
     start({});
-    close();
+    close_text();
     is_open_ = true;
     kind_ = kind;
     index_ = index;
+    block_ = next_block_++;
     StreamEvent event;
     event.kind = EventKind::open;
     event.block_kind = kind;
-    event.block = next_block_++;
+    event.block = block_;
     emit(event);
 }
 
-void ChatDecoder::close() {
-    if (!is_open_) {
-        return;
+void ChatDecoder::close_text() {
+    if (is_open_) {
+        is_open_ = false;
+        close_block(kind_, block_);
     }
-    if (kind_ == BlockKind::tool && !has_arguments_) {
-        size_t first = held_.find_first_not_of(" \t\r\n");
-        bool is_null = first == std::string::npos ||
-                       held_.substr(first, held_.find_last_not_of(" \t\r\n") + 1 - first) == "null";
-        send_arguments(is_null ? JsonText{"{}"} : json::escape(held_, arena_));
-    }
-    is_open_ = false;
+}
+
+void ChatDecoder::close_block(BlockKind kind, uint32_t block) {
     StreamEvent event;
     event.kind = EventKind::close;
-    event.block_kind = kind_;
-    event.block = next_block_ - 1;
+    event.block_kind = kind;
+    event.block = block;
     emit(event);
 }
 
@@ -208,7 +218,7 @@ void ChatDecoder::on_citation(Value root) {
     StreamEvent event;
     event.kind = EventKind::cite;
     event.block_kind = BlockKind::text;
-    event.block = next_block_ - 1;
+    event.block = block_;
     event.raw = citation.raw();
     event.origin = DialectId::cohere;
     event.citation = &citation_;
@@ -237,88 +247,114 @@ void ChatDecoder::on_logprobs(Value logprobs) {
 // --- calls ----------------------------------------------------------------------------------
 
 void ChatDecoder::on_call_start(Value root) {
-    Value call = root["delta"]["message"]["tool_calls"];
-    JsonText name = call["function"]["name"].text();
+    Value given = root["delta"]["message"]["tool_calls"];
+    JsonText name = given["function"]["name"].text();
     if (name.empty()) {
         fail("a tool call without a name");
         return;
     }
-    if (call_ids_.size() == kMaxCalls) {
+    if (calls_.size() == kMaxCalls) {
         fail("too many tool calls");
         return;
     }
     start({});
-    close();
-    JsonText id = call["id"].text();
-    bool is_known = std::find(call_ids_.begin(), call_ids_.end(), id.bytes) != call_ids_.end();
-    if (id.empty() || id.bytes.size() > kMaxId || is_known) {
-        id = invent_call_id({answer_id_}, static_cast<uint32_t>(call_ids_.size()), arena_);
+    close_text();
+    int64_t index = root["index"].as_int().value_or(kUnknown);
+    JsonText id = given["id"].text();
+    bool is_known = false;
+    for (Call &other : calls_) {
+        is_known = is_known || other.id == id.bytes;
+        if (other.is_open && other.index == index) {
+            close_call(other);
+        }
     }
-    call_ids_.emplace_back(id.bytes);
-    is_open_ = true;
-    kind_ = BlockKind::tool;
-    index_ = root["index"].as_int().value_or(kUnknown);
-    has_arguments_ = false;
-    held_.clear();
+    if (id.empty() || id.bytes.size() > kMaxId || is_known) {
+        id = invent_call_id({answer_id_}, static_cast<uint32_t>(calls_.size()), arena_);
+    }
+    Call &call = calls_.emplace_back();
+    call.id = id.bytes;
+    call.index = index;
+    call.block = next_block_++;
     StreamEvent event;
     event.kind = EventKind::open;
     event.block_kind = BlockKind::tool;
-    event.block = next_block_++;
+    event.block = call.block;
     event.id = id;
     event.name = name;
     emit(event);
-    arguments(call["function"]["arguments"]);
+    arguments(call, given["function"]["arguments"]);
+}
+
+// The one that an event belongs to; without an index, the newest.
+Call *ChatDecoder::open_call(Value index) {
+    std::optional<int64_t> wanted = index.as_int();
+    auto found = std::find_if(calls_.rbegin(), calls_.rend(), [&](const Call &call) {
+        return call.is_open && (!wanted || call.index == *wanted);
+    });
+    return found != calls_.rend() ? &*found : nullptr;
 }
 
 void ChatDecoder::on_call_delta(Value root) {
     Value value = root["delta"]["message"]["tool_calls"]["function"]["arguments"];
-    int64_t index = root["index"].as_int().value_or(index_);
-    if (is_open_ && kind_ == BlockKind::tool && index == index_) {
-        arguments(value);
-    } else if (!json::is_blank(value.text())) {
+    if (Call *call = open_call(root["index"])) {
+        arguments(*call, value);
+    } else if (value.is_object() || !json::is_blank(value.text())) {
         fail("arguments for a tool call that is not open");
     }
 }
 
 // A tool without parameters may get `null`: what may still become that is held back.
-void ChatDecoder::arguments(Value value) {
+void ChatDecoder::arguments(Call &call, Value value) {
     JsonText fragment = value.is_object() ? json::escape(value.raw().bytes, arena_) : value.text();
     if (fragment.empty()) {
         return;
     }
-    if (has_arguments_) {
-        send_arguments(fragment);
+    if (call.has_arguments) {
+        send_arguments(call, fragment);
         return;
     }
     std::string_view plain = json::unescape(fragment, arena_);
-    if (held_.size() + plain.size() <= kMaxHeld) {
+    std::string &held = call.held;
+    if (held.size() + plain.size() <= kMaxHeld) {
         constexpr std::string_view kNull = "null";
-        size_t before = held_.size();
-        held_.append(plain);
-        size_t first = held_.find_first_not_of(" \t\r\n");
+        size_t before = held.size();
+        held.append(plain);
+        size_t first = held.find_first_not_of(" \t\r\n");
         std::string_view rest =
-            first == std::string::npos ? std::string_view() : std::string_view(held_).substr(first);
+            first == std::string::npos ? std::string_view() : std::string_view(held).substr(first);
         rest = rest.substr(0, rest.find_last_not_of(" \t\r\n") + 1);
         if (kNull.starts_with(rest)) {
             return;
         }
-        held_.resize(before);
+        held.resize(before);
     }
-    if (!held_.empty()) {
-        send_arguments(json::escape(held_, arena_));
-        held_.clear();
+    if (!held.empty()) {
+        send_arguments(call, json::escape(held, arena_));
+        held.clear();
     }
-    send_arguments(fragment);
+    send_arguments(call, fragment);
 }
 
-void ChatDecoder::send_arguments(JsonText fragment) {
-    has_arguments_ = true;
+void ChatDecoder::send_arguments(Call &call, JsonText fragment) {
+    call.has_arguments = true;
     StreamEvent event;
     event.kind = EventKind::delta;
     event.block_kind = BlockKind::tool;
-    event.block = next_block_ - 1;
+    event.block = call.block;
     event.text = fragment;
     emit(event);
+}
+
+void ChatDecoder::close_call(Call &call) {
+    if (!call.has_arguments) {
+        const std::string &held = call.held;
+        size_t first = held.find_first_not_of(" \t\r\n");
+        bool is_null = first == std::string::npos ||
+                       held.substr(first, held.find_last_not_of(" \t\r\n") + 1 - first) == "null";
+        send_arguments(call, is_null ? JsonText{"{}"} : json::escape(held, arena_));
+    }
+    call.is_open = false;
+    close_block(BlockKind::tool, call.block);
 }
 
 // --- the end --------------------------------------------------------------------------------
@@ -328,11 +364,16 @@ void ChatDecoder::on_end(Value root) {
     StreamEvent event;
     event.kind = EventKind::finish;
     event.native = delta["finish_reason"].text();
-    event.finish = read_finish(event.native, !call_ids_.empty());
+    event.finish = read_finish(event.native, !calls_.empty());
     bool has_error = is_error(delta);
     if (event.finish != ir::Finish::error && !has_error) {
         start({});
-        close();
+        for (Call &call : calls_) {
+            if (call.is_open) {
+                close_call(call);
+            }
+        }
+        close_text();
     }
     if (is_started_ && read_usage(delta["usage"], usage_)) {
         emit({.kind = EventKind::usage, .usage = &usage_});

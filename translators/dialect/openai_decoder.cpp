@@ -212,9 +212,7 @@ void ChatDecoder::on_content(DecodedChoice &choice, Value content) {
 // It comes in one piece.
 void ChatDecoder::on_image(DecodedChoice &choice, Value element) {
     if (std::optional<DataUrl> image = read_image(element, arena_)) {
-        close_block(choice);
-        open_named_tools(choice);
-        close_whole_tools(choice, nullptr);
+        make_way(choice);
         StreamEvent event;
         event.kind = EventKind::open;
         event.block_kind = BlockKind::image;
@@ -254,9 +252,7 @@ void ChatDecoder::on_details(DecodedChoice &choice, Value details) {
 }
 
 void ChatDecoder::on_hidden_detail(DecodedChoice &choice, Value detail) {
-    close_block(choice);
-    open_named_tools(choice);
-    close_whole_tools(choice, nullptr);
+    make_way(choice);
     StreamEvent event;
     event.kind = EventKind::redacted;
     event.block_kind = BlockKind::reasoning;
@@ -301,10 +297,15 @@ void ChatDecoder::ensure_block(DecodedChoice &choice, BlockKind kind) {
     if (choice.block != kNoBlock && choice.block_kind == kind) {
         return;
     }
+    make_way(choice);
+    open_block(choice, kind);
+}
+
+// For a block that comes next. Calls whose arguments are not whole yet stay open beside it.
+void ChatDecoder::make_way(DecodedChoice &choice) {
     close_block(choice);
     open_named_tools(choice);
     close_whole_tools(choice, nullptr);
-    open_block(choice, kind);
 }
 
 void ChatDecoder::open_block(DecodedChoice &choice, BlockKind kind) {

@@ -89,6 +89,7 @@ class ChatDecoder final : public JsonStream, private wire::SseHandler {
 
     void text(DecodedChoice &choice, BlockKind kind, JsonText text);
     void ensure_block(DecodedChoice &choice, BlockKind kind);
+    void make_way(DecodedChoice &choice);
     void open_block(DecodedChoice &choice, BlockKind kind);
     void close_block(DecodedChoice &choice);
     void start(Value chunk);
