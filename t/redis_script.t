@@ -33,7 +33,10 @@ sub commit {
             ? (2, ref $id ? (scalar @$id, map { $lease->($_) } @$id) : (1, $lease->($id)),
                 $choices->(@rest))
             : $what eq 'move'
-            ? (3, $lease->($id), $choices->(@rest))
+            ? (3, $lease->($id), 0, $choices->(@rest))
+            : $what eq 'change'
+            ? (3, $lease->($id), scalar @{$rest[0]}, (map { $counter->($_) } @{shift @rest}),
+                $choices->(@rest))
             : $what eq 'grow'
             ? (4, $lease->($id), scalar @rest, map { ($counter->($_->[0]), @$_[1 .. 5]) } @rest)
             : $what eq 'enter'
@@ -60,7 +63,7 @@ sub one_by_one {
         my ($what, undef, @rest) = @{shift @tasks};
         if ($what eq 'grow') {
             push @said, splice @$answer, 0, scalar @rest;
-        } elsif ($what =~ /\A(?:admit|move)\z/) {
+        } elsif ($what =~ /\A(?:admit|move|change)\z/) {
             is(shift @$answer, 1, 'one lease') if $what eq 'admit';
             push @said, verdict($answer);
         }
