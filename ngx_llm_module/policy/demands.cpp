@@ -1,6 +1,8 @@
 // Which limits a request meets. Entry points: add_demands, add_model_demands, add_alternative.
 #include "ngx_llm_module/policy/demands.hpp"
 
+#include "ngx_llm_module/conf/model_names.hpp"
+
 namespace llm {
 namespace {
 
@@ -80,12 +82,12 @@ class Builder {
     std::optional<OnOutage> on_outage_;
 };
 
-bool is_model(std::string_view pattern, std::string_view model) {
+bool is_model(const Config &config, std::string_view pattern, std::string_view model) {
     if (pattern.ends_with('*')) {
         pattern.remove_suffix(1);
         return model.starts_with(pattern);
     }
-    return pattern == model;
+    return without_alias(config, pattern) == model;
 }
 
 // Requests of the model that was asked for.
@@ -93,7 +95,7 @@ void add_requests_of_model(const DemandSource &source, const Owner &owner, const
                            Demands &demands) {
     Builder builder(demands, source.estimate, limits);
     for (const ModelLimit &row : limits.models) {
-        if (is_model(row.model, source.model)) {
+        if (is_model(source.config, row.model, source.model)) {
             builder.add_requests({owner.scope, owner.id, row.model, owner.shown}, row.rpm);
         }
     }
@@ -104,11 +106,12 @@ void add_model(const DemandSource &source, const Owner &owner, const LimitSet &l
                Demands &demands) {
     Builder builder(demands, source.estimate, limits);
     for (const ModelLimit &row : limits.models) {
-        if (!is_model(row.model, source.current)) {
+        if (!is_model(source.config, row.model, source.current)) {
             continue;
         }
         Owner of_model{owner.scope, owner.id, row.model, owner.shown};
-        builder.add_requests(of_model, is_model(row.model, source.model) ? kNoLimit : row.rpm);
+        builder.add_requests(of_model,
+                             is_model(source.config, row.model, source.model) ? kNoLimit : row.rpm);
         builder.add_tokens(of_model, row.tpm);
         builder.add_parallel(of_model, row.max_parallel_requests);
         builder.add_budgets(of_model, row.budgets);

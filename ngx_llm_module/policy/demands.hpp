@@ -24,9 +24,10 @@ struct LimitValue {
 };
 
 struct DemandSource {
+    const Config &config;
     const Identity &identity;
-    std::string_view model;    // as asked for
-    std::string_view current;  // the model that is asked: this one or a fallback
+    std::string_view model;    // that was asked for; none of its aliases
+    std::string_view current;  // that is asked: this one or a fallback
     std::span<const LimitValue> limits;
     Estimate estimate;
 };

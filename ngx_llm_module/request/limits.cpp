@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "ngx_llm_module/conf/model_names.hpp"
 #include "ngx_llm_module/policy/demand_name.hpp"
 #include "ngx_llm_module/policy/demand_text.hpp"
 #include "ngx_llm_module/request/headers.hpp"
@@ -138,11 +139,13 @@ std::vector<LimitValue> Limits::limit_values() const {
 }
 
 DemandSource Limits::source(std::span<const LimitValue> values) const {
-    return {request_.identity, request_.target_model, current_model(), values, estimate_};
+    std::string_view asked = without_alias(request_.config, request_.target_model);
+    return {request_.config, request_.identity, asked, current_model(), values, estimate_};
 }
 
 std::string_view Limits::current_model() const {
-    return request_.plan.fallbacks == 0 ? request_.target_model : request_.plan.current;
+    bool is_asked = request_.plan.fallbacks == 0;
+    return without_alias(request_.config, is_asked ? request_.target_model : request_.plan.current);
 }
 
 Admission Limits::admit() {
