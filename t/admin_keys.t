@@ -112,11 +112,11 @@ subtest 'limits of a model' => sub {
     is(status($of, 'n'), 200, 'n is not meant');
     admin('/key/update', { key => $of, model_max_parallel_requests => { n => 0 } });
     is(status($of, 'n'), 429, 'case 55: not one request at a time');
-    admin('/key/update', { key => $of, model_max_budget => { also => '0.0', m => 5 } });
+    admin('/key/update', { key => $of, model_max_budget => { also => '1.50', m => 5 } });
     is(status($of), 200, 'five dollars');
     my $info = admin("/key/info?key=$of")->{info};
     is_deeply($info->{model_max_budget}, { m => { budget_limit => 5, time_period => undef },
-        also => { budget_limit => 0, time_period => undef } }, 'a bare number, too');
+        also => { budget_limit => 1.5, time_period => undef } }, 'a bare number, too');
     is($info->{max_budget}, undef, 'which is not the key\'s');
     cmp_ok($info->{spend}, '<', 0.01, 'nor what was spent');
     my ($listed) = grep { ($_->{key_alias} // '') eq 'by model' }
