@@ -10,7 +10,7 @@ my $t = LLM::Test->new(workers => 2, access_log => 1);
 $t->http_conf(<<"END");
     access_log logs/combined.log combined;
     llm_provider mock { }
-    llm_model m { deployment mock/m; alias also; }
+    llm_model m { deployment mock/m input_cost=1e-9 output_cost=1e-9; alias also; }
     llm_model n { deployment mock/n; }
     llm_master_key sk-master;
     llm_team conf-team { models m; }
@@ -98,6 +98,37 @@ subtest 'update' => sub {
     admin('/key/update', { key => 'sk-configured', models => [] }, status => 400);
     admin('/key/update', { key => 'sk-none', models => [] }, status => 404);
     admin('/key/update', { models => [] }, status => 400);
+};
+
+subtest 'limits of a model' => sub {
+    my %budgets = (m => { budget_limit => 0, time_period => '1d' },
+        n => [{ budget_limit => 2.5, time_period => '7d' }, { budget_limit => 9, time_period => undef }]);
+    my $made = admin('/key/generate', { key_alias => 'by model', model_max_budget => \%budgets,
+        model_max_parallel_requests => { n => 1000 }, models => [] });
+    is_deeply($made->{model_max_budget}, \%budgets, 'as they were given');
+    is_deeply($made->{model_max_parallel_requests}, { n => 1000 }, 'both');
+    my $of = $made->{key};
+    is(status($of), 429, 'nothing may be spent for m');
+    is(status($of, 'n'), 200, 'n is not meant');
+    admin('/key/update', { key => $of, model_max_parallel_requests => { n => 0 } });
+    is(status($of, 'n'), 429, 'case 55: not one request at a time');
+    admin('/key/update', { key => $of, model_max_budget => { also => '1.50', m => 5 } });
+    is(status($of), 200, 'five dollars');
+    my $info = admin("/key/info?key=$of")->{info};
+    is_deeply($info->{model_max_budget}, { m => { budget_limit => 5, time_period => undef },
+        also => { budget_limit => 1.5, time_period => undef } }, 'a bare number, too');
+    is($info->{max_budget}, undef, 'which is not the key\'s');
+    cmp_ok($info->{spend}, '<', 0.01, 'nor what was spent');
+    my ($listed) = grep { ($_->{key_alias} // '') eq 'by model' }
+        @{admin('/key/list?return_full_object=true&size=100')->{keys}};
+    is_deeply($listed->{model_max_budget}, $info->{model_max_budget}, 'in the list');
+    admin('/key/update', { key => $of, model_max_budget => undef, model_max_parallel_requests => {} });
+    is(status($of, $_), 200, "taken away, $_") for qw(m n);
+    $info = admin("/key/info?key=$of")->{info};
+    is_deeply([@$info{qw(model_max_budget model_max_parallel_requests)}], [{}, {}], 'both');
+    my $r = admin('/key/update', { key => $of, model_max_budget => { nosuch => 1 } }, status => 400);
+    is($r->{error}{param}, 'model_max_budget', 'what is wrong');
+    like($r->{error}{message}, qr/does not exist/, 'and why');
 };
 
 subtest 'block and unblock' => sub {

@@ -8,7 +8,7 @@ use LLM::Test;
 my $t = LLM::Test->new(workers => 2);
 $t->http_conf(<<"END");
     llm_provider mock { }
-    llm_model m { deployment mock/m; }
+    llm_model m { deployment mock/m input_cost=1e-9 output_cost=1e-9; }
     llm_model n { deployment mock/n; }
     llm_master_key sk-master;
     llm_team conf-team { models m; }
@@ -49,7 +49,11 @@ subtest 'teams' => sub {
     my $key = admin('/key/generate', { team_id => $id, models => [qw(m n)] })->{key};
     is(status($key), 200, 'a key of the team');
     is(status($key, 'n'), 403, 'has no more models than the team');
-    admin('/team/update', { team_id => $id, models => ['n'] });
+    my %none = (model_max_budget => { m => { budget_limit => 0, time_period => '30d' } });
+    is_deeply(admin('/team/update', { team_id => $id, %none })->{data}{model_max_budget},
+        $none{model_max_budget}, 'a budget of a model');
+    is(status($key), 429, 'holds for its keys');
+    admin('/team/update', { team_id => $id, models => ['n'], model_max_budget => undef });
     is(status($key, 'n'), 200, 'case 55: a change holds at once');
     is(status($key), 403, 'in both ways');
     my $info = admin("/team/info?team_id=$id");
@@ -86,7 +90,10 @@ subtest 'users' => sub {
     is(status($user->{key}, 'n'), 403, 'for the models of the user');
     my $other = admin('/user/new', { auto_create_key => \0, user_role => 'internal_user' });
     is($other->{key}, undef, 'or without one');
-    admin('/user/update', { user_id => 'ada@example.org', models => [], blocked => \1 });
+    admin('/user/update', { user_id => 'ada@example.org', model_max_parallel_requests => { m => 0 } });
+    is(status($user->{key}), 429, 'parallel requests of a model');
+    admin('/user/update', { user_id => 'ada@example.org', models => [], blocked => \1,
+        model_max_parallel_requests => {} });
     is(status($user->{key}), 401, 'blocked');
     admin('/user/update', { user_id => 'ada@example.org', blocked => \0 });
     is(status($user->{key}, 'n'), 200, 'changed');

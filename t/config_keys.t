@@ -38,6 +38,8 @@ subtest 'good ones pass' => sub {
         llm_team crew {
             alias "the-crew"; models m w/* p/*; rpm 0; tpm 5; max_parallel_requests 1;
             model_rpm m 5; model_tpm m 6; model_rpm w/a 1; count_tokens output;
+            model_max_parallel_requests m 0; model_max_parallel_requests w/* 3;
+            model_max_budget m 0.5; model_max_budget m 0.1/1d; model_max_budget w/a 1/30d/rolling;
             max_budget 1; max_budget 0.5/1d; max_budget 2/7d; max_budget 3.25/30d;
             max_budget 4/12h; max_budget 5/30d/rolling; max_budget 6/3d; max_budget 7/2w;
             max_budget 8/3mo; soft_budget 1.5; on_outage deny; blocked off; metadata a b; metadata "c d" '"e"';
@@ -71,6 +73,15 @@ for my $case (
         ['models;', qr/number of arguments/],
         ['model_rpm nosuch 5;', qr/unknown model "nosuch"/],
         ['model_tpm m -1;', qr/invalid number "-1"/],
+        ['model_max_parallel_requests nosuch 5;', qr/unknown model "nosuch"/],
+        ['model_max_parallel_requests m 1.5;', qr/invalid number "1\.5"/],
+        ['model_max_parallel_requests m;', qr/number of arguments/],
+        ['model_max_budget nosuch 5;', qr/unknown model "nosuch"/],
+        ['model_max_budget a*b 5;', qr/invalid model name/],
+        ['model_max_budget m -5/1d;', qr/invalid amount "-5"/],
+        ['model_max_budget m 5/month;', qr/invalid period/],
+        ['model_max_budget m;', qr/number of arguments/],
+        ['model_max_budget m 5/1d; model_max_budget m 6/1d;', qr/second budget/],
         ['model_alias fast nosuch;', qr/unknown model "nosuch"/],
         ['team nosuch;', qr/unknown team "nosuch"/],
         ['rpm -1;', qr/invalid number "-1"/],

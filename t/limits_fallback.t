@@ -47,7 +47,7 @@ LLM::Limits->each_store(sub {
     is($statuses->('rpm', 'a', 3), '200 200 429', 'two go on to b, the third is refused');
     my $r = $ask->('rpm', 'b');
     is($r->{status}, 429, 'b itself is refused');
-    like($r->{json}{error}{message}, qr/limit of key model/, 'by that limit');
+    like($r->{json}{error}{message}, qr/limit of key for model b is reached: 2 requests/, 'by that limit');
     is($ask->('rpm', 'c')->{status}, 200, 'c is not');
 
     is($statuses->('tries', 'bad', 3), '200 200 429', 'two attempts at it count as one request');

@@ -22,7 +22,8 @@ sub gateway {
     $store
     llm_master_key sk-master;
     llm_team fixed { max_budget 7/30d; }
-    llm_key sk-fixed { alias fixed; team fixed; max_budget 1/1d; max_budget 5; max_budget 6/12h; }
+    llm_key sk-fixed { alias fixed; team fixed; max_budget 1/1d; max_budget 5; max_budget 6/12h;
+        model_max_budget a 2/1d; }
     llm_provider chat { dialect openai; base_url ${\$p->url}/v1; }
     llm_model a { deployment chat/gpt-a input_cost=0.000001 output_cost=3e-6; }
     server {
@@ -36,8 +37,6 @@ END
     $p->script(json(200, chat_answer(usage => { prompt_tokens => 1000, completion_tokens => 100 })));
     return;
 }
-
-my @labels = qw(scope name period);
 
 sub admin {
     my ($path, $body) = @_;
@@ -56,15 +55,15 @@ sub ask {
     return;
 }
 
-# {"scope name period" => "left of limit"}
+# {"scope name period", and " model" of one => "left of limit"}
 sub budgets {
     my $m = LLM::Metrics->get($t);
     my %found;
 
     for my $line ($m->_lines('llm_budget_limit_dollars')) {
         my $at = $line->{labels};
-        my $name = join ' ', map { $at->{$_} // '' } @labels;
-        my $left = $m->value('llm_budget_remaining_dollars', map { ($_ => $at->{$_} // '') } @labels);
+        my $name = join ' ', @$at{qw(scope name period)}, $at->{model} // ();
+        my $left = $m->value('llm_budget_remaining_dollars', model => '', %$at);
         fail("$name is there twice") if $found{$name};
         $found{$name} = "$left of $line->{value}";
     }
@@ -93,14 +92,15 @@ for my $store (['zone', ''], ['redis', "llm_redis ${\$redis->url} timeout=2s;"])
 
 sub of_store {
     my ($store) = @_;
-    my %fixed = ('key fixed 1d' => '1 of 1', 'key fixed ' => '5 of 5', 'key fixed 12h' => '6 of 6', 'team fixed 30d' => '7 of 7');
+    my %fixed = ('key fixed 1d' => '1 of 1', 'key fixed ' => '5 of 5', 'key fixed 12h' => '6 of 6', 'team fixed 30d' => '7 of 7',
+        'key model fixed 1d a' => '2 of 2');
     my %made;
 
     subtest 'of the configuration' => sub {
         becomes(\%fixed, 'at first');
         ask('sk-fixed');
         %fixed = ('key fixed 1d' => '0.9987 of 1', 'key fixed ' => '4.9987 of 5', 'key fixed 12h' => '5.9987 of 6',
-            'team fixed 30d' => '6.9987 of 7');
+            'team fixed 30d' => '6.9987 of 7', 'key model fixed 1d a' => '1.9987 of 2');
         becomes(\%fixed, 'after a request');
     };
 
@@ -113,8 +113,12 @@ sub of_store {
             max_budget => 0.5, budget_duration => '7d' })->{key};
         admin('/key/generate', { key_alias => 'without' });
         ask($key, user => 'shop') for 1 .. 2;
+        my $only = admin('/key/generate', { key_alias => 'only',
+            model_max_budget => { a => { budget_limit => '8', time_period => '7d' } } })->{key};
+        ask($only);
         %made = ('key made 7d' => '0.4974 of 0.5', 'team crew ' => '1.9974 of 2',
-            'user ada 1d' => '2.9974 of 3', 'customer shop ' => '3.9974 of 4');
+            'user ada 1d' => '2.9974 of 3', 'customer shop ' => '3.9974 of 4',
+            'key model only 7d a' => '7.9987 of 8');
         becomes({ %fixed, %made }, 'are there');
         admin('/key/update', { key => $key, max_budget => 0.001 });
         $made{'key made 7d'} = '0 of 0.001';

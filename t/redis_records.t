@@ -24,7 +24,7 @@ sub machine {
     llm_redis ${\$redis->url} timeout=1s on_outage=local;
     llm_master_key $master;
     llm_provider mock {}
-    llm_model m { deployment mock/m; }
+    llm_model m { deployment mock/m input_cost=1e-9 output_cost=1e-9; }
     llm_model other { deployment mock/other; }
     server {
         listen 127.0.0.1:%%PORT%%;
@@ -67,6 +67,13 @@ subtest 'case 55: changes hold at every machine' => sub {
     becomes($two, $key, 200, 'unblocked');
     admin($one, '/key/update', { key => $key, models => ['other'] });
     becomes($two, $key, 403, 'its list of models');
+    my $budget = { m => { budget_limit => 0, time_period => '1d' } };
+    admin($one, '/key/update', { key => $key, models => ['m'], model_max_budget => $budget });
+    becomes($two, $key, 429, 'its budget of a model');
+    is_deeply($two->get("/admin/key/info?key=$key", headers => [Authorization => "Bearer $master"])
+        ->{json}{info}{model_max_budget}, $budget, 'which is told there, too');
+    admin($two, '/key/update', { key => $key, model_max_budget => undef });
+    becomes($one, $key, 200, 'taken away');
     admin($two, '/key/delete', { keys => [$key] });
     becomes($one, $key, 401, 'deleted');
     my $team = admin($one, '/team/new', { team_id => 'crew', models => ['m'] });

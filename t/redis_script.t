@@ -33,7 +33,10 @@ sub commit {
             ? (2, ref $id ? (scalar @$id, map { $lease->($_) } @$id) : (1, $lease->($id)),
                 $choices->(@rest))
             : $what eq 'move'
-            ? (3, $lease->($id), $choices->(@rest))
+            ? (3, $lease->($id), 0, $choices->(@rest))
+            : $what eq 'change'
+            ? (3, $lease->($id), scalar @{$rest[0]}, (map { $counter->($_) } @{shift @rest}),
+                $choices->(@rest))
             : $what eq 'grow'
             ? (4, $lease->($id), scalar @rest, map { ($counter->($_->[0]), @$_[1 .. 5]) } @rest)
             : $what eq 'enter'
@@ -60,7 +63,7 @@ sub one_by_one {
         my ($what, undef, @rest) = @{shift @tasks};
         if ($what eq 'grow') {
             push @said, splice @$answer, 0, scalar @rest;
-        } elsif ($what =~ /\A(?:admit|move)\z/) {
+        } elsif ($what =~ /\A(?:admit|move|change)\z/) {
             is(shift @$answer, 1, 'one lease') if $what eq 'admit';
             push @said, verdict($answer);
         }
@@ -363,6 +366,34 @@ subtest 'moves and growth' => sub {
     commit('w', [map { ['settle', $_, [$tokens, 5]] } 1, 2]);
     is(held(), '', 'and given back');
     is(counted('t'), 10, 'what was used is counted');
+
+    fresh();
+    $calls{w} = 50;
+    my ($a_place, $b_place) = (['a', 'p', 0], ['b', 'p', 0]);
+    my $budget = ['m', 's', -1];
+    commit('w', [['admit', 1, [[$tokens, 1000, 100], [$budget, 50, 20], [$a_place, 1, 1]], [[$deployment, 1, 1]]]]);
+    is(held(), '1 1 20 100', 'a model');
+    $a = commit('w', [['change', 1, [$budget, $a_place], [[$budget, 50, 30], [$b_place, 1, 1]], [[$second, 1, 1]]]]);
+    is("@$a[1, 2]", '1 1', 'another one');
+    is(held(), '1 1 30 100', 'has its part');
+    is(commit('w', [['admit', 2, [[$a_place, 1, 1]]]])->[1], 1, 'the place of the first is free');
+    $a = commit('w', [['move', 1, [], [[$deployment, 1, 1]]]]);
+    is(held(), '1 1 1 30 100', 'which stays when it moves');
+    $a = commit('w', [['change', 1, [$budget, $b_place], [[$budget, 50, 5], [$a_place, 1, 1]], [[$second, 1, 1]]]]);
+    is("@$a[1, 2]", '0 2', 'no room at the first one');
+    is(held(), '1 100', 'neither model nor deployment is held');
+    $a = commit('w', [['change', 1, [], [[$budget, 50, 6], [$b_place, 1, 1]], [[$second, 1, 1]]]]);
+    is("@$a[1, 2]", '1 1', 'room');
+    commit('w', [map { ['settle', $_] } 1, 2]);
+    is(held(), '', 'all is given back');
+
+    commit('w', [['admit', 1, [[$tokens, 1000, 100], [$a_place, 1, 1]], [[$deployment, 1, 1]]]]);
+    fresh();
+    $calls{w} = 80;
+    commit('w', [['change', 1, [$a_place], [[$b_place, 1, 1]], [[$second, 1, 1]]]]);
+    commit('w', [['enter', 1, 2, [$tokens, 100], [$b_place, 1], [$second, 1]]]) for 1, 2;
+    is(held(), '1 1 100', 'Redis has forgotten it, and it changed its model: what it holds is entered once');
+    commit('w', [['settle', 1]]);
 
     commit('w', [['admit', 1, [[$tokens, 1000, 100]], [[$deployment, 1, 1]]]]);
     fresh();

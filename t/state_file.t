@@ -56,7 +56,8 @@ sub write_state {
 
 $t->http_conf(conf())->start;
 my $one = admin('/key/generate', { key_alias => 'one', max_budget => 1.25,
-    budget_duration => '12h' })->{key};
+    budget_duration => '12h', model_max_parallel_requests => { m => 3 }, model_rpm_limit => { m => 1000 },
+    model_max_budget => { m => { budget_limit => 0.5, time_period => '1d' } } })->{key};
 my $two = admin('/key/generate', { key_alias => 'two' })->{key};
 admin('/key/block', { key => $two });
 my $three = admin('/key/generate', {})->{key};

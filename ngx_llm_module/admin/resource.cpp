@@ -25,6 +25,14 @@ bool read_count(const std::string &text, size_t most, size_t &count) {
     return code == std::errc() && end == text.data() + text.size() && count >= 1 && count <= most;
 }
 
+// Where the limit was said; the first of several.
+std::string member_of(const ModelLimit &limit) {
+    return limit.rpm != kNoLimit                     ? "model_rpm_limit"
+           : limit.tpm != kNoLimit                   ? "model_tpm_limit"
+           : limit.max_parallel_requests != kNoLimit ? "model_max_parallel_requests"
+                                                     : "model_max_budget";
+}
+
 }  // namespace
 
 FieldError check_models(const Config &config, const std::vector<std::string> &models,
@@ -36,7 +44,7 @@ FieldError check_models(const Config &config, const std::vector<std::string> &mo
     }
     for (const ModelLimit &limit : limits.models) {
         if (!names_a_model(config, limit.model)) {
-            return {"model_rpm_limit, model_tpm_limit", "names a model that does not exist"};
+            return {member_of(limit), "names a model that does not exist"};
         }
     }
     return {};

@@ -80,24 +80,28 @@ bool read_one_limit(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Block &block) {
     return read_limit(cf, args[0], block.record.limits.*Which);
 }
 
-template <class Block, int64_t ModelLimit::*Which>
-bool read_model_limit(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Block &block) {
-    std::string_view name = view(args[0]);
+// Whose limit it is; null: that is no name.
+template <class Block>
+ModelLimit *read_limited_model(ngx_conf_t *cf, ngx_str_t text, Block &block) {
+    std::string_view name = view(text);
     if (has_bad_character(name, true)) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "llm: invalid model name \"%V\"", &args[0]);
-        return false;
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "llm: invalid model name \"%V\"", &text);
+        return nullptr;
     }
     block.models.push_back({std::string(name), ConfPlace::here(cf)});
-    std::vector<ModelLimit> &limits = block.record.limits.models;
-    ModelLimit *found = nullptr;
-    for (ModelLimit &limit : limits) {
-        found = limit.model == name ? &limit : found;
-    }
-    if (found == nullptr) {
-        found = &limits.emplace_back();
-        found->model = name;
-    }
-    return read_limit(cf, args[1], found->*Which);
+    return &block.record.limits.of_model(name);
+}
+
+template <class Block, int64_t ModelLimit::*Which>
+bool read_model_limit(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Block &block) {
+    ModelLimit *limit = read_limited_model(cf, args[0], block);
+    return limit != nullptr && read_limit(cf, args[1], limit->*Which);
+}
+
+template <class Block>
+bool read_model_budget(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Block &block) {
+    ModelLimit *limit = read_limited_model(cf, args[0], block);
+    return limit != nullptr && read_budget(cf, args[1], limit->budgets);
 }
 
 template <class Block>
@@ -207,6 +211,9 @@ bool read_tags(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t count, KeyBlock &bloc
         {"max_parallel_requests", 1, 1, read_one_limit<Block, &LimitSet::max_parallel_requests>}, \
         {"model_rpm", 2, 2, read_model_limit<Block, &ModelLimit::rpm>},                           \
         {"model_tpm", 2, 2, read_model_limit<Block, &ModelLimit::tpm>},                           \
+        {"model_max_parallel_requests", 2, 2,                                                     \
+         read_model_limit<Block, &ModelLimit::max_parallel_requests>},                            \
+        {"model_max_budget", 2, 2, read_model_budget<Block>},                                     \
         {"count_tokens", 1, 1, read_tokens<Block>}, {"max_budget", 1, 1, read_max_budget<Block>}, \
         {"soft_budget", 1, 1, read_soft_budget<Block>}, {"on_outage", 1, 1, read_outage<Block>},  \
         {"blocked", 1, 1, read_blocked<Block>}, {                                                 \

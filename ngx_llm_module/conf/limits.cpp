@@ -192,4 +192,15 @@ std::string render_time(int64_t time) {
     return std::string(text, size_t(size));
 }
 
+ModelLimit &LimitSet::of_model(std::string_view model) {
+    for (ModelLimit &limit : models) {
+        if (limit.model == model) {
+            return limit;
+        }
+    }
+    ModelLimit &limit = models.emplace_back();
+    limit.model = model;
+    return limit;
+}
+
 }  // namespace llm

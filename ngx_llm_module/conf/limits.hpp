@@ -59,11 +59,18 @@ struct Budget {
     Period period;
 };
 
-// Of one model within a key or team. The name may end in *.
+// Of one model within a key, team, user or customer. The name may end in *.
 struct ModelLimit {
     std::string model;
     int64_t rpm = kNoLimit;
     int64_t tpm = kNoLimit;
+    int64_t max_parallel_requests = kNoLimit;
+    std::vector<Budget> budgets;  // all of them hold
+
+    bool says_nothing() const {
+        return rpm == kNoLimit && tpm == kNoLimit && max_parallel_requests == kNoLimit &&
+               budgets.empty();
+    }
 };
 
 // What a limit does while Redis cannot be asked.
@@ -86,6 +93,8 @@ struct LimitSet {
     int64_t soft_budget = kNoLimit;  // nano-dollars: only reported
     std::vector<ModelLimit> models;
     std::optional<OnOutage> on_outage;  // none: as llm_redis says
+
+    ModelLimit &of_model(std::string_view model);  // makes it when there is none
 };
 
 }  // namespace llm

@@ -22,6 +22,11 @@ const Model *find_model(const Config &config, std::string_view name, std::string
     return direct_model(config, name.substr(0, slash));
 }
 
+std::string_view without_alias(const Config &config, std::string_view name) {
+    auto found = config.by_name.find(name);
+    return found != config.by_name.end() ? std::string_view(found->second->name) : name;
+}
+
 const Model *direct_model(const Config &config, std::string_view provider) {
     for (const auto &model : config.direct) {
         if (model->deployments[0].provider->name == provider) {

@@ -12,4 +12,7 @@ const Model *find_model(const Config &config, std::string_view name, std::string
 // PROVIDER/*; every provider has one.
 const Model *direct_model(const Config &config, std::string_view provider);
 
+// The name of the model that has this alias; else the name itself.
+std::string_view without_alias(const Config &config, std::string_view name);
+
 }  // namespace llm

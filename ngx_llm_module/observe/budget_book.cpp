@@ -70,13 +70,26 @@ BudgetBook::~BudgetBook() {
     }
 }
 
+BudgetBook::Owner::Owner(Scope of, const std::string &counted_as, const std::string &shown_as,
+                         const LimitSet &limits)
+    : scope(of), id(counted_as), name(shown_as) {
+    for (const Budget &budget : limits.budgets) {
+        budgets.push_back({{}, budget});
+    }
+    for (const ModelLimit &limit : limits.models) {
+        for (const Budget &budget : limit.budgets) {
+            budgets.push_back({limit.model, budget});
+        }
+    }
+}
+
 BudgetBook::Owner BudgetBook::owner_of(const KeyRecord &key) {
     return {Scope::key, key.counted_as(),
-            key.alias.empty() ? key.hash.substr(0, kShownHash) : key.alias, key.limits.budgets};
+            key.alias.empty() ? key.hash.substr(0, kShownHash) : key.alias, key.limits};
 }
 
 BudgetBook::Owner BudgetBook::owner_of(const TeamRecord &team) {
-    return {Scope::team, team.id, team.id, team.limits.budgets};
+    return {Scope::team, team.id, team.id, team.limits};
 }
 
 template <class Record>
@@ -86,7 +99,8 @@ BudgetBook::Owner BudgetBook::read_owner(const std::string &json, const std::str
 }
 
 BudgetBook::Owner BudgetBook::read_owner(int kind, const std::string &id, const std::string &json) {
-    if (json.find("\"max_budget\"") == std::string::npos) {
+    // Its own, or model_max_budget.
+    if (json.find("max_budget\"") == std::string::npos) {
         return {};
     }
     if (kind == int(RecordKind::key)) {
@@ -99,8 +113,7 @@ BudgetBook::Owner BudgetBook::read_owner(int kind, const std::string &id, const 
     if (!read_stored(json, id, user)) {
         return {};
     }
-    return {kind == int(RecordKind::customer) ? Scope::customer : Scope::user, id, id,
-            user.limits.budgets};
+    return {kind == int(RecordKind::customer) ? Scope::customer : Scope::user, id, id, user.limits};
 }
 
 void BudgetBook::read_records() {
@@ -132,16 +145,18 @@ void BudgetBook::read_records() {
 }
 
 void BudgetBook::add_rows(const Owner &owner) {
-    for (const Budget &budget : owner.budgets) {
+    for (const auto &[model, budget] : owner.budgets) {
         BudgetRow &row = rows_.emplace_back();
         row.scope = owner.scope;
         row.id = owner.id;
         row.name = owner.name;
+        row.model = model;
         row.budget = budget;
         row.period = render_period(budget.period);
         Demand demand;
         demand.scope = row.scope;
         demand.id = row.id;
+        demand.detail = row.model;
         demand.quantity = Quantity::cost;
         demand.period = budget.period;
         if (base_.empty()) {
@@ -164,7 +179,9 @@ void BudgetBook::make_rows() {
     for (const auto &[id, record] : records_) {
         add_rows(record.owner);
     }
-    auto place = [](const BudgetRow &row) { return std::tie(row.id, row.scope, row.period); };
+    auto place = [](const BudgetRow &row) {
+        return std::tie(row.id, row.scope, row.model, row.period);
+    };
     std::sort(rows_.begin(), rows_.end(),
               [&](const BudgetRow &a, const BudgetRow &b) { return place(a) < place(b); });
     // What Redis said of them stays known.

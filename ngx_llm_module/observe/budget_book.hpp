@@ -15,8 +15,9 @@ namespace llm {
 
 struct BudgetRow {
     Scope scope = Scope::key;
-    std::string id;    // under which it is counted
-    std::string name;  // the gauge's
+    std::string id;     // under which it is counted
+    std::string name;   // the gauge's
+    std::string model;  // within it; empty: of all of them
     Budget budget;
     std::string period;    // the gauge's
     MeterKey meter;        // in the zone
@@ -40,10 +41,18 @@ class BudgetBook {
   private:
     friend class UsedCommand;
 
+    struct OwnBudget {
+        std::string model;  // empty: of all of them
+        Budget budget;
+    };
     struct Owner {
+        Owner() = default;
+        Owner(Scope of, const std::string &counted_as, const std::string &shown_as,
+              const LimitSet &limits);
+
         Scope scope = Scope::key;
         std::string id, name;
-        std::vector<Budget> budgets;
+        std::vector<OwnBudget> budgets;
     };
     struct Known {
         uint64_t version = 0;

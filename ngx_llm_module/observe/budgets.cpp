@@ -5,11 +5,35 @@
 #include <unordered_set>
 
 #include "ngx_llm_module/observe/budget_book.hpp"
+#include "ngx_llm_module/policy/demand_name.hpp"
 
 namespace llm {
 namespace {
 
-constexpr std::string_view kScopes[] = {"key", "team", "user", "customer"};
+// Keys, teams, users, customers; then models within them.
+constexpr size_t kOwners = 4;
+constexpr size_t kScopes = 2 * kOwners;
+
+std::string_view name_of(size_t scope) {
+    return scope_name(Scope(scope % kOwners), scope >= kOwners);
+}
+
+size_t scope_of(const BudgetRow &row) {
+    return size_t(row.scope) + (row.model.empty() ? 0 : kOwners);
+}
+
+void add_gauge(Metric metric, const BudgetRow &row, int64_t value, MetricsPage &page) {
+    std::string_view scope = name_of(scope_of(row));
+    row.model.empty() ? page.add(metric, {scope, row.name, row.period}, value)
+                      : page.add(metric, {scope, row.name, row.period, row.model}, value);
+}
+
+Labels labels_of_row(const BudgetRow &row) {
+    std::string_view scope = name_of(scope_of(row));
+    return row.model.empty()
+               ? labels_of(Metric::budget_limit, {scope, row.name, row.period})
+               : labels_of(Metric::budget_limit, {scope, row.name, row.period, row.model});
+}
 
 struct Gauge {
     double share;  // that is left
@@ -51,29 +75,26 @@ void collect_budgets(const Config &config, MetricsPage &page) {
 
     // Two of one name would be one series with two values.
     std::unordered_set<std::string> names;
-    for (std::string_view scope : kScopes) {
-        names.emplace(labels_of(Metric::budget_limit, {scope, "other", ""}).view());
+    for (size_t scope = 0; scope < kScopes; scope++) {
+        names.emplace(labels_of(Metric::budget_limit, {name_of(scope), "other", ""}).view());
     }
-    Sum others[std::size(kScopes)];
+    Sum others[kScopes];
     for (size_t i = 0; i < gauges.size(); i++) {
         const BudgetRow &row = rows[gauges[i].row];
-        std::string_view scope = kScopes[size_t(row.scope)];
-        if (i < shown &&
-            names.emplace(labels_of(Metric::budget_limit, {scope, row.name, row.period}).view())
-                .second) {
-            page.add(Metric::budget_limit, {scope, row.name, row.period}, row.budget.nanos);
-            page.add(Metric::budget_left, {scope, row.name, row.period}, gauges[i].left);
+        if (i < shown && names.emplace(labels_of_row(row).view()).second) {
+            add_gauge(Metric::budget_limit, row, row.budget.nanos, page);
+            add_gauge(Metric::budget_left, row, gauges[i].left, page);
         } else {
-            Sum &other = others[size_t(row.scope)];
+            Sum &other = others[scope_of(row)];
             other.limit += row.budget.nanos;
             other.left += gauges[i].left;
             other.has_any = true;
         }
     }
-    for (size_t i = 0; i < std::size(kScopes); i++) {
-        if (others[i].has_any) {
-            page.add(Metric::budget_limit, {kScopes[i], "other", ""}, others[i].limit);
-            page.add(Metric::budget_left, {kScopes[i], "other", ""}, others[i].left);
+    for (size_t scope = 0; scope < kScopes; scope++) {
+        if (others[scope].has_any) {
+            page.add(Metric::budget_limit, {name_of(scope), "other", ""}, others[scope].limit);
+            page.add(Metric::budget_left, {name_of(scope), "other", ""}, others[scope].left);
         }
     }
 }

@@ -54,9 +54,13 @@ void append_period(const Period &period, std::string &out) {
 
 }  // namespace
 
+std::string_view scope_name(Scope scope, bool is_of_model) {
+    const ScopeNames &names = kScopes[size_t(scope)];
+    return is_of_model ? names.of_model : names.plain;
+}
+
 std::string_view scope_name(const Demand &demand) {
-    const ScopeNames &names = kScopes[size_t(demand.scope)];
-    return demand.detail.empty() ? names.plain : names.of_model;
+    return scope_name(demand.scope, !demand.detail.empty());
 }
 
 std::string_view quantity_name(const Demand &demand) {

@@ -7,7 +7,8 @@
 
 namespace llm {
 
-// "key model": the scope in messages, headers and the names of counters.
+// "key", or "key model" of one model within it: the scope in logs, metrics and names of counters.
+std::string_view scope_name(Scope scope, bool is_of_model);
 std::string_view scope_name(const Demand &demand);
 std::string_view quantity_name(const Demand &demand);
 

@@ -55,8 +55,9 @@ std::string refusal_of(const Demand &demand, int64_t wait_ms) {
     if (demand.scope == Scope::limit) {
         text.append("on ").append(demand.shown);
     } else {
-        text.append("of ").append(scope_name(demand));
+        text.append("of ").append(scope_name(demand.scope, false));
         text.append(demand.shown.empty() ? "" : " ").append(demand.shown);
+        text.append(demand.detail.empty() ? "" : " for model ").append(demand.detail);
     }
     text.append(" is reached: ").append(describe(demand));
     if (wait_ms > 0) {

@@ -1,5 +1,7 @@
-// Which limits a request meets. Entry points: add_demands, add_alternative.
+// Which limits a request meets. Entry points: add_demands, add_model_demands, add_alternative.
 #include "ngx_llm_module/policy/demands.hpp"
+
+#include "ngx_llm_module/conf/model_names.hpp"
 
 namespace llm {
 namespace {
@@ -35,27 +37,34 @@ class Builder {
         demand.amount = amount_of(quantity);
     }
 
-    void add_rates(const Owner &owner, int64_t rpm, int64_t tpm) {
-        add(owner, Quantity::requests, kOneMinute, rpm);
+    void add_tokens(const Owner &owner, int64_t tpm) {
         add(owner, Quantity::tokens, kOneMinute, tpm);
     }
+    void add_requests(const Owner &owner, int64_t rpm) {
+        add(owner, Quantity::requests, kOneMinute, rpm);
+    }
+    void add_parallel(const Owner &owner, int64_t most) {
+        add(owner, Quantity::parallel, Period(), most);
+    }
 
-    void add_budgets(const Owner &owner, const LimitSet &limits) {
+    void add_budgets(const Owner &owner, const std::vector<Budget> &budgets,
+                     int64_t soft_budget = kNoLimit) {
         if (estimate_.ignores_budgets) {
             return;
         }
-        int64_t soft = limits.soft_budget;
-        for (const Budget &budget : limits.budgets) {
+        int64_t soft = soft_budget;
+        for (const Budget &budget : budgets) {
             add(owner, Quantity::cost, budget.period, budget.nanos, soft);
             soft = kNoLimit;  // it is one of the first budget's period
         }
         add(owner, Quantity::cost, Period(), kNoLimit, soft);
     }
 
-    void add_set(const Owner &owner, const LimitSet &limits) {
-        add_rates(owner, limits.rpm, limits.tpm);
-        add(owner, Quantity::parallel, Period(), limits.max_parallel_requests);
-        add_budgets(owner, limits);
+    // All but budgets.
+    void add_counts(const Owner &owner, const LimitSet &limits) {
+        add_requests(owner, limits.rpm);
+        add_tokens(owner, limits.tpm);
+        add_parallel(owner, limits.max_parallel_requests);
     }
 
   private:
@@ -73,80 +82,99 @@ class Builder {
     std::optional<OnOutage> on_outage_;
 };
 
-bool is_model(std::string_view pattern, std::string_view model) {
+bool is_model(const Config &config, std::string_view pattern, std::string_view model) {
     if (pattern.ends_with('*')) {
         pattern.remove_suffix(1);
         return model.starts_with(pattern);
     }
-    return pattern == model;
+    return without_alias(config, pattern) == model;
 }
 
-// Without a fallback: of the model that was asked for.
-void add_models(const DemandSource &source, const Owner &owner, const LimitSet &limits,
-                const FallbackModel &fallback, Demands &demands) {
+// Requests of the model that was asked for.
+void add_requests_of_model(const DemandSource &source, const Owner &owner, const LimitSet &limits,
+                           Demands &demands) {
     Builder builder(demands, source.estimate, limits);
     for (const ModelLimit &row : limits.models) {
-        bool is_asked = is_model(row.model, source.model);
-        // A row that means both has counted already.
-        if (fallback.name.empty() ? is_asked : !is_asked && is_model(row.model, fallback.name)) {
-            builder.add_rates({owner.scope, owner.id, row.model, owner.shown},
-                              fallback.is_counted ? kNoLimit : row.rpm, row.tpm);
+        if (is_model(source.config, row.model, source.model)) {
+            builder.add_requests({owner.scope, owner.id, row.model, owner.shown}, row.rpm);
         }
     }
 }
 
+// All else of the model that is asked now. A row that means both models has counted the request.
+void add_model(const DemandSource &source, const Owner &owner, const LimitSet &limits,
+               Demands &demands) {
+    Builder builder(demands, source.estimate, limits);
+    for (const ModelLimit &row : limits.models) {
+        if (!is_model(source.config, row.model, source.current)) {
+            continue;
+        }
+        Owner of_model{owner.scope, owner.id, row.model, owner.shown};
+        builder.add_requests(of_model,
+                             is_model(source.config, row.model, source.model) ? kNoLimit : row.rpm);
+        builder.add_tokens(of_model, row.tpm);
+        builder.add_parallel(of_model, row.max_parallel_requests);
+        builder.add_budgets(of_model, row.budgets);
+    }
+}
+
+// All whose limits the request meets, but for deployments.
 template <class See>
-void each_owner(const Identity &who, See see) {
+void each_limited(const DemandSource &source, See see) {
+    const Identity &who = source.identity;
     if (who.is_master) {
         return;
     }
     if (who.key != nullptr) {
-        see({Scope::key, who.key->counted_as(), {}, who.key->alias}, who.key->limits);
+        see(Owner{Scope::key, who.key->counted_as(), {}, who.key->alias}, who.key->limits);
     }
     if (who.team != nullptr) {
-        see({Scope::team, who.team->id, {}, who.team->id}, who.team->limits);
+        see(Owner{Scope::team, who.team->id, {}, who.team->id}, who.team->limits);
     }
     if (who.user != nullptr) {
-        see({Scope::user, who.user->id, {}, who.user->id}, who.user->limits);
+        see(Owner{Scope::user, who.user->id, {}, who.user->id}, who.user->limits);
     }
     if (who.customer != nullptr) {
-        see({Scope::customer, who.customer->id, {}, who.customer->id}, who.customer->limits);
+        see(Owner{Scope::customer, who.customer->id, {}, who.customer->id}, who.customer->limits);
+    }
+    for (const LimitValue &limit : source.limits) {
+        see(Owner{Scope::limit, limit.rule->name, limit.value, limit.rule->name},
+            limit.rule->limits);
     }
 }
 
 }  // namespace
 
 void add_demands(const DemandSource &source, Demands &demands) {
-    const Identity &who = source.identity;
-    if (who.is_master) {
-        return;
-    }
-    if (who.key != nullptr || !source.limits.empty()) {
+    if (source.identity.key != nullptr || !source.limits.empty()) {
         demands.list.reserve(16);
     }
-    each_owner(who, [&](const Owner &owner, const LimitSet &limits) {
-        Builder(demands, source.estimate, limits).add_set(owner, limits);
-        add_models(source, owner, limits, {}, demands);
+    each_limited(source, [&](const Owner &owner, const LimitSet &limits) {
+        Builder(demands, source.estimate, limits).add_counts(owner, limits);
+        add_requests_of_model(source, owner, limits, demands);
     });
-    for (const LimitValue &limit : source.limits) {
-        const LimitSet &set = limit.rule->limits;
-        Builder(demands, source.estimate, set)
-            .add_set({Scope::limit, limit.rule->name, limit.value, limit.rule->name}, set);
-    }
+    demands.lasting = demands.list.size();
+    demands.common = demands.lasting;
 }
 
-void add_alternative(const DemandSource &source, const Deployment &deployment,
-                     const FallbackModel &fallback, Demands &demands) {
+void add_model_demands(const DemandSource &source, Demands &demands) {
+    each_limited(source, [&](const Owner &owner, const LimitSet &limits) {
+        Builder(demands, source.estimate, limits)
+            .add_budgets(owner, limits.budgets, limits.soft_budget);
+        add_model(source, owner, limits, demands);
+    });
+    demands.common = demands.list.size();
+}
+
+void add_alternative(const Estimate &estimate, const Deployment &deployment, Demands &demands) {
     Alternative alternative;
     alternative.slot = deployment.slot;
     alternative.first = uint32_t(demands.list.size());
-    Builder(demands, source.estimate, deployment.limits)
-        .add_set({Scope::deployment, deployment.id, {}, deployment.id}, deployment.limits);
-    if (!fallback.name.empty()) {
-        each_owner(source.identity, [&](const Owner &owner, const LimitSet &limits) {
-            add_models(source, owner, limits, fallback, demands);
-        });
-    }
+    Owner owner{Scope::deployment, deployment.id, {}, deployment.id};
+    const LimitSet &limits = deployment.limits;
+    Builder builder(demands, estimate, limits);
+    builder.add_counts(owner, limits);
+    builder.add_budgets(owner, limits.budgets, limits.soft_budget);
     alternative.count = uint32_t(demands.list.size()) - alternative.first;
     demands.alternatives.push_back(alternative);
 }

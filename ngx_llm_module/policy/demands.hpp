@@ -24,24 +24,24 @@ struct LimitValue {
 };
 
 struct DemandSource {
+    const Config &config;
     const Identity &identity;
-    std::string_view model;  // as asked for
+    std::string_view model;    // that was asked for; none of its aliases
+    std::string_view current;  // that is asked: this one or a fallback
     std::span<const LimitValue> limits;
     Estimate estimate;
 };
 
-// The common ones. The views in the list are those of the source's strings.
+// The views in the list are those of the source's strings.
+
+// Those that last: counts of all that is asked for, and requests of the model that was asked for.
 void add_demands(const DemandSource &source, Demands &demands);
 
-// The model that is asked instead of the one that was asked for.
-struct FallbackModel {
-    std::string_view name;    // empty: it is the one that was asked for
-    bool is_counted = false;  // among its requests: an attempt before was
-};
+// Those of the model that is asked now: the rows that the caller's sets have for it, and budgets,
+// because what is reserved of them is its price.
+void add_model_demands(const DemandSource &source, Demands &demands);
 
-// One alternative: a deployment and the limits that it has, and what the caller's sets say of the
-// fallback's model.
-void add_alternative(const DemandSource &source, const Deployment &deployment,
-                     const FallbackModel &fallback, Demands &demands);
+// One alternative: a deployment and the limits that it has.
+void add_alternative(const Estimate &estimate, const Deployment &deployment, Demands &demands);
 
 }  // namespace llm

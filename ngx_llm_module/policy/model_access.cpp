@@ -1,12 +1,9 @@
 #include "ngx_llm_module/policy/model_access.hpp"
 
+#include "ngx_llm_module/conf/model_names.hpp"
+
 namespace llm {
 namespace {
-
-std::string_view without_alias(const Config &config, std::string_view name) {
-    auto found = config.by_name.find(name);
-    return found != config.by_name.end() ? std::string_view(found->second->name) : name;
-}
 
 bool is_all(std::string_view entry, bool has_team) {
     return entry == "*" || entry == "all-proxy-models" || (entry == "all-team-models" && has_team);

@@ -3,28 +3,16 @@
 #include <algorithm>
 #include <iterator>
 
-#include "translators/pricing/cost.hpp"
+#include "ngx_llm_module/policy/limits_json.hpp"
+#include "ngx_llm_module/policy/record_members.hpp"
 
 namespace llm {
 namespace {
 
 constexpr size_t kMaxText = 256;
 constexpr size_t kMaxMetadata = 16 * 1024;
-constexpr uint32_t kMaxList = 1000;
-
-std::string plain(json::Value value) {
-    Arena arena;
-    return std::string(json::unescape(value.text(), arena));
-}
-
-std::string plain(JsonText text) {
-    Arena arena;
-    return std::string(json::unescape(text, arena));
-}
 
 // --- reading: each says what is wrong, or nothing ---
-
-using Wrong = const char *;
 
 Wrong read_text(json::Value value, std::string &text) {
     if (value.is_null()) {
@@ -45,24 +33,6 @@ Wrong read_text(json::Value value, std::string &text) {
     }
     text = std::move(given);
     return nullptr;
-}
-
-Wrong read_limit(json::Value value, int64_t &limit) {
-    if (value.is_null()) {
-        limit = kNoLimit;
-        return nullptr;
-    }
-    std::optional<int64_t> number = value.is_number() ? value.as_int() : std::nullopt;
-    if (!number || *number < 0) {
-        return "must be a whole number, 0 or more, or null";
-    }
-    limit = *number;
-    return nullptr;
-}
-
-Wrong read_amount(json::Value value, int64_t &nanos) {
-    nanos = value.is_number() ? parse_dollars(value.raw().bytes) : -1;
-    return nanos < 0 ? "must be an amount of dollars, 0 or more" : nullptr;
 }
 
 Wrong read_flag(json::Value value, bool &flag) {
@@ -116,117 +86,6 @@ Wrong read_aliases(json::Value value, std::vector<std::pair<std::string, std::st
     }
     aliases = std::move(given);
     return nullptr;
-}
-
-ModelLimit &limit_of(LimitSet &limits, const std::string &model) {
-    for (ModelLimit &limit : limits.models) {
-        if (limit.model == model) {
-            return limit;
-        }
-    }
-    limits.models.push_back({model, kNoLimit, kNoLimit});
-    return limits.models.back();
-}
-
-template <int64_t ModelLimit::*Which>
-Wrong read_model_limits(json::Value value, LimitSet &limits) {
-    if (!value.is_null() && !value.is_object()) {
-        return "must be an object of models and numbers";
-    }
-    if (value.size() > kMaxList) {
-        return "is too long";
-    }
-    for (ModelLimit &limit : limits.models) {
-        limit.*Which = kNoLimit;
-    }
-    for (auto [name, number] : value.members()) {
-        if (Wrong wrong = read_limit(number, limit_of(limits, plain(name)).*Which)) {
-            return wrong;
-        }
-    }
-    std::erase_if(limits.models, [](const ModelLimit &limit) {
-        return limit.rpm == kNoLimit && limit.tpm == kNoLimit;
-    });
-    return nullptr;
-}
-
-// The first budget is max_budget with budget_duration, others are budget_limits.
-Wrong read_budgets(json::Value object, LimitSet &limits) {
-    json::Value amount = object["max_budget"];
-    json::Value duration = object["budget_duration"];
-    json::Value others = object["budget_limits"];
-    std::vector<Budget> budgets = limits.budgets;
-    if (amount.is_null() && !budgets.empty()) {
-        budgets.erase(budgets.begin());
-    } else if (!amount.is_unset()) {
-        if (budgets.empty()) {
-            budgets.emplace_back();
-        }
-        if (Wrong wrong = read_amount(amount, budgets[0].nanos)) {
-            return wrong;
-        }
-    }
-    if (!duration.absent() && !(duration.is_null() && budgets.empty())) {
-        if (budgets.empty()) {
-            return "needs max_budget";
-        }
-        if (duration.is_null()) {
-            budgets[0].period = Period();
-        } else if (!parse_period(plain(duration), budgets[0].period)) {
-            return "must be a duration such as 1d, 7d, 30d, 12h or 30d/rolling";
-        }
-    }
-    if (!others.absent()) {
-        if (!others.is_null() && !others.is_array()) {
-            return "must be a list of budgets";
-        }
-        budgets.resize(std::min<size_t>(budgets.size(), 1));
-        for (json::Value item : others.items()) {
-            Budget budget;
-            json::Value period = item["budget_duration"];
-            if (budgets.size() > 16) {
-                return "is too long";
-            }
-            if (Wrong wrong = read_amount(item["max_budget"], budget.nanos)) {
-                return wrong;
-            }
-            if (!period.is_unset() && !parse_period(plain(period), budget.period)) {
-                return "has a budget_duration that cannot be understood";
-            }
-            budgets.push_back(budget);
-        }
-    }
-    for (size_t i = 0; i < budgets.size(); i++) {
-        for (size_t k = 0; k < i; k++) {
-            if (budgets[k].period == budgets[i].period) {
-                return "has two budgets for one duration";
-            }
-        }
-    }
-    limits.budgets = std::move(budgets);
-    return nullptr;
-}
-
-constexpr std::string_view kTokenKinds[] = {"total", "input", "output"};
-
-Wrong read_tokens(json::Value value, TokenKind &tokens) {
-    std::string name = value.is_null() ? "total" : plain(value);
-    const auto *found = std::find(std::begin(kTokenKinds), std::end(kTokenKinds), name);
-    if (found == std::end(kTokenKinds)) {
-        return "must be total, input or output";
-    }
-    tokens = TokenKind(found - std::begin(kTokenKinds));
-    return nullptr;
-}
-
-Wrong read_outage(json::Value value, std::optional<OnOutage> &on_outage) {
-    if (value.is_null()) {
-        on_outage.reset();
-        return nullptr;
-    }
-    return value.is_string() && parse_on_outage(plain(value), on_outage.emplace())
-               ? nullptr
-               : "must be local, allow or deny";
 }
 
 Wrong read_metadata(json::Value value, std::string &metadata) {
@@ -293,32 +152,35 @@ Wrong none(json::Value, Record &) {
     return nullptr;  // read_budgets has seen to it
 }
 
-#define LLM_SHARED_FIELDS(Record)                                                           \
-    {"models", [](json::Value v, Record &r) { return read_list(v, r.models); }},            \
-        {"rpm_limit", limit_field<Record, &LimitSet::rpm>},                                 \
-        {"tpm_limit", limit_field<Record, &LimitSet::tpm>},                                 \
-        {"max_parallel_requests", limit_field<Record, &LimitSet::max_parallel_requests>},   \
-        {"tpm_limit_type",                                                                  \
-         [](json::Value v, Record &r) { return read_tokens(v, r.limits.tokens); }},         \
-        {"max_budget", none<Record>}, {"budget_duration", none<Record>},                    \
-        {"budget_limits", none<Record>},                                                    \
-        {"soft_budget",                                                                     \
-         [](json::Value v, Record &r) {                                                     \
-             r.limits.soft_budget = kNoLimit;                                               \
-             return v.is_null() ? nullptr : read_amount(v, r.limits.soft_budget);           \
-         }},                                                                                \
-        {"model_rpm_limit",                                                                 \
-         [](json::Value v, Record &r) {                                                     \
-             return read_model_limits<&ModelLimit::rpm>(v, r.limits);                       \
-         }},                                                                                \
-        {"model_tpm_limit",                                                                 \
-         [](json::Value v, Record &r) {                                                     \
-             return read_model_limits<&ModelLimit::tpm>(v, r.limits);                       \
-         }},                                                                                \
-        {"on_outage",                                                                       \
-         [](json::Value v, Record &r) { return read_outage(v, r.limits.on_outage); }},      \
-        {"blocked", [](json::Value v, Record &r) { return read_flag(v, r.is_blocked); }}, { \
-        "metadata", [](json::Value v, Record &r) { return read_metadata(v, r.metadata); }   \
+#define LLM_SHARED_FIELDS(Record)                                                             \
+    {"models", [](json::Value v, Record &r) { return read_list(v, r.models); }},              \
+        {"rpm_limit", limit_field<Record, &LimitSet::rpm>},                                   \
+        {"tpm_limit", limit_field<Record, &LimitSet::tpm>},                                   \
+        {"max_parallel_requests", limit_field<Record, &LimitSet::max_parallel_requests>},     \
+        {"tpm_limit_type",                                                                    \
+         [](json::Value v, Record &r) { return read_tokens(v, r.limits.tokens); }},           \
+        {"max_budget", none<Record>}, {"budget_duration", none<Record>},                      \
+        {"budget_limits", none<Record>},                                                      \
+        {"soft_budget",                                                                       \
+         [](json::Value v, Record &r) { return read_soft_budget(v, r.limits.soft_budget); }}, \
+        {"model_rpm_limit",                                                                   \
+         [](json::Value v, Record &r) {                                                       \
+             return read_model_limits(v, &ModelLimit::rpm, r.limits);                         \
+         }},                                                                                  \
+        {"model_tpm_limit",                                                                   \
+         [](json::Value v, Record &r) {                                                       \
+             return read_model_limits(v, &ModelLimit::tpm, r.limits);                         \
+         }},                                                                                  \
+        {"model_max_parallel_requests",                                                       \
+         [](json::Value v, Record &r) {                                                       \
+             return read_model_limits(v, &ModelLimit::max_parallel_requests, r.limits);       \
+         }},                                                                                  \
+        {"model_max_budget",                                                                  \
+         [](json::Value v, Record &r) { return read_model_budgets(v, r.limits); }},           \
+        {"on_outage",                                                                         \
+         [](json::Value v, Record &r) { return read_outage(v, r.limits.on_outage); }},        \
+        {"blocked", [](json::Value v, Record &r) { return read_flag(v, r.is_blocked); }}, {   \
+        "metadata", [](json::Value v, Record &r) { return read_metadata(v, r.metadata); }     \
     }
 
 constexpr Field<KeyRecord> kKeyFields[] = {
@@ -368,11 +230,6 @@ const Field<Record> *find_field(std::span<const Field<Record>> fields, JsonText 
         }
     }
     return nullptr;
-}
-
-bool says_nothing(json::Value value) {
-    return value.is_null() || (value.is_bool() && !value.is_true()) ||
-           ((value.is_array() || value.is_object()) && value.size() == 0) || value.equals("");
 }
 
 template <class Record>
@@ -426,115 +283,6 @@ bool read_all(std::string_view json, const Field<Record> (&fields)[N],
 }
 
 // --- writing ---
-
-class Members {
-  public:
-    Members(RecordForm form, json::Writer &w) : is_all_(form == RecordForm::shown), w_(w) {}
-
-    void text(std::string_view name, const std::string &value) {
-        if (begin(name, !value.empty())) {
-            value.empty() ? w_.null() : w_.plain(value);
-        }
-    }
-    void number(std::string_view name, int64_t value) {
-        if (begin(name, value != kNoLimit)) {
-            value == kNoLimit ? w_.null() : w_.number(value);
-        }
-    }
-    void dollars(std::string_view name, int64_t nanos) {
-        if (begin(name, nanos != kNoLimit)) {
-            nanos == kNoLimit ? w_.null() : w_.raw(RawJson{llm::dollars(nanos)});
-        }
-    }
-    void time(std::string_view name, int64_t value) {
-        if (begin(name, value != 0)) {
-            value == 0 ? w_.null() : w_.plain(render_time(value));
-        }
-    }
-    void flag(std::string_view name, bool value) {
-        if (begin(name, value)) {
-            w_.boolean(value);
-        }
-    }
-    void list(std::string_view name, const std::vector<std::string> &values) {
-        if (begin(name, !values.empty())) {
-            w_.array();
-            for (const std::string &value : values) {
-                w_.plain(value);
-            }
-            w_.end();
-        }
-    }
-    void raw(std::string_view name, std::string_view json) {
-        if (begin(name, !json.empty())) {
-            w_.raw(RawJson{json.empty() ? "{}" : json});
-        }
-    }
-    // False: the member is left out.
-    bool begin(std::string_view name, bool is_set) {
-        if (is_set || is_all_) {
-            w_.key(name);
-        }
-        return is_set || is_all_;
-    }
-    json::Writer &writer() { return w_; }
-
-  private:
-    bool is_all_;
-    json::Writer &w_;
-};
-
-void write_key_name(std::string_view name, json::Writer &w) {
-    ByteBuffer escaped;
-    json::append_escaped(name, escaped);
-    w.key(JsonText{escaped.view()});
-}
-
-void write_model_limits(std::string_view name, const std::vector<ModelLimit> &limits,
-                        int64_t ModelLimit::*which, Members &m) {
-    bool has_any = std::any_of(limits.begin(), limits.end(),
-                               [&](const ModelLimit &limit) { return limit.*which != kNoLimit; });
-    if (m.begin(name, has_any)) {
-        m.writer().object();
-        for (const ModelLimit &limit : limits) {
-            if (limit.*which != kNoLimit) {
-                write_key_name(limit.model, m.writer());
-                m.writer().number(limit.*which);
-            }
-        }
-        m.writer().end();
-    }
-}
-
-void write_limits(const LimitSet &limits, Members &m) {
-    m.number("rpm_limit", limits.rpm);
-    m.number("tpm_limit", limits.tpm);
-    m.number("max_parallel_requests", limits.max_parallel_requests);
-    if (limits.tokens != TokenKind::total) {
-        m.text("tpm_limit_type", std::string(kTokenKinds[size_t(limits.tokens)]));
-    }
-    if (limits.on_outage) {
-        m.text("on_outage", std::string(name(*limits.on_outage)));
-    }
-    const Budget *first = limits.budgets.empty() ? nullptr : &limits.budgets[0];
-    m.dollars("max_budget", first != nullptr ? first->nanos : kNoLimit);
-    m.text("budget_duration", first != nullptr ? render_period(first->period) : std::string());
-    if (m.begin("budget_limits", limits.budgets.size() > 1)) {
-        json::Writer &w = m.writer().array();
-        for (size_t i = 1; i < limits.budgets.size(); i++) {
-            const Budget &budget = limits.budgets[i];
-            w.object().key("max_budget").raw(RawJson{dollars(budget.nanos)});
-            w.key("budget_duration");
-            std::string period = render_period(budget.period);
-            period.empty() ? w.null() : w.plain(period);
-            w.end();
-        }
-        w.end();
-    }
-    m.dollars("soft_budget", limits.soft_budget);
-    write_model_limits("model_rpm_limit", limits.models, &ModelLimit::rpm, m);
-    write_model_limits("model_tpm_limit", limits.models, &ModelLimit::tpm, m);
-}
 
 template <class Record>
 std::string stored(const Record &record) {

@@ -34,7 +34,8 @@ class DropAsk final : public RedisAsk {
   public:
     explicit DropAsk(uint64_t id) : id_(id) {}
     bool write(RedisBatch &batch) override {
-        batch.begin(RedisTask::move).add(batch.place_of(id_)).add(int64_t(0)).add(int64_t(0));
+        PackWriter &work = batch.begin(RedisTask::move).add(batch.place_of(id_));
+        work.add(int64_t(0)).add(int64_t(0)).add(int64_t(0));
         return true;
     }
     void on_answer(PackReader &answer) override {
@@ -128,46 +129,50 @@ RedisLease::~RedisLease() {
 }
 
 Verdict RedisLease::take() {
-    if (demands_.list.empty()) {
-        Verdict verdict;
-        keep(0, false);
-        hold_gauge(0);
-        return verdict;
-    }
-    Verdict verdict;
-    verdict.admission = Admission::waiting;
-    return ask(0, false) ? verdict : without_redis(false);
+    return go_on(Step::take, 0);
 }
 
 Verdict RedisLease::move(size_t first) {
+    if (first < demands_.alternatives.size()) {
+        return go_on(Step::move, first);
+    }
+    drop_deployment();
     Verdict verdict;
-    verdict.alternative = first;
-    if (first >= demands_.alternatives.size()) {
-        drop_deployment();
-        verdict.admission = Admission::refused;
-        return verdict;
-    }
+    verdict.admission = Admission::refused;
+    return verdict;
+}
+
+Verdict RedisLease::change_model() {
+    return go_on(Step::change, 0);
+}
+
+Verdict RedisLease::go_on(Step step, size_t first_alternative) {
+    step_ = step;
+    first_ = first_alternative;
     if (place_ == Place::machine) {
-        return without_redis(true);
+        return without_redis();
     }
-    bool has_limits = kept_.size() > common_kept_;
-    for (size_t i = first; i < demands_.alternatives.size(); i++) {
-        has_limits = has_limits || demands_.alternatives[i].count > 0;
+    const auto &all = demands_.alternatives;
+    bool has_limits = step == Step::take
+                          ? !demands_.list.empty()
+                          : kept_.size() > (step == Step::move ? common_kept_ : lasting_kept_) ||
+                                first_demand() < demands_.common;
+    for (size_t i = first_alternative; i < all.size(); i++) {
+        has_limits = has_limits || all[i].count > 0;
     }
+    Verdict verdict;
     if (!has_limits) {
-        keep(first, true);
-        hold_gauge(first);
+        verdict.alternative = first_alternative;
+        keep(first_alternative);
+        hold_gauge(first_alternative);
         return verdict;
     }
-    first_ = first;
     verdict.admission = Admission::waiting;
-    return ask(first, true) ? verdict : without_redis(true);
+    return ask() ? verdict : without_redis();
 }
 
 // False: Redis is away.
-bool RedisLease::ask(size_t first_alternative, bool is_move) {
-    first_ = first_alternative;
-    is_moving_ = is_move;
+bool RedisLease::ask() {
     auto ask = std::make_unique<AdmitAsk>(*this);
     AdmitAsk *pending = ask.get();
     if (!store_.ask(std::move(ask))) {
@@ -177,17 +182,21 @@ bool RedisLease::ask(size_t first_alternative, bool is_move) {
     return true;
 }
 
-// Those from `first` on.
-void RedisLease::name_counters(size_t first) {
+// From there on demands are asked for; those before it are held.
+size_t RedisLease::first_demand() const {
+    return step_ == Step::take ? 0 : step_ == Step::move ? demands_.common : demands_.lasting;
+}
+
+void RedisLease::name_counters() {
     counters_.resize(demands_.list.size());
-    for (size_t i = first; i < counters_.size(); i++) {
+    for (size_t i = first_demand(); i < counters_.size(); i++) {
         counters_[i] = redis_counter(store_.config(), demands_.list[i]);
     }
 }
 
 size_t RedisLease::write_demands(RedisBatch &batch) {
     const auto &all = demands_.alternatives;
-    name_counters(is_moving_ ? demands_.common : 0);
+    name_counters();
     PackWriter work;
     std::vector<int64_t> places;
     places.reserve(demands_.list.size());
@@ -199,12 +208,14 @@ size_t RedisLease::write_demands(RedisBatch &batch) {
         }
     };
     work.add(int64_t(all.size() - std::min(first_, all.size())));
-    add(0, is_moving_ ? 0 : demands_.common);
+    add(first_demand(), demands_.common - first_demand());
     for (size_t i = first_; i < all.size(); i++) {
         add(all[i].first, all[i].count);
     }
-    if (is_moving_) {
-        batch.begin(RedisTask::move).add(batch.place_of(id_)).add(work);
+    if (step_ != Step::take) {
+        PackWriter dropped = list_dropped(batch);
+        PackWriter &task = batch.begin(RedisTask::move).add(batch.place_of(id_));
+        task.add(int64_t(dropped.count())).add(dropped).add(work);
         return 0;
     }
     // How many fit together is known where each counter is asked for once.
@@ -213,16 +224,25 @@ size_t RedisLease::write_demands(RedisBatch &batch) {
     return batch.admit(id_, work, !has_twin);
 }
 
+// What is held of the model before, when it is another one now.
+PackWriter RedisLease::list_dropped(RedisBatch &batch) const {
+    PackWriter places;
+    for (size_t i = lasting_kept_; step_ == Step::change && i < common_kept_; i++) {
+        places.add(batch.place_of(kept_[i].counter));
+    }
+    return places;
+}
+
 void RedisLease::on_answer(PackReader &answer, size_t after_it) {
     pending_ = nullptr;
     Verdict verdict = read_verdict(answer, after_it);
-    waiter_.on_verdict(answer.is_bad() ? without_redis(is_moving_) : verdict);
+    waiter_.on_verdict(answer.is_bad() ? without_redis() : verdict);
 }
 
 void RedisLease::on_lost(RedisLoss loss) {
     pending_ = nullptr;
     is_unsure_ = is_unsure_ || loss == RedisLoss::unknown;
-    waiter_.on_verdict(without_redis(is_moving_));
+    waiter_.on_verdict(without_redis());
 }
 
 // Of leases that were admitted together the answer says what the last one saw.
@@ -240,7 +260,7 @@ Verdict RedisLease::read_verdict(PackReader &answer, size_t after_it) {
             asked.push_back(first + i);
         }
     };
-    add(0, is_moving_ ? 0 : demands_.common);
+    add(first_demand(), demands_.common - first_demand());
     for (size_t i = first_; i < all.size(); i++) {
         if (!is_granted || i + 1 == first_ + which) {
             add(all[i].first, all[i].count);
@@ -268,11 +288,14 @@ Verdict RedisLease::read_verdict(PackReader &answer, size_t after_it) {
         verdict.alternative = which > 0 ? first_ + which - 1 : 0;
         verdict.wait_ms = 0;
         place_ = Place::redis;
-        keep(verdict.alternative, is_moving_);
+        keep(verdict.alternative);
         hold_gauge(verdict.alternative);
         return verdict;
     }
-    if (is_moving_) {
+    if (step_ == Step::change) {
+        forget_model();
+    }
+    if (step_ != Step::take) {
         drop_deployment();
     }
     verdict.admission = Admission::refused;
@@ -293,32 +316,33 @@ bool RedisLease::is_denied(size_t first, size_t many) const {
 
 // What each limit's on_outage says. Leases that began in Redis stay there; only their move is not
 // checked.
-Verdict RedisLease::without_redis(bool is_move) {
+Verdict RedisLease::without_redis() {
     held_.assign(demands_.list.size(), 0);
-    name_counters(is_move ? demands_.common : 0);
+    name_counters();
     const auto &all = demands_.alternatives;
-    size_t first = is_move ? first_ : 0;
     machine_alternatives_.clear();
-    for (size_t i = first; i < all.size(); i++) {
+    for (size_t i = first_; i < all.size(); i++) {
         if (!is_denied(all[i].first, all[i].count)) {
             machine_alternatives_.push_back(i);
         }
     }
     Verdict verdict;
-    if ((!is_move && is_denied(0, demands_.common)) ||
-        (machine_alternatives_.empty() && first < all.size())) {
+    if (is_denied(first_demand(), demands_.common - first_demand()) ||
+        (machine_alternatives_.empty() && first_ < all.size())) {
         verdict.admission = Admission::failed;
         return verdict;
     }
-    if (is_move && place_ == Place::redis) {
-        verdict.alternative = machine_alternatives_.empty() ? first : machine_alternatives_[0];
-        keep(verdict.alternative, is_move);
+    if (step_ != Step::take && place_ == Place::redis) {
+        verdict.alternative = machine_alternatives_.empty() ? first_ : machine_alternatives_[0];
+        keep(verdict.alternative);
         hold_gauge(verdict.alternative);
         return verdict;
     }
-    verdict = take_on_machine(is_move);
+    verdict = take_on_machine();
     if (verdict.admission == Admission::granted) {
-        keep(verdict.alternative, is_move);
+        keep(verdict.alternative);
+    } else if (step_ == Step::change) {
+        forget_model();
     }
     return verdict;
 }
@@ -334,11 +358,17 @@ void RedisLease::list_for_machine(size_t first, size_t many) {
 }
 
 // In its words the verdict speaks of machine_, in ours of demands_.
-Verdict RedisLease::take_on_machine(bool is_move) {
-    if (!is_move) {
+Verdict RedisLease::take_on_machine() {
+    if (step_ == Step::take) {
         machine_.list.clear();
         machine_demands_.clear();
-        list_for_machine(0, demands_.common);
+        list_for_machine(0, demands_.lasting);
+        machine_.lasting = machine_.list.size();
+    }
+    if (step_ != Step::move) {
+        machine_.list.resize(machine_.lasting);
+        machine_demands_.resize(machine_.lasting);
+        list_for_machine(demands_.lasting, demands_.common - demands_.lasting);
         machine_.common = machine_.list.size();
     }
     machine_.list.resize(machine_.common);
@@ -354,7 +384,9 @@ Verdict RedisLease::take_on_machine(bool is_move) {
     if (local_ == nullptr) {
         local_ = store_.local().open(machine_, waiter_);
     }
-    Verdict verdict = is_move ? local_->move(0) : local_->take();
+    Verdict verdict = step_ == Step::take   ? local_->take()
+                      : step_ == Step::move ? local_->move(0)
+                                            : local_->change_model();
     for (size_t i = 0; i < machine_.list.size(); i++) {
         Demand &demand = demands_.list[machine_demands_[i]];
         demand.used = machine_.list[i].used;
@@ -374,18 +406,21 @@ Verdict RedisLease::take_on_machine(bool is_move) {
     return verdict;
 }
 
-void RedisLease::keep(size_t alternative, bool is_move) {
+void RedisLease::keep(size_t alternative) {
     kept_.reserve(demands_.list.size());
-    if (is_move) {
-        kept_.resize(std::min(common_kept_, kept_.size()));
-    } else {
-        held_.resize(demands_.list.size());
-        keep_range(0, demands_.common);
+    held_.resize(demands_.list.size());
+    if (step_ == Step::take) {
+        keep_range(0, demands_.lasting);
+        lasting_kept_ = kept_.size();
+    }
+    if (step_ != Step::move) {
+        kept_.resize(lasting_kept_);
+        keep_range(demands_.lasting, demands_.common);
         common_kept_ = kept_.size();
     }
+    kept_.resize(common_kept_);
     if (alternative < demands_.alternatives.size()) {
         const Alternative &taken = demands_.alternatives[alternative];
-        held_.resize(demands_.list.size());
         keep_range(taken.first, taken.first + taken.count);
     }
     if (!is_enlisted_ && !kept_.empty() && place_ != Place::nowhere) {
@@ -413,6 +448,7 @@ void RedisLease::keep_range(size_t first, size_t last) {
 // Redis counts; this machine knows which deployment is in flight.
 void RedisLease::hold_gauge(size_t alternative) {
     machine_.list.clear();
+    machine_.lasting = 0;
     machine_.common = 0;
     machine_.alternatives.clear();
     if (alternative < demands_.alternatives.size()) {
@@ -424,6 +460,12 @@ void RedisLease::hold_gauge(size_t alternative) {
     } else if (!machine_.alternatives.empty()) {
         (void)local_->move(0);
     }
+}
+
+// Neither model nor deployment is held.
+void RedisLease::forget_model() {
+    kept_.resize(lasting_kept_);
+    common_kept_ = lasting_kept_;
 }
 
 // Without waiting.

@@ -16,6 +16,7 @@ class RedisLease final : public Lease {
 
     Verdict take() override;
     Verdict move(size_t first) override;
+    Verdict change_model() override;
     bool grow(const Used &so_far) override;
     void release(const Used &used) override;
 
@@ -35,6 +36,7 @@ class RedisLease final : public Lease {
 
   private:
     enum class Place : uint8_t { nowhere, redis, machine };
+    enum class Step : uint8_t { take, move, change };
 
     // What must be settled; the demand may be gone by then.
     struct Kept {
@@ -53,17 +55,21 @@ class RedisLease final : public Lease {
         int64_t of(const Used &used_by) const { return used_by.of(quantity, tokens); }
     };
 
-    bool ask(size_t first_alternative, bool is_move);
-    void name_counters(size_t first);
+    Verdict go_on(Step step, size_t first_alternative);
+    bool ask();
+    size_t first_demand() const;
+    void name_counters();
+    PackWriter list_dropped(RedisBatch &batch) const;
     Verdict read_verdict(PackReader &answer, size_t after_it);
     OnOutage on_outage(const Demand &demand) const;
-    Verdict without_redis(bool is_move);
+    Verdict without_redis();
     bool is_denied(size_t first, size_t many) const;
     void list_for_machine(size_t first, size_t many);
-    Verdict take_on_machine(bool is_move);
-    void keep(size_t alternative, bool is_move);
+    Verdict take_on_machine();
+    void keep(size_t alternative);
     void keep_range(size_t first, size_t last);
     void hold_gauge(size_t alternative);
+    void forget_model();
     void drop_deployment();
 
     RedisStore &store_;
@@ -79,10 +85,11 @@ class RedisLease final : public Lease {
     Place place_ = Place::nowhere;
     std::vector<RedisCounter> counters_;  // of demands_.list, until they are kept
     std::vector<Kept> kept_;
-    size_t common_kept_ = 0;
+    size_t lasting_kept_ = 0;    // so many last
+    size_t common_kept_ = 0;     // so many are not the deployment's
     std::vector<int64_t> held_;  // of demands_.list, as the last verdict said
+    Step step_ = Step::take;     // the latest one
     size_t first_ = 0;           // of the alternatives that are asked for
-    bool is_moving_ = false;
     bool is_enlisted_ = false;
     bool is_unsure_ = false;  // Redis may have granted what it was asked for
     bool has_run_out_ = false;

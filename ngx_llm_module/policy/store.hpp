@@ -2,11 +2,12 @@
 // back. Two stores keep the counters: shared memory (zone_store.cpp) and Redis. Both follow the
 // rules of state/window.hpp, so that a limit means the same in either.
 //
-//   LimitStore::open()   a lease for one request, holding nothing yet
-//   Lease::take()        all limits in one step; refused: nothing was taken anywhere
-//   Lease::move()        another deployment: only that part changes
-//   Lease::grow()        a running answer needs more than was reserved
-//   Lease::release()     once, with what was really used
+//   LimitStore::open()     a lease for one request, holding nothing yet
+//   Lease::take()          all limits in one step; refused: nothing was taken anywhere
+//   Lease::move()          another deployment: only that part changes
+//   Lease::change_model()  a fallback: the part of the model changes, too
+//   Lease::grow()          a running answer needs more than was reserved
+//   Lease::release()       once, with what was really used
 //
 // A request holds its Demands and its Lease; the lease goes first. Nothing here is nginx's.
 #pragma once
@@ -72,8 +73,9 @@ struct Alternative {
 };
 
 struct Demands {
-    std::vector<Demand> list;  // those that always hold, then those of the alternatives
-    size_t common = 0;         // so many always hold; they do not change once taken
+    std::vector<Demand> list;  // those that last, those of the model, those of the alternatives
+    size_t lasting = 0;        // so many do not change once taken
+    size_t common = 0;         // so many hold for each alternative: with those of the model
     // In the order in which they are to be tried; may be replaced before move().
     std::vector<Alternative> alternatives;
 };
@@ -140,6 +142,10 @@ class Lease {
     // Gives back what is held of the present deployment (its requests stay counted) and takes the
     // first alternative from `first` on that has room. Refused: no deployment is held.
     virtual Verdict move(size_t first) = 0;
+    // The demands from `lasting` on are those of another model. Gives back what is held of the
+    // present one and its deployment, as move() does, and takes these with the first alternative
+    // that has room. Refused: neither model nor deployment is held.
+    virtual Verdict change_model() = 0;
     // Reserves more where the answer has used more than is held. False: a limit has run out, what
     // is held did not change. May answer from what it knows, it never waits.
     virtual bool grow(const Used &so_far) = 0;

@@ -56,6 +56,7 @@ class ZoneLease final : public Lease {
 
     Verdict take() override;
     Verdict move(size_t first) override;
+    Verdict change_model() override;
     bool grow(const Used &so_far) override;
     void release(const Used &used) override;
 
@@ -72,6 +73,11 @@ class ZoneLease final : public Lease {
         uint32_t holding;  // of the cell; kNoCell: nothing is reserved
         int64_t held;
     };
+    // How much of kept_, and of what the cell holds, was there when a part was taken.
+    struct Mark {
+        size_t kept = 0;
+        uint32_t holdings = 0;
+    };
     struct Checked {
         uint32_t meter = kNoCell;
         int64_t held = 0;
@@ -82,7 +88,12 @@ class ZoneLease final : public Lease {
     bool check(size_t first, size_t last, Verdict &verdict);
     bool check_one(size_t index, int64_t &wait);
     void take_range(size_t first, size_t last);
-    Verdict try_all(size_t first_alternative, bool is_move);
+    Mark mark() const;
+    void take_model(size_t first);
+    void take_deployment(size_t alternative);
+    void go_back_to(Mark mark);
+    Verdict try_all(size_t first_demand, size_t first_alternative, bool is_move);
+    Verdict go_on(size_t first_demand, size_t first_alternative);
     void count_used(const Kept &kept, const Used &used);
 
     const Config &config_;
@@ -91,8 +102,8 @@ class ZoneLease final : public Lease {
     std::vector<MeterKey> keys_;    // of demands_.list
     std::vector<Checked> checked_;  // the same
     std::vector<Kept> kept_;        // what must be settled
-    size_t common_kept_ = 0;        // the others are of the deployment
-    uint32_t common_holdings_ = 0;  // the same in the cell
+    Mark lasting_;                  // the others are of the model and its deployment
+    Mark common_;                   // the others are of the deployment
     uint32_t cell_ = kNoCell;
     uint32_t serial_ = 0;
     Clocks clocks_{};
@@ -194,10 +205,37 @@ void ZoneLease::take_range(size_t first, size_t last) {
     }
 }
 
+ZoneLease::Mark ZoneLease::mark() const {
+    return {kept_.size(), cell_ != kNoCell ? table_.leases[cell_].count : 0};
+}
+
+// The demands from `first` on that are not the deployment's.
+void ZoneLease::take_model(size_t first) {
+    take_range(first, demands_.common);
+    common_ = mark();
+}
+
+void ZoneLease::take_deployment(size_t alternative) {
+    const Alternative &taken = demands_.alternatives[alternative];
+    take_range(taken.first, taken.first + taken.count);
+    if (cell_ != kNoCell) {
+        move_slot(table_, cell_, taken.slot);
+    }
+}
+
+// What was taken after it is given back.
+void ZoneLease::go_back_to(Mark mark) {
+    if (cell_ != kNoCell) {
+        drop_holdings(table_, cell_, mark.holdings);
+        move_slot(table_, cell_, kNoSlot);
+    }
+    kept_.resize(mark.kept);
+}
+
 // Under the lock, twice at most: dead processes may hold what is missing.
-Verdict ZoneLease::try_all(size_t first_alternative, bool is_move) {
+Verdict ZoneLease::try_all(size_t first_demand, size_t first_alternative, bool is_move) {
     Verdict verdict;
-    if (!is_move && !check(0, demands_.common, verdict)) {
+    if (!check(first_demand, demands_.common, verdict)) {
         verdict.admission = Admission::refused;
         return verdict;
     }
@@ -235,9 +273,9 @@ Verdict ZoneLease::take() {
 Verdict ZoneLease::take_locked() {
     MetersLock lock(table_, zone_pool(config_));
     take_back(table_, clocks_, false);
-    Verdict verdict = try_all(0, false);
+    Verdict verdict = try_all(0, 0, false);
     if (verdict.admission == Admission::refused && take_back(table_, clocks_, true)) {
-        verdict = try_all(0, false);
+        verdict = try_all(0, 0, false);
     }
     if (verdict.admission != Admission::granted) {
         if (is_full_ && config_.deny_when_full) {
@@ -249,17 +287,11 @@ Verdict ZoneLease::take_locked() {
     if (cell_ != kNoCell) {
         serial_ = table_.leases[cell_].serial;
     }
-    take_range(0, demands_.common);
-    common_kept_ = kept_.size();
-    if (cell_ != kNoCell) {
-        common_holdings_ = table_.leases[cell_].count;
-    }
+    take_range(0, demands_.lasting);
+    lasting_ = mark();
+    take_model(demands_.lasting);
     if (!demands_.alternatives.empty()) {
-        const Alternative &taken = demands_.alternatives[verdict.alternative];
-        take_range(taken.first, taken.first + taken.count);
-        if (cell_ != kNoCell) {
-            move_slot(table_, cell_, taken.slot);
-        }
+        take_deployment(verdict.alternative);
     }
     if (cell_ != kNoCell) {
         commit_lease(table_, cell_);
@@ -268,24 +300,27 @@ Verdict ZoneLease::take_locked() {
 }
 
 Verdict ZoneLease::move(size_t first) {
+    return go_on(demands_.common, first);
+}
+
+Verdict ZoneLease::change_model() {
+    common_ = lasting_;
+    return go_on(demands_.lasting, 0);
+}
+
+// With the demands from the given one on: what was held of the model or the deployment before goes.
+Verdict ZoneLease::go_on(size_t first_demand, size_t first_alternative) {
     clocks_ = clocks_now();
-    prepare(demands_.common, demands_.list.size());
+    prepare(first_demand, demands_.list.size());
     MetersLock lock(table_, zone_pool(config_));
     if (!is_own_lease(table_, cell_, serial_)) {
         cell_ = kNoCell;
     }
-    if (cell_ != kNoCell) {
-        drop_holdings(table_, cell_, common_holdings_);
-        move_slot(table_, cell_, kNoSlot);
-    }
-    kept_.resize(common_kept_);
-    Verdict verdict = try_all(first, true);
+    go_back_to(common_);
+    Verdict verdict = try_all(first_demand, first_alternative, true);
     if (verdict.admission == Admission::granted) {
-        const Alternative &taken = demands_.alternatives[verdict.alternative];
-        take_range(taken.first, taken.first + taken.count);
-        if (cell_ != kNoCell) {
-            move_slot(table_, cell_, taken.slot);
-        }
+        take_model(first_demand);
+        take_deployment(verdict.alternative);
     }
     return verdict;
 }
@@ -369,6 +404,7 @@ class NoLease final : public Lease {
         verdict.alternative = first;
         return verdict;
     }
+    Verdict change_model() override { return {}; }
     bool grow(const Used &) override { return true; }
     void release(const Used &) override {}
 };

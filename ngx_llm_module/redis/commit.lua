@@ -16,7 +16,9 @@
 --          2 admit leases that ask for the same: number of leases, these, number of alternatives,
 --            number of DEMANDS that always hold, these, and for each alternative: number of its
 --            DEMANDS, these
---          3 move to another deployment, what the present one holds is given back: lease, then as 2
+--          3 move to another deployment, what the present one holds is given back: lease, number of
+--            counters that it gives back besides (of the model, when it is another one now), these,
+--            then as 2
 --          4 grow: lease, number of counters, then 6 for each: counter, 1 when it belongs to the
 --            deployment, limit, what was used, what it would like to hold, what it holds
 --          5 enter what Redis has forgotten: lease, how many do not belong to the deployment, number
@@ -217,27 +219,40 @@ local function take(from, many, times, its, less, before)
     return size
 end
 
--- What the present deployment holds goes back. What remains.
-local function leave(lease)
+-- What the present deployment holds goes back, and what it holds of these counters. What remains.
+local function leave(lease, first, many)
     local its = held[lease] and cmsgpack.unpack(held[lease]) or {0}
-    local common = 1 + 2 * its[1]
-    if #its == common then
+    local common, is_named = 1 + 2 * its[1], {}
+    if #its == common and many == 0 then
         return its
     end
-    give_back(its, common + 1, 1)
-    local rest = {}
-    for i = 1, common do
-        rest[i] = its[i]
+    for i = first, first + many - 1 do
+        is_named[list[work[i]][NAME]] = true
     end
-    keep(lease, packed(rest))
-    return rest
+    local rest, back = {0}, {}
+    for i = 2, #its, 2 do
+        local to = (i > common or is_named[its[i]]) and back or rest
+        to[#to + 1] = its[i]
+        to[#to + 1] = its[i + 1]
+    end
+    if #back > 0 then
+        rest[1] = (#rest - 1) / 2
+        give_back(back, 1, 1)
+        keep(lease, packed(rest))
+        return rest
+    end
+    return its
 end
 
 -- As many as are treated alike of the leases that stand from `lease` on in the work. How many.
 local function admit(lease, leases_left, is_move)
+    local its = {0}
+    if is_move then
+        its = leave(work[lease], at + 1, work[at])
+        at = at + 1 + work[at]
+    end
     local choices, common, first = work[at], work[at + 1], at + 2
     at = first + 3 * common
-    local its = is_move and leave(work[lease]) or {0}
     local refused, wait = check(first, common)
     local chosen, chosen_at, before = 0, nil, common
     local by, for_ms = nil, 0
@@ -280,9 +295,7 @@ local function admit(lease, leases_left, is_move)
     local less, size = {}, #its
     put(common + (chosen > 0 and work[chosen_at - 1] or 0))
     local new_size = take(first, common, times, its, less, 0)
-    if not is_move then
-        its[1] = (new_size - 1) / 2
-    end
+    its[1] = (new_size - 1) / 2
     if chosen > 0 then
         new_size = take(chosen_at, work[chosen_at - 1], times, its, less, common)
     end
@@ -341,17 +354,23 @@ end
 
 local function enter(lease, common, many)
     local its = held[lease] and cmsgpack.unpack(held[lease])
-    if its and its[1] == 0 and common > 0 then
-        -- It has moved since Redis forgot it: only what its deployment holds is known.
+    if its then
+        -- It may have moved since Redis forgot it: then what it took before is not known.
+        local is_known = {}
+        for i = 2, 2 * its[1], 2 do
+            is_known[its[i]] = true
+        end
         for i = at, at + 2 * common - 1, 2 do
             local cell = list[work[i]]
-            cell[HELD], cell[IS_CHANGED] = cell[HELD] + work[i + 1], true
-            table.insert(its, 2, work[i + 1])
-            table.insert(its, 2, cell[NAME])
+            if not is_known[cell[NAME]] then
+                cell[HELD], cell[IS_CHANGED] = cell[HELD] + work[i + 1], true
+                table.insert(its, 2, work[i + 1])
+                table.insert(its, 2, cell[NAME])
+                its[1] = its[1] + 1
+            end
         end
-        its[1] = common
         keep(lease, packed(its))
-    elseif not its then
+    else
         its = {common}
         for i = at, at + 2 * many - 1, 2 do
             local cell = list[work[i]]

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "ngx_llm_module/conf/model_names.hpp"
 #include "ngx_llm_module/policy/demand_name.hpp"
 #include "ngx_llm_module/policy/demand_text.hpp"
 #include "ngx_llm_module/request/headers.hpp"
@@ -111,8 +112,21 @@ std::string_view litellm_quantity(Quantity quantity) {
 
 void Limits::collect() {
     demands_ = Demands();
+    make_estimate();
+    std::vector<LimitValue> values = limit_values();
+    add_demands(source(values), demands_);
+    add_model_demands(source(values), demands_);
+    for (const Candidate &candidate : request_.candidates) {
+        add_alternative(estimate_, *candidate.deployment, demands_);
+    }
+}
+
+void Limits::make_estimate() {
     estimate_ = estimate_tokens(request_);
     estimate_cost(request_, estimate_);
+}
+
+std::vector<LimitValue> Limits::limit_values() const {
     std::vector<LimitValue> values;
     if (request_.loc.limits != nullptr) {
         for (const LimitRule &rule : *request_.loc.limits) {
@@ -121,24 +135,17 @@ void Limits::collect() {
             }
         }
     }
-    add_demands(source(values), demands_);
-    demands_.common = demands_.list.size();
-    for (const Candidate &candidate : request_.candidates) {
-        add_alternative(source({}), *candidate.deployment, fallback(), demands_);
-    }
+    return values;
 }
 
 DemandSource Limits::source(std::span<const LimitValue> values) const {
-    return {request_.identity, request_.target_model, values, estimate_};
+    std::string_view asked = without_alias(request_.config, request_.target_model);
+    return {request_.config, request_.identity, asked, current_model(), values, estimate_};
 }
 
-// The limits of a model within a key hold for it also when it is a fallback.
-FallbackModel Limits::fallback() const {
-    const std::string &current = request_.plan.current;
-    if (request_.plan.fallbacks == 0 || current == request_.target_model) {
-        return {};
-    }
-    return {current, current == counted_fallback_};
+std::string_view Limits::current_model() const {
+    bool is_asked = request_.plan.fallbacks == 0;
+    return without_alias(request_.config, is_asked ? request_.target_model : request_.plan.current);
 }
 
 Admission Limits::admit() {
@@ -150,20 +157,26 @@ Admission Limits::admit() {
 }
 
 Admission Limits::move_to(size_t index) {
-    if (state_ == State::held && index == candidate_) {
+    bool is_other_model = current_model() != held_model_;
+    if (state_ == State::held && index == candidate_ && !is_other_model) {
         return Admission::granted;  // the one it was admitted with, or the same once more
     }
     if (second_ != nullptr && index == second_->candidate) {
         return Admission::granted;
     }
     leave();
-    // The candidates may be others by now: those of a fallback.
+    if (is_other_model) {
+        held_model_.clear();
+        demands_.list.resize(demands_.lasting);
+        make_estimate();
+        add_model_demands(source(limit_values()), demands_);
+    }
     demands_.list.resize(demands_.common);
     demands_.alternatives.clear();
-    add_alternative(source({}), *request_.candidates[index].deployment, fallback(), demands_);
+    add_alternative(estimate_, *request_.candidates[index].deployment, demands_);
     wanted_ = index;
     state_ = State::moving;
-    Verdict verdict = lease_->move(0);
+    Verdict verdict = is_other_model ? lease_->change_model() : lease_->move(0);
     return verdict.admission == Admission::waiting ? Admission::waiting : take(verdict);
 }
 
@@ -178,7 +191,7 @@ Admission Limits::take(const Verdict &verdict) {
     }
     candidate_ = state_ == State::moving ? wanted_ : verdict.alternative;
     state_ = State::held;
-    counted_fallback_ = fallback().name;
+    held_model_ = current_model();
     if (!demands_.list.empty()) {
         request_.ledger.limit_status = "passed";
     }
@@ -201,16 +214,18 @@ void Limits::warn() {
     }
 }
 
-bool Limits::is_deployment_full() const {
-    return verdict_.admission == Admission::refused && verdict_.refused_by != nullptr &&
-           size_t(verdict_.refused_by - demands_.list.data()) >= demands_.common;
+bool Limits::is_model_full() const {
+    if (verdict_.admission != Admission::refused || verdict_.refused_by == nullptr) {
+        return false;
+    }
+    auto by = size_t(verdict_.refused_by - demands_.list.data());
+    return by >= (request_.plan.fallbacks == 0 ? demands_.common : demands_.lasting);
 }
 
 Admission Limits::take_second(size_t index, Waiter &waiter) {
     second_ = std::make_unique<Second>();
     second_->candidate = index;
-    add_alternative(source({}), *request_.candidates[index].deployment, fallback(),
-                    second_->demands);
+    add_alternative(estimate_, *request_.candidates[index].deployment, second_->demands);
     second_->lease = limit_store().open(second_->demands, waiter);
     return second_->lease->take().admission;
 }

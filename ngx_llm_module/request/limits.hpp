@@ -22,8 +22,9 @@ class Limits final : public Waiter {
     Admission admit();
     // The candidate whose turn it is. `waiting`: resume_attempt() comes later.
     Admission move_to(size_t index);
-    // No candidate had room; the caller's own limits did not refuse.
-    bool is_deployment_full() const;
+    // No candidate of the model had room, or it is a fallback that the caller's limits do not let
+    // it have: another one may do.
+    bool is_model_full() const;
     // The present candidate failed.
     void leave();
     size_t candidate() const { return candidate_; }
@@ -64,8 +65,10 @@ class Limits final : public Waiter {
     };
 
     void collect();
+    void make_estimate();
+    std::vector<LimitValue> limit_values() const;
     DemandSource source(std::span<const LimitValue> values) const;
-    FallbackModel fallback() const;
+    std::string_view current_model() const;
     Admission take(const Verdict &verdict);
     void warn();
     void add_scope_headers();
@@ -77,7 +80,7 @@ class Limits final : public Waiter {
     std::unique_ptr<Second> second_;
     Verdict verdict_;
     Estimate estimate_;
-    std::string counted_fallback_;  // its request has been counted
+    std::string held_model_;  // whose demands are held
     size_t candidate_ = 0;
     size_t wanted_ = 0;  // while moving
     State state_ = State::none;

@@ -153,7 +153,7 @@ Next take_admission(LlmRequest &request, Admission admission) {
         if (admission == Admission::waiting) {
             return Next::wait;
         }
-        Moved moved = request.limits.is_deployment_full() ? move_to_fallback(request) : Moved::no;
+        Moved moved = request.limits.is_model_full() ? move_to_fallback(request) : Moved::no;
         if (moved == Moved::no) {
             request.limits.reply();
         }

@@ -63,7 +63,8 @@ TEST(DemandText, SaysWhoseLimitAndWhenThereIsRoom) {
         "1 second");
     EXPECT_TRUE(refusal_of(demand, 1001).ends_with("; there is room again in 2 seconds"));
     demand.detail = "gpt-4o";
-    EXPECT_TRUE(refusal_of(demand, 0).starts_with("the limit of key model team-a is reached"));
+    EXPECT_TRUE(
+        refusal_of(demand, 0).starts_with("the limit of key team-a for model gpt-4o is reached"));
     demand.scope = Scope::limit;
     demand.shown = "$remote_addr";
     EXPECT_TRUE(refusal_of(demand, 0).starts_with("the limit on $remote_addr is reached"));

@@ -52,7 +52,10 @@ constexpr std::string_view kLimits =
     R"("budget_limits":[{"max_budget":1,"budget_duration":"1d"},)"
     R"({"max_budget":0.000000001,"budget_duration":"12h"},{"max_budget":100,"budget_duration":null}],)"
     R"("soft_budget":5,"on_outage":"deny","model_rpm_limit":{"a":1,"c/\"d\"":2},)"
-    R"("model_tpm_limit":{"a":3},"blocked":true,"metadata":{"n":{"m":[1,"two words"]}})";
+    R"("model_tpm_limit":{"a":3},"model_max_parallel_requests":{"e":4},)"
+    R"("model_max_budget":{"a":{"budget_limit":0.0000001,"time_period":"1d"},)"
+    R"("e":[{"budget_limit":2,"time_period":"7d"},{"budget_limit":9,"time_period":null}]},)"
+    R"("blocked":true,"metadata":{"n":{"m":[1,"two words"]}})";
 
 std::string with_limits(std::string_view own) {
     return std::string("{").append(kLimits).append(own).append("}");
@@ -74,13 +77,22 @@ void expect_limits(const LimitSet &limits) {
     EXPECT_EQ(limits.budgets[3].period.kind, PeriodKind::forever);
     EXPECT_EQ(limits.soft_budget, 5000000000);
     EXPECT_EQ(limits.on_outage, OnOutage::deny);
-    ASSERT_EQ(limits.models.size(), 2U);
+    ASSERT_EQ(limits.models.size(), 3U);
     EXPECT_EQ(limits.models[0].model, "a");
     EXPECT_EQ(limits.models[0].rpm, 1);
     EXPECT_EQ(limits.models[0].tpm, 3);
     EXPECT_EQ(limits.models[1].model, "c/\"d\"");
     EXPECT_EQ(limits.models[1].rpm, 2);
     EXPECT_EQ(limits.models[1].tpm, kNoLimit);
+    EXPECT_TRUE(limits.models[1].budgets.empty());
+    EXPECT_EQ(limits.models[2].max_parallel_requests, 4);
+    ASSERT_EQ(limits.models[0].budgets.size(), 1U);
+    EXPECT_EQ(limits.models[0].budgets[0].nanos, 100);
+    EXPECT_EQ(limits.models[0].budgets[0].period.unit, CalendarUnit::day);
+    ASSERT_EQ(limits.models[2].budgets.size(), 2U);
+    EXPECT_EQ(limits.models[2].budgets[0].period.unit, CalendarUnit::week);
+    EXPECT_EQ(limits.models[2].budgets[1].nanos, 9000000000);
+    EXPECT_EQ(limits.models[2].budgets[1].period, Period());
 }
 
 TEST(RecordJson, EverythingOfAKeySurvivesBeingStored) {
@@ -174,7 +186,8 @@ TEST(RecordJson, NullMeansNone) {
         change(
             R"({"rpm_limit":null,"models":null,"key_alias":null,"expires":null,"metadata":null,)"
             R"("soft_budget":null,"tpm_limit_type":null,"on_outage":null,"model_rpm_limit":null,)"
-            R"("max_budget":null,"budget_limits":null,"blocked":null})",
+            R"("max_budget":null,"budget_limits":null,"blocked":null,)"
+            R"("model_max_budget":null,"model_max_parallel_requests":null})",
             key),
         "");
     EXPECT_EQ(key.limits.rpm, kNoLimit);
@@ -188,6 +201,52 @@ TEST(RecordJson, NullMeansNone) {
     EXPECT_FALSE(key.is_blocked);
     ASSERT_EQ(key.limits.models.size(), 1U) << "c had only an rpm";
     EXPECT_EQ(key.limits.models[0].tpm, 3);
+    EXPECT_TRUE(key.limits.models[0].budgets.empty());
+}
+
+std::string shown_budgets(std::string_view given) {
+    KeyRecord key;
+    std::string error = change(std::string(R"({"model_max_budget":)").append(given) + "}", key);
+    std::string all = shown(key);
+    size_t at = all.find(R"("model_max_budget":)"), end = all.find(R"(,"expires")", at);
+    return error.empty() ? all.substr(at + 19, end - at - 19) : error;
+}
+
+TEST(RecordJson, BudgetsOfModelsAreReadAsLiteLlmWritesThem) {
+    constexpr std::string_view kShown = R"({"a":{"budget_limit":0.5,"time_period":"1d"}})";
+    EXPECT_EQ(shown_budgets(kShown), kShown);
+    EXPECT_EQ(shown_budgets(R"({"a":{"budget_limit":"0.5","time_period":"1d"}})"), kShown);
+    EXPECT_EQ(shown_budgets(R"({"a":{"max_budget":0.50,"budget_duration":"1d"}})"), kShown);
+    EXPECT_EQ(shown_budgets(R"({"a":{"tpm_limit":null,"budget_limit":5e-1,"time_period":"1d"}})"),
+              kShown);
+    EXPECT_EQ(shown_budgets(R"({"a":[{"budget_limit":0.5,"time_period":"1d"}]})"), kShown);
+    EXPECT_EQ(shown_budgets(R"({"a":3,"b":null})"),
+              R"({"a":{"budget_limit":3,"time_period":null}})");
+    EXPECT_EQ(shown_budgets("{}"), "{}");
+    for (std::string_view bad : {"[]", "1", R"("x")"}) {
+        EXPECT_EQ(shown_budgets(bad), "model_max_budget must be an object of models and budgets");
+    }
+    for (std::string_view bad :
+         {R"({"a":-1})", R"({"a":"many"})", R"({"a":true})", R"({"a":{}})", R"({"a":[[1]]})",
+          R"({"a":{"budget_limit":null}})", R"({"a":{"time_period":"1d"}})", R"({"a":1e300})"}) {
+        EXPECT_EQ(shown_budgets(bad),
+                  "model_max_budget must say an amount of dollars, 0 or more, "
+                  "as budget_limit of each model")
+            << bad;
+    }
+    for (std::string_view bad : {R"("soon")", "5", R"("")", "{}"}) {
+        EXPECT_EQ(
+            shown_budgets(
+                std::string(R"({"a":{"budget_limit":1,"time_period":)").append(bad).append("}}")),
+            "model_max_budget has a time_period that is not such as 1d, 7d, 30d or 12h");
+    }
+    EXPECT_EQ(shown_budgets(R"({"a":1,"a":2})"), "model_max_budget names a model twice");
+    EXPECT_EQ(shown_budgets(R"({"a":{"budget_limit":1,"max_budget":2}})"),
+              "model_max_budget says something twice of a model");
+    EXPECT_EQ(shown_budgets(R"({"a":{"budget_limit":1,"rpm_limit":2}})"),
+              "model_max_budget may say nothing but budget_limit and time_period of a model");
+    EXPECT_EQ(shown_budgets(R"({"a":[1,{"budget_limit":2}]})"),
+              "model_max_budget has two budgets of a model for one time_period");
 }
 
 TEST(RecordJson, BudgetsAreChangedOneByOne) {
@@ -234,6 +293,9 @@ TEST(RecordJson, WhatIsWrongIsNamedAndNothingChanges) {
     EXPECT_EQ(wrong(R"({"on_outage":1})"), "on_outage must be local, allow or deny");
     EXPECT_EQ(wrong(R"({"model_rpm_limit":[]})"),
               "model_rpm_limit must be an object of models and numbers");
+    EXPECT_EQ(wrong(R"({"model_max_parallel_requests":{"a":1.5}})"),
+              "model_max_parallel_requests must be a whole number, 0 or more, or null");
+    EXPECT_EQ(wrong(R"({"model_tpm_limit":{"a":1,"a":2}})"), "model_tpm_limit names a model twice");
     EXPECT_EQ(wrong(R"({"max_budget":1,"budget_duration":"month"})"),
               "max_budget, budget_duration, budget_limits must be a duration such as 1d, 7d, 30d, "
               "12h or 30d/rolling");

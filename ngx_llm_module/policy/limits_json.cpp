@@ -1,0 +1,310 @@
+// The limits of a record in JSON; see the header.
+#include "ngx_llm_module/policy/limits_json.hpp"
+
+#include <algorithm>
+#include <iterator>
+
+#include "translators/pricing/cost.hpp"
+
+namespace llm {
+namespace {
+
+constexpr size_t kMaxBudgets = 16;
+constexpr std::string_view kTokenWords[] = {"total", "input", "output"};
+
+bool has_twin(const std::vector<Budget> &budgets) {
+    for (size_t i = 0; i < budgets.size(); i++) {
+        for (size_t k = 0; k < i; k++) {
+            if (budgets[k].period == budgets[i].period) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+Wrong read_amount(json::Value value, int64_t &nanos) {
+    nanos = value.is_number() ? parse_dollars(value.raw().bytes) : -1;
+    return nanos < 0 ? "must be an amount of dollars, 0 or more" : nullptr;
+}
+
+Wrong check_rows_of_models(json::Value value, const char *what) {
+    if (!value.is_null() && !value.is_object()) {
+        return what;
+    }
+    if (value.size() > kMaxList) {
+        return "is too long";
+    }
+    return json::duplicate_key(value).empty() ? nullptr : "names a model twice";
+}
+
+void drop_empty_rows(LimitSet &limits) {
+    std::erase_if(limits.models, [](const ModelLimit &limit) { return limit.says_nothing(); });
+}
+
+// LiteLLM's names, the new and the old ones; its amounts may be texts.
+Wrong read_model_budget(json::Value value, Budget &budget) {
+    json::Value amount = value, period;
+    if (value.is_object()) {
+        amount = period = json::Value();
+        for (auto [name, member] : value.members()) {
+            bool is_amount = json::equals(name, "budget_limit") || json::equals(name, "max_budget");
+            bool is_period =
+                json::equals(name, "time_period") || json::equals(name, "budget_duration");
+            json::Value &known = is_amount ? amount : period;
+            if (!is_amount && !is_period && !says_nothing(member)) {
+                return "may say nothing but budget_limit and time_period of a model";
+            }
+            if ((is_amount || is_period) && !known.absent()) {
+                return "says something twice of a model";
+            }
+            if (is_amount || is_period) {
+                known = member;
+            }
+        }
+    }
+    bool is_text = amount.is_string();
+    budget.nanos = is_text || amount.is_number()
+                       ? parse_dollars(is_text ? plain(amount) : std::string(amount.raw().bytes))
+                       : -1;
+    if (budget.nanos < 0) {
+        return "must say an amount of dollars, 0 or more, as budget_limit of each model";
+    }
+    bool is_good =
+        period.is_unset() || (period.is_string() && parse_period(plain(period), budget.period));
+    return is_good ? nullptr : "has a time_period that is not such as 1d, 7d, 30d or 12h";
+}
+
+// `is_set` and `write` are given each limit.
+void write_of_models(std::string_view name, const std::vector<ModelLimit> &limits, Members &m,
+                     auto is_set, auto write) {
+    if (m.begin(name, std::any_of(limits.begin(), limits.end(), is_set))) {
+        m.writer().object();
+        for (const ModelLimit &limit : limits) {
+            if (is_set(limit)) {
+                write_key_name(limit.model, m.writer());
+                write(limit);
+            }
+        }
+        m.writer().end();
+    }
+}
+
+void write_model_limits(std::string_view name, const std::vector<ModelLimit> &limits,
+                        int64_t ModelLimit::*which, Members &m) {
+    write_of_models(
+        name, limits, m, [&](const ModelLimit &limit) { return limit.*which != kNoLimit; },
+        [&](const ModelLimit &limit) { m.writer().number(limit.*which); });
+}
+
+void write_budget(const Budget &budget, std::string_view amount_name, std::string_view period_name,
+                  json::Writer &w) {
+    w.object().key(amount_name).raw(RawJson{dollars(budget.nanos)});
+    w.key(period_name);
+    std::string period = render_period(budget.period);
+    period.empty() ? w.null() : w.plain(period);
+    w.end();
+}
+
+void write_model_budgets(const std::vector<ModelLimit> &limits, Members &m) {
+    write_of_models(
+        "model_max_budget", limits, m,
+        [](const ModelLimit &limit) { return !limit.budgets.empty(); },
+        [&](const ModelLimit &limit) {
+            bool is_list = limit.budgets.size() > 1;
+            if (is_list) {
+                m.writer().array();
+            }
+            for (const Budget &budget : limit.budgets) {
+                write_budget(budget, "budget_limit", "time_period", m.writer());
+            }
+            if (is_list) {
+                m.writer().end();
+            }
+        });
+}
+
+}  // namespace
+
+std::string plain(json::Value value) {
+    Arena arena;
+    return std::string(json::unescape(value.text(), arena));
+}
+
+std::string plain(JsonText text) {
+    Arena arena;
+    return std::string(json::unescape(text, arena));
+}
+
+bool says_nothing(json::Value value) {
+    return value.is_null() || (value.is_bool() && !value.is_true()) ||
+           ((value.is_array() || value.is_object()) && value.size() == 0) || value.equals("");
+}
+
+Wrong read_limit(json::Value value, int64_t &limit) {
+    if (value.is_null()) {
+        limit = kNoLimit;
+        return nullptr;
+    }
+    std::optional<int64_t> number = value.is_number() ? value.as_int() : std::nullopt;
+    if (!number || *number < 0) {
+        return "must be a whole number, 0 or more, or null";
+    }
+    limit = *number;
+    return nullptr;
+}
+
+Wrong read_soft_budget(json::Value value, int64_t &nanos) {
+    nanos = kNoLimit;
+    return value.is_null() ? nullptr : read_amount(value, nanos);
+}
+
+Wrong read_budgets(json::Value object, LimitSet &limits) {
+    json::Value amount = object["max_budget"];
+    json::Value duration = object["budget_duration"];
+    json::Value others = object["budget_limits"];
+    std::vector<Budget> budgets = limits.budgets;
+    if (amount.is_null() && !budgets.empty()) {
+        budgets.erase(budgets.begin());
+    } else if (!amount.is_unset()) {
+        if (budgets.empty()) {
+            budgets.emplace_back();
+        }
+        if (Wrong wrong = read_amount(amount, budgets[0].nanos)) {
+            return wrong;
+        }
+    }
+    if (!duration.absent() && !(duration.is_null() && budgets.empty())) {
+        if (budgets.empty()) {
+            return "needs max_budget";
+        }
+        if (duration.is_null()) {
+            budgets[0].period = Period();
+        } else if (!parse_period(plain(duration), budgets[0].period)) {
+            return "must be a duration such as 1d, 7d, 30d, 12h or 30d/rolling";
+        }
+    }
+    if (!others.absent()) {
+        if (!others.is_null() && !others.is_array()) {
+            return "must be a list of budgets";
+        }
+        budgets.resize(std::min<size_t>(budgets.size(), 1));
+        for (json::Value item : others.items()) {
+            Budget budget;
+            json::Value period = item["budget_duration"];
+            if (budgets.size() > kMaxBudgets) {
+                return "is too long";
+            }
+            if (Wrong wrong = read_amount(item["max_budget"], budget.nanos)) {
+                return wrong;
+            }
+            if (!period.is_unset() && !parse_period(plain(period), budget.period)) {
+                return "has a budget_duration that cannot be understood";
+            }
+            budgets.push_back(budget);
+        }
+    }
+    if (has_twin(budgets)) {
+        return "has two budgets for one duration";
+    }
+    limits.budgets = std::move(budgets);
+    return nullptr;
+}
+
+Wrong read_tokens(json::Value value, TokenKind &tokens) {
+    std::string name = value.is_null() ? "total" : plain(value);
+    const auto *found = std::find(std::begin(kTokenWords), std::end(kTokenWords), name);
+    if (found == std::end(kTokenWords)) {
+        return "must be total, input or output";
+    }
+    tokens = TokenKind(found - std::begin(kTokenWords));
+    return nullptr;
+}
+
+Wrong read_outage(json::Value value, std::optional<OnOutage> &on_outage) {
+    if (value.is_null()) {
+        on_outage.reset();
+        return nullptr;
+    }
+    return value.is_string() && parse_on_outage(plain(value), on_outage.emplace())
+               ? nullptr
+               : "must be local, allow or deny";
+}
+
+Wrong read_model_limits(json::Value value, int64_t ModelLimit::*which, LimitSet &limits) {
+    if (Wrong wrong = check_rows_of_models(value, "must be an object of models and numbers")) {
+        return wrong;
+    }
+    for (ModelLimit &limit : limits.models) {
+        limit.*which = kNoLimit;
+    }
+    for (auto [name, number] : value.members()) {
+        if (Wrong wrong = read_limit(number, limits.of_model(plain(name)).*which)) {
+            return wrong;
+        }
+    }
+    drop_empty_rows(limits);
+    return nullptr;
+}
+
+Wrong read_model_budgets(json::Value value, LimitSet &limits) {
+    if (Wrong wrong = check_rows_of_models(value, "must be an object of models and budgets")) {
+        return wrong;
+    }
+    for (ModelLimit &limit : limits.models) {
+        limit.budgets.clear();
+    }
+    for (auto [name, given] : value.members()) {
+        std::vector<Budget> budgets;
+        if (given.is_array() && given.size() > kMaxBudgets) {
+            return "is too long";
+        }
+        if (given.is_array()) {
+            for (json::Value item : given.items()) {
+                if (Wrong wrong = read_model_budget(item, budgets.emplace_back())) {
+                    return wrong;
+                }
+            }
+        } else if (!given.is_null()) {
+            if (Wrong wrong = read_model_budget(given, budgets.emplace_back())) {
+                return wrong;
+            }
+        }
+        if (has_twin(budgets)) {
+            return "has two budgets of a model for one time_period";
+        }
+        limits.of_model(plain(name)).budgets = std::move(budgets);
+    }
+    drop_empty_rows(limits);
+    return nullptr;
+}
+
+void write_limits(const LimitSet &limits, Members &m) {
+    m.number("rpm_limit", limits.rpm);
+    m.number("tpm_limit", limits.tpm);
+    m.number("max_parallel_requests", limits.max_parallel_requests);
+    if (limits.tokens != TokenKind::total) {
+        m.text("tpm_limit_type", std::string(kTokenWords[size_t(limits.tokens)]));
+    }
+    if (limits.on_outage) {
+        m.text("on_outage", std::string(name(*limits.on_outage)));
+    }
+    const Budget *first = limits.budgets.empty() ? nullptr : &limits.budgets[0];
+    m.dollars("max_budget", first != nullptr ? first->nanos : kNoLimit);
+    m.text("budget_duration", first != nullptr ? render_period(first->period) : std::string());
+    if (m.begin("budget_limits", limits.budgets.size() > 1)) {
+        json::Writer &w = m.writer().array();
+        for (size_t i = 1; i < limits.budgets.size(); i++) {
+            write_budget(limits.budgets[i], "max_budget", "budget_duration", w);
+        }
+        w.end();
+    }
+    m.dollars("soft_budget", limits.soft_budget);
+    write_model_limits("model_rpm_limit", limits.models, &ModelLimit::rpm, m);
+    write_model_limits("model_tpm_limit", limits.models, &ModelLimit::tpm, m);
+    write_model_limits("model_max_parallel_requests", limits.models,
+                       &ModelLimit::max_parallel_requests, m);
+    write_model_budgets(limits.models, m);
+}
+
+}  // namespace llm

@@ -1,0 +1,35 @@
+// The limits of a record in JSON, under LiteLLM's names. Each reader says what is wrong, or
+// nothing.
+#pragma once
+
+#include <string>
+
+#include "ngx_llm_module/conf/limits.hpp"
+#include "ngx_llm_module/policy/record_members.hpp"
+#include "translators/json/reader.hpp"
+
+namespace llm {
+
+using Wrong = const char *;
+
+constexpr uint32_t kMaxList = 1000;
+
+std::string plain(json::Value value);
+std::string plain(JsonText text);
+// Null, false, empty: it may be unknown.
+bool says_nothing(json::Value value);
+
+Wrong read_limit(json::Value value, int64_t &limit);
+Wrong read_soft_budget(json::Value value, int64_t &nanos);
+// Of the whole record: the first budget is max_budget with budget_duration, others are
+// budget_limits.
+Wrong read_budgets(json::Value object, LimitSet &limits);
+Wrong read_tokens(json::Value value, TokenKind &tokens);
+Wrong read_outage(json::Value value, std::optional<OnOutage> &on_outage);
+Wrong read_model_limits(json::Value value, int64_t ModelLimit::*which, LimitSet &limits);
+// Several budgets of one model are a list.
+Wrong read_model_budgets(json::Value value, LimitSet &limits);
+
+void write_limits(const LimitSet &limits, Members &members);
+
+}  // namespace llm
