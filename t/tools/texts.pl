@@ -68,9 +68,10 @@ sub inlined {
         $rest =~ /^ *$name\((.*)\)\n/m or next;
         my ($given, $call, $call_size) = ($1, $-[0], $+[0] - $-[0]);
         # What it means must be the same there.
+        (my $code = $body) =~ s/ *--[^\n]*//g;
         my %is_own = map { $_ => 1 } map { /\w+/g } $taken, $body =~ /\b(?:local|for) ([\w, ]+)/g;
         for my $other (map { /\w+/g } substr($rest, 0, $call) =~ /\blocal (?!function)([\w, ]+)/g) {
-            die "$file: $name means another $other\n" if !$is_own{$other} && $body =~ /\b$other\b/;
+            die "$file: $name means another $other\n" if !$is_own{$other} && $code =~ /\b$other\b/;
         }
         my $names = $taken eq $given ? '' : "local $taken = $given\n";
         substr $rest, $call, $call_size, "do\n$names${body}end\n";
