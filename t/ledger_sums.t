@@ -111,7 +111,7 @@ for my $pair (grep { $_->{client} eq 'chat' } @pairs) {
 
 # [model, stream, more of a job]
 my @endings = ((map { ['fine', $_], ['second', $_] } 0, 0, 1, 1), ['bad', 0], ['bad', 1], ['slow', 0],
-    ['slow', 1], ['cut', 0], ['cut', 1], ['long', 1, leave => 40], ['nobody', 0], [undef, 0],
+    ['slow', 1], ['cut', 0], ['cut', 1], ((['long', 1, leave => 40]) x 2), ['nobody', 0], [undef, 0],
     (map { ["hedged-$_", 0], ["hedged-$_", 1] } sort keys %hedged),
     ['fine', 0, below => '/denied'], ['fine', 0, below => '/small'],
     ['fine', 0, headers => [Authorization => 'Bearer sk-nobody']]);
