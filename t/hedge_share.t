@@ -97,15 +97,18 @@ subtest 'what was not used is not saved for long' => sub {
 
 subtest 'after=auto' => sub {
     for my $is_stream (1, 0) {
-        my $one = sub {
+        my $begin = sub {
             my ($delay, %http) = @_;
             my @options = $delay ? (delay => $delay) : ();
             answers(first => $is_stream ? good('first', @options)
                 : json(200, $pair->answer(text => 'of the first'), @options),
                 second => $is_stream ? good('second')
                 : json(200, $pair->answer(text => 'of the second')));
-            my $s = $t->stream($pair->path, $pair->question(model => 'auto',
+            return $t->stream($pair->path, $pair->question(model => 'auto',
                 $is_stream ? (stream => 1) : ()), %http);
+        };
+        my $one = sub {
+            my $s = $begin->(@_);
             $s->read_body;
             return $s->header('x-llm-deployment');
         };
@@ -116,7 +119,8 @@ subtest 'after=auto' => sub {
         $one->() for 1 .. 40;
         is($one->(1), 'a2', "$kind: late");
         # A tenth of them takes long now: that is late no more.
-        $one->(0.3, headers => { 'x-llm-disable-fallbacks' => 'true' }) for 1 .. 6;
+        my @long = map { $begin->(1, headers => { 'x-llm-disable-fallbacks' => 'true' }) } 1 .. 6;
+        $_->read_body for @long;
         is($one->(0.15), 'a1', "$kind: as long as others");
         is(asked('second'), 0, "$kind: nobody else was asked");
     }
