@@ -57,12 +57,28 @@ sub ask {
         $is_stream ? (stream => 1) : (), %{$o{more} || {}}), %{$o{http} || {}});
 }
 
-# The answers of the first wait until the second is asked as well.
+sub in_flight {
+    my ($deployment) = @_;
+    my ($one) = grep { $_->{id} eq $deployment }
+        @{ $t->get('/health/readiness')->{json}{deployments} };
+
+    return $one->{in_flight};
+}
+
+# Both are asked; then those of $order (1: the first, 2: the second) may answer in turn: each when
+# the gateway is done with the one before.
 sub ask_both {
-    my $s = ask(@_);
+    my ($order, $pair, $is_stream, $model, @more) = @_;
+    my $s = ask($pair, $is_stream, $model, @more);
+    my @names = ('', 'first', 'second');
 
     ok($p->wait_requests(2), 'both are asked');
-    $p->release;
+    for my $n (@$order) {
+        my ($asked) = grep { $_->{json}{model} eq $names[$n] } $p->requests;
+        $p->release(conn => $asked->{conn});
+        last if $n == $order->[-1];
+        $t->wait_for(sub { in_flight("$model-$n") == 0 }, 5, "the end of the $names[$n]");
+    }
     return $s;
 }
 
@@ -120,39 +136,39 @@ for my $client (@kinds) {
                     is_deeply(\@complaints, [], 'the second wins: grammar');
                     is($s->header('x-llm-deployment'), "$model-2", 'the second wins: header');
                     is($s->header('x-llm-attempts'), 2, 'the second wins: attempts');
-                    ok($p->wait_closed($_->{id}, 1), 'the second wins: the first was closed')
+                    ok($p->wait_closed($_->{id}), 'the second wins: the first was closed')
                         for connections_of('first');
                     my $log = log_is('the second wins', "ok $model-2 2 won");
 
                     answers(first => good($pair, $is_stream, 'of the first', @$late),
                         second => 'silent');
-                    $s = ask_both($pair, $is_stream, $model);
+                    $s = ask_both([1], $pair, $is_stream, $model);
                     ($text, @complaints) = finish($pair, $is_stream, $s);
                     is($text, 'of the first', 'the first wins');
                     is_deeply(\@complaints, [], 'the first wins: grammar');
                     is($s->header('x-llm-deployment'), "$model-1", 'the first wins: header');
-                    ok($p->wait_closed($_->{id}, 1), 'the first wins: the second was closed')
+                    ok($p->wait_closed($_->{id}), 'the first wins: the second was closed')
                         for connections_of('second');
                     log_is('the first wins', "ok $model-1 2 lost");
 
                     answers(first => json(503, {}, @$late),
-                        second => good($other, $is_stream, 'of the second', delay => 0.1));
-                    $s = ask_both($pair, $is_stream, $model);
+                        second => good($other, $is_stream, 'of the second', @$late));
+                    $s = ask_both([1, 2], $pair, $is_stream, $model);
                     ($text) = finish($pair, $is_stream, $s);
                     is($text, 'of the second', 'the first fails: the second goes on');
                     is($p->request_count, 2, 'the first fails: nobody is asked again');
                     log_is('the first fails', "ok $model-2 2 won");
 
-                    answers(first => good($pair, $is_stream, 'of the first', @$late,
-                        delay => 0.05), second => json(500, {}));
-                    $s = ask_both($pair, $is_stream, $model);
+                    answers(first => good($pair, $is_stream, 'of the first', @$late),
+                        second => json(500, {}, @$late));
+                    $s = ask_both([2, 1], $pair, $is_stream, $model);
                     ($text) = finish($pair, $is_stream, $s);
                     is($text, 'of the first', 'the second fails: the first goes on');
                     is($p->request_count, 2, 'the second fails: nobody is asked again');
                     log_is('the second fails', "ok $model-1 2 lost");
 
-                    answers(first => json(503, {}, @$late), second => json(500, {}));
-                    $s = ask_both($pair, $is_stream, $model);
+                    answers(first => json(503, {}, @$late), second => json(500, {}, @$late));
+                    $s = ask_both([1, 2], $pair, $is_stream, $model);
                     ok(finish($pair, $is_stream, $s), 'both fail: an error of the dialect');
                     cmp_ok($s->status, '>=', 500, 'both fail: status');
                     log_is('both fail', qr/\Aupstream_error $model-[12] 2 lost\z/);
@@ -180,7 +196,7 @@ subtest 'a mistake of the client ends both' => sub {
     my $s = ask($pair, 1, 'chat-chat');
     is($s->status, 400, 'the status');
     ok(finish($pair, 1, $s), 'an error of the dialect');
-    ok($p->wait_closed($_->{id}, 1), 'the other was closed') for connections_of('first');
+    ok($p->wait_closed($_->{id}), 'the other was closed') for connections_of('first');
     log_is('the mistake', 'upstream_error chat-chat-2 2 lost');
 };
 
@@ -189,8 +205,11 @@ subtest 'cost of both' => sub {
     # The first has told its input and said nothing yet.
     my @events = $pair->events(text => 'of the first', usage => { input_tokens => 70 });
     answers(first => sse($events[0], hold(), @events[1 .. $#events]),
-        second => good($pair, 1, 'of the second', gap => 0.01));
+        second => good($pair, 1, 'of the second', @$late));
     my $s = ask($pair, 1, 'messages-messages', more => { max_tokens => 50 });
+    ok($p->wait_held(2), 'both are asked');
+    my ($second) = map { $_->{conn} } grep { $_->{json}{model} eq 'second' } $p->requests;
+    $p->release(conn => $second);
     my ($text) = finish($pair, 1, $s);
     is($text, 'of the second', 'the second wins');
     my $log = log_is('cost', 'ok messages-messages-2 2 won');
@@ -222,16 +241,19 @@ subtest 'client leaves' => sub {
         my $s = ask($pair, $is_stream, 'messages-chat');
         ok($p->wait_requests(2), 'both are asked');
         $s->reset;
-        ok($p->wait_closed('all', 1), 'both are closed');
+        ok($p->wait_closed('all'), 'both are closed');
         log_is('left', 'client_closed messages-chat-1 2 lost');
     }
 };
 
 subtest 'three deployments: both fail, the third answers' => sub {
     my $pair = LLM::Pair->new('chat', 'chat');
-    answers(first => json(500, {}, delay => 0.2), second => json(500, {}, delay => 0.3),
+    answers(first => json(500, {}, @$late), second => json(500, {}, @$late),
         third => good($pair, 1, 'of the third'));
-    my ($text) = finish($pair, 1, ask($pair, 1, 'three'));
+    my $s = ask($pair, 1, 'three');
+    ok($p->wait_held(2), 'both are asked');
+    $p->release;
+    my ($text) = finish($pair, 1, $s);
     is($text, 'of the third', 'the answer');
     log_is('three', 'ok t3 3 lost');
 };

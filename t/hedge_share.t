@@ -20,7 +20,7 @@ $models .= <<'END';
     llm_model default { hedge after=25ms; deployment chat/first id=d1;
         deployment chat/second id=d2 order=2; }
     llm_model saved { hedge after=200ms max=50%; deployment mock/quick tags=quick id=v1;
-        deployment mock/slow tags=slow delay=600ms id=v2;
+        deployment mock/slow tags=slow delay=1500ms id=v2;
         deployment mock/other tags=quick,slow id=v3 order=2; }
     llm_model auto { hedge after=auto max=100%; deployment chat/first id=a1;
         deployment chat/second id=a2 order=2; }
@@ -42,31 +42,42 @@ sub answers {
     return;
 }
 
-# So many at once; how many of them the second was asked for.
+# So many at once; how many of them the second was asked for. Where the first is held, $held: it goes
+# on when the second was asked for so many, and takes a while still, in which more would be seen.
 sub ask {
-    my ($n, $model, %o) = @_;
-    my $before = asked();
-    my @open = map { $pair->stream($t, model => $model, %o) } 1 .. $n;
+    my ($n, $model, $held, $goes_on) = @_;
+    my %before = map { $_ => asked($_) } qw(first second);
+    my @open = map { $pair->stream($t, model => $model) } 1 .. $n;
 
+    if (defined $held) {
+        $t->wait_for(sub { asked('first') >= $before{first} + $n
+            && asked('second') >= $before{second} + $held }, 5, "$held second attempts of $n");
+        $p->release if $goes_on // $n > $held;
+    }
     $_->all_events for @open;
     is(scalar(grep { $_->clean_end } @open), $n, "$n requests to $model are answered");
-    return asked() - $before;
+    return asked('second') - $before{second};
 }
 
-sub asked { return scalar grep { $_->{json}{model} eq 'second' } $p->requests }
+sub asked { my ($who) = @_; return scalar grep { $_->{json}{model} eq $who } $p->requests }
 
 subtest 'the share is held exactly' => sub {
-    answers(first => good('first', delay => 0.15), second => good('second'));
+    my %so_far;
+    answers(first => good('first', wait_for_release => 'head', delay => 0.12),
+        second => good('second'));
     for my $row ([5, 19, 0], [5, 1, 1], [5, 60, 3], [5, 20, 1], [12.5, 40, 5], [0.5, 199, 0],
             [0.5, 1, 1]) {
         my ($share, $n, $want) = @$row;
         my $hedged = 0;
         for (my $left = $n; $left > 0; $left -= 20) {
-            $hedged += ask($left < 20 ? $left : 20, "share-$share");
+            my $now = $left < 20 ? $left : 20;
+            my $asked = $so_far{$share} += $now;
+            my $due = int($asked * $share / 100 + 1e-9) - int(($asked - $now) * $share / 100 + 1e-9);
+            $hedged += ask($now, "share-$share", $due);
         }
         is($hedged, $want, "$share % of further $n requests");
     }
-    is(ask(20, 'default'), 1, 'of 20, where nothing is said');
+    is(ask(20, 'default', 1), 1, 'of 20, where nothing is said');
 };
 
 subtest 'what was not used is not saved for long' => sub {
@@ -86,45 +97,51 @@ subtest 'what was not used is not saved for long' => sub {
 
 subtest 'after=auto' => sub {
     for my $is_stream (1, 0) {
-        my $one = sub {
+        my $begin = sub {
             my ($delay, %http) = @_;
             my @options = $delay ? (delay => $delay) : ();
             answers(first => $is_stream ? good('first', @options)
                 : json(200, $pair->answer(text => 'of the first'), @options),
                 second => $is_stream ? good('second')
                 : json(200, $pair->answer(text => 'of the second')));
-            my $s = $t->stream($pair->path, $pair->question(model => 'auto',
+            return $t->stream($pair->path, $pair->question(model => 'auto',
                 $is_stream ? (stream => 1) : ()), %http);
+        };
+        my $one = sub {
+            my $s = $begin->(@_);
             $s->read_body;
             return $s->header('x-llm-deployment');
         };
         my $kind = $is_stream ? 'streams' : 'whole answers';
         $one->() for 1 .. 5;
         is($one->(0.5), 'a1', "$kind: too little is known");
-        is(asked(), 0, "$kind: nobody else was asked");
+        is(asked('second'), 0, "$kind: nobody else was asked");
         $one->() for 1 .. 40;
         is($one->(1), 'a2', "$kind: late");
         # A tenth of them takes long now: that is late no more.
-        $one->(0.3, headers => { 'x-llm-disable-fallbacks' => 'true' }) for 1 .. 6;
+        my @long = map { $begin->(1, headers => { 'x-llm-disable-fallbacks' => 'true' }) } 1 .. 6;
+        $_->read_body for @long;
         is($one->(0.15), 'a1', "$kind: as long as others");
-        is(asked(), 0, "$kind: nobody else was asked");
+        is(asked('second'), 0, "$kind: nobody else was asked");
     }
 };
 
 subtest 'health' => sub {
     answers(first => good('first', delay => 1), second => good('second'));
     is(ask(5, 'cools'), 5, 'the second wins');
-    answers(first => good('first', delay => 0.15), second => 'silent');
-    is(ask(5, 'cools'), 5, 'the first wins');
+    answers(first => good('first', wait_for_release => 'head'), second => 'silent');
+    is(ask(5, 'cools', 5, 1), 5, 'the first wins');
     my $m = LLM::Metrics->get($t);
     is($m->value('llm_deployment_state', deployment => "k$_"), 1, "k$_: to lose is no failure")
         for 1, 2;
     is($m->sum('llm_cooldowns_total'), 0, 'nobody was put aside');
-    answers(first => good('first', delay => 0.2), second => json(500, {}));
-    is(ask(1, 'cools'), 1, 'the second fails');
+    answers(first => good('first', wait_for_release => 'head', delay => 0.2),
+        second => json(500, {}));
+    is(ask(1, 'cools', 1, 1), 1, 'the second fails');
     $m = LLM::Metrics->get($t);
     is($m->value('llm_deployment_state', deployment => 'k2'), 0, 'its failure counts');
     is($m->value('llm_deployment_state', deployment => 'k1'), 1, 'the first has none');
+    answers(first => good('first', delay => 0.2), second => json(500, {}));
     is(ask(1, 'cools'), 0, 'who cools gets no second attempt');
 };
 

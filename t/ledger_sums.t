@@ -15,11 +15,34 @@ my $requests = 10_000;
 my $t = LLM::Test->new(workers => 2);
 my $p = LLM::Provider->new(dir => $t->dir);
 my @kinds = qw(fine bad slow cut long);
+my %letter = (chat => '', messages => 'm-', bedrock => 'b-', cohere => 'c-', ollama => 'o-');
+my @providers = sort keys %letter;
 my $prices = $t->write_file('prices.json', encode_json_c({ models => { map { $_ =>
     { input => 1, output => 3, cache_read => 0.1, cache_write_5m => 2 } }
-    map { ("chat/$_", "messages/$_") } @kinds } }));
+    map { my $provider = $_; map { "$provider/$_" } @kinds, qw(silent told fine-late bad-late) }
+    @providers } }));
+# Whose first attempt is late: it stays silent; it has told its input, and no more; it answers, and
+# it fails, when another one was asked. The next one after that.
+my %hedged = (silent => ['silent', 'fine'], told => ['told', 'fine-late'],
+    lost => ['fine-late', 'silent'], fails => ['bad-late', 'bad']);
 
-$t->http_conf(LLM::Pair::conf($p,
+sub models_of {
+    my ($provider) = @_;
+    my $letter = $letter{$provider};
+    my $one = sub { my ($name, $more) = @_;
+        return "llm_model $letter$name { deployment $provider/$name; $more }\n" };
+    my $two = sub { my ($name, $first, $second, $more) = @_;
+        return "llm_model $letter$name { $more deployment $first order=1 id=$letter$name-1;
+            deployment $provider/$second order=2 id=$letter$name-2; }\n" };
+
+    return join '', (map { $one->($_, $_ eq 'slow' ? 'first_token_timeout 100ms;' : '') } @kinds),
+        $two->('second', "$provider/bad", 'fine', ''),
+        map { my ($first, $second) = @{$hedged{$_}};
+            $two->("hedged-$_", ($_ eq 'told' ? 'messages' : $provider) . "/$first", $second,
+                'hedge after=30ms max=100%;') } sort keys %hedged;
+}
+
+$t->http_conf(LLM::Pair::conf($p, forms => \@providers,
     http => "llm_zone 32m; llm_prices $prices; llm_master_key sk-master;
         llm_team crew { alias crew; }
         llm_key sk-one { alias one; team crew; user ada; }
@@ -27,12 +50,9 @@ $t->http_conf(LLM::Pair::conf($p,
         log_format entry escape=json '{\"outcome\":\"\$llm_outcome\",\"in\":\$llm_input_tokens,"
         . "\"out\":\$llm_output_tokens,\"cost\":\"\$llm_cost\",\"cached\":\$llm_cached_tokens,"
         . "\"written\":\$llm_cache_write_tokens,\"attempts\":\$llm_attempts,\"model\":\"\$llm_model\","
-        . "\"key\":\"\$llm_key_alias\",\"provider\":\"\$llm_provider\"}';",
-    models => join('', map { my $more = $_ eq 'slow' ? 'first_token_timeout 100ms;' : '';
-        "llm_model $_ { deployment chat/$_; $more } llm_model m-$_ { deployment messages/$_; $more } " }
-        @kinds) . 'llm_model second { deployment chat/bad order=1 id=s1; deployment chat/fine order=2 id=s2; }
-        llm_model m-second { deployment messages/bad order=1 id=t1;
-            deployment messages/fine order=2 id=t2; }',
+        . "\"key\":\"\$llm_key_alias\",\"provider\":\"\$llm_provider\",\"hedge\":\"\$llm_hedge\","
+        . "\"bytes\":\"\$content_length\",\"stream\":\$llm_stream}';",
+    models => join('', map { models_of($_) } @providers),
     server => 'llm_auth optional; location = /metrics { llm_metrics; }
         location /admin/ { llm_admin; }
         location /denied/ { deny all; llm_pass models; access_log logs/entry.log entry; }
@@ -41,36 +61,58 @@ $t->http_conf(LLM::Pair::conf($p,
     location => 'access_log logs/entry.log entry;'));
 $t->start;
 
-# What the provider says of each answer: 1000 in, 600 of them cached, 100 out.
+# What the provider says of each answer: 1000 in, 100 out; 600 of the input cached where it can be.
 my %usage = (
     chat => { prompt_tokens => 1000, completion_tokens => 100,
         prompt_tokens_details => { cached_tokens => 600 } },
     messages => { input_tokens => 300, cache_read_input_tokens => 600,
-        cache_creation_input_tokens => 100, output_tokens => 100 });
+        cache_creation_input_tokens => 100, output_tokens => 100 },
+    map { $_ => [1000, 100] } qw(bedrock cohere ollama));
+# Nano-dollars of it, and of what one has told of itself that stayed silent then.
+my %cost = (chat => 760_000, messages => 860_000, map { $_ => 1_300_000 } qw(bedrock cohere ollama));
+my %told = (in => 1000, out => 1, cached => 600, written => 100, cost => 563_000);
 
-my @pairs = LLM::Pair->all;
-for my $pair (grep { $_->is_same } @pairs) {
-    my $usage = $usage{ $pair->{provider} };
+my @pairs = map { my $client = $_; map { LLM::Pair->new($client, $_) } @providers } qw(chat messages);
+
+# Where a model is asked, with or without a stream.
+sub at_provider {
+    my ($provider, $model, $is_stream) = @_;
+    my %path = (chat => '/v1/chat/completions', messages => '/v1/messages', cohere => '/v2/chat',
+        ollama => '/api/chat', bedrock => "/model/$model/converse" . ($is_stream ? '-stream' : ''));
+    my $name = qr/"model":"$model"/;
+
+    return { path => $path{$provider}, $provider eq 'bedrock' ? ()
+        : (body => $is_stream ? qr/\A(?=.*$name).*"stream":true/s : $name) };
+}
+
+for my $pair (grep { $_->{client} eq 'chat' } @pairs) {
+    my ($provider, $usage) = ($pair->{provider}, $usage{ $pair->{provider} });
     my @events = $pair->events(usage => $usage, text => ['x' x 40, 'y' x 40, 'z']);
-    my $after = $pair->{provider} eq 'chat' ? 3 : 5;
+    # So many events until some content was said.
+    my $after = { messages => 5, cohere => 4 }->{$provider} // 3;
+    my $whole = json(200, $pair->answer(usage => $usage));
+    my @bad = (json(500, $pair->error('overloaded', 'no')->{json})) x 2;
     for my $row (
-        ['fine', json(200, $pair->answer(usage => $usage)), sse(@events)],
-        ['bad', (json(500, $pair->error_body('server_error', 'no'))) x 2],
+        ['fine', $whole, $pair->stream_of(\@events)],
+        ['bad', @bad],
         ['slow', silent(), silent()],
-        ['cut', json(200, $pair->answer(usage => $usage), cut_after => 20),
-            sse(@events, cut_after => $after)],
-        ['long', silent(), sse(@events, wait_for_release => $after)],
+        ['cut', { %$whole, cut_after => 20 }, $pair->stream_of(\@events, cut_after => $after)],
+        ['long', silent(), $pair->stream_of(\@events, wait_for_release => $after)],
+        ['silent', silent(), silent()],
+        ['told', silent(), $pair->stream_of([$events[0]], stall => 1)],
+        ['fine-late', { %$whole, delay => 0.08 }, $pair->stream_of(\@events, delay => 0.08)],
+        ['bad-late', map { { %$_, delay => 0.08 } } @bad],
     ) {
-        my ($model, $whole, $stream) = @$row;
-        my %way = (path => $pair->path);
-        $p->on({ %way, body => qr/"$model".*"stream":true|"stream":true.*"$model"/s }, $stream);
-        $p->on({ %way, body => qr/"$model"/ }, $whole);
+        my ($model, @answers) = @$row;
+        # The first rule that fits: streams before whole answers.
+        $p->on(at_provider($provider, $model, $_), $answers[$_]) for 1, 0;
     }
 }
 
 # [model, stream, more of a job]
 my @endings = ((map { ['fine', $_], ['second', $_] } 0, 0, 1, 1), ['bad', 0], ['bad', 1], ['slow', 0],
-    ['slow', 1], ['cut', 0], ['cut', 1], ['long', 1, leave => 40], ['nobody', 0], [undef, 0],
+    ['slow', 1], ['cut', 0], ['cut', 1], ((['long', 1, leave => 40]) x 2), ['nobody', 0], [undef, 0],
+    (map { ["hedged-$_", 0], ["hedged-$_", 1] } sort keys %hedged),
     ['fine', 0, below => '/denied'], ['fine', 0, below => '/small'],
     ['fine', 0, headers => [Authorization => 'Bearer sk-nobody']]);
 my @who = ([], [Authorization => 'Bearer sk-one'], [Authorization => 'Bearer sk-two',
@@ -81,7 +123,7 @@ sub job {
     my ($model, $stream, %more) = @$row;
     my $below = delete $more{below} // '';
     my $body = defined $model ? encode_json_c($pair->question(
-        model => ($pair->{provider} eq 'messages' ? 'm-' : '') . $model,
+        model => $letter{ $pair->{provider} } . $model,
         $stream ? (stream => JSON::PP::true()) : (),
         $below eq '/small' ? (filler => 'x' x 2000) : ())) : '{ broken';
 
@@ -109,7 +151,7 @@ $p->on({ path => '/v1/embeddings', body => qr/"(?:bad|cut)"/ }, json(500, {}));
 my @all = map { my $pair = $_; map { my $who = $_; map { job($pair, $who, $_) } @endings } @who }
     @pairs;
 push @all, map { my $who = $_; map { { path => $_->[0], body => encode_json_c($_->[1]),
-    headers => $who, is_fine => ($_->[0] . ($_->[1]{model} // '')) =~ /fine/ ? 1 : 0 } } @others } @who;
+    headers => $who, is_fine => ($_->[0] . ($_->[1]{model} // '')) =~ /fine/ ? 1 : 0 } } @others } (@who) x 3;
 my @jobs = shuffle(map { $all[$_ % @all] } 0 .. $requests - 1);
 my @answers = LLM::Crowd::ask($t, \@jobs);
 is(scalar(grep { $_ } @answers), $requests, 'every request has its answer');
@@ -128,20 +170,46 @@ my @asked = grep { $_->{attempts} > 0 } @entries;
 sub nano { my ($whole, $part) = split /\./, $_[0]; return $whole * 1e9 + substr(($part // '') . '0' x 9, 0, 9) }
 sub of_lines { my ($name, @lines) = @_; return sum0(map { $name eq 'cost' ? nano($_->{cost}) : $_->{$name} } @lines) }
 
+# What a request costs whose answer came whole. The loser of a hedge is paid for: for what it told,
+# or else for its input, four bytes a token.
+sub of_whole {
+    my ($line) = @_;
+    my $is_messages = $line->{provider} eq 'messages';
+    my %is = (in => 1000, out => 100, cost => $cost{ $line->{provider} },
+        cached => $cost{ $line->{provider} } < 1_000_000 ? 600 : 0, written => $is_messages ? 100 : 0);
+    my $guess = int($line->{bytes} / 4) + 1;
+    my %lost = $line->{hedge} eq '' ? () : $line->{model} =~ /told/ && $line->{stream} ? %told
+        : (in => $guess, cost => 1000 * $guess);
+
+    return map { $is{$_} + ($lost{$_} // 0) } qw(in out cached written cost);
+}
+
 subtest 'the provider' => sub {
     my @seen = $p->requests;
     is(of_lines('attempts', @entries), scalar @seen, 'attempts are what it has seen');
-    # What it gave in full.
-    my $fine = grep { $_->{body} =~ /"fine"/ } @seen;
+    # What it gave in full, and to whom.
+    my %path = ('/v1/chat/completions' => 'chat', '/v1/embeddings' => 'chat',
+        '/v1/messages' => 'messages', '/v2/chat' => 'cohere', '/api/chat' => 'ollama');
+    my (%fine, %lines);
+    $fine{ $path{ $_->{path} } // 'bedrock' }++
+        for grep { "$_->{path} $_->{body}" =~ m{["/]fine(?:-late)?["/]} } @seen;
     my @ok = grep { $_->{outcome} eq 'ok' } @entries;
-    cmp_ok($fine, '>', 1500, 'whole answers');
-    is(scalar @ok, $fine, 'each is one line');
-    is(of_lines('in', @ok), 1000 * $fine, 'input');
-    is(of_lines('out', @ok), 100 * $fine, 'output');
-    is(of_lines('cached', @ok), 600 * $fine, 'cached');
-    my $messages = grep { $_->{provider} eq 'messages' } @ok;
-    is(of_lines('written', @ok), 100 * $messages, 'written to the cache');
-    is(of_lines('cost', @ok), 760_000 * ($fine - $messages) + 860_000 * $messages, 'nano-dollars');
+    $lines{ $_->{provider} }++ for @ok;
+    is_deeply(\%lines, \%fine, 'each whole answer is one line');
+    cmp_ok($fine{$_}, '>', 400, "$_: whole answers") for @providers;
+    my @names = qw(in out cached written cost);
+    my @sums = map { of_lines($_, @ok) } @names;
+    my @wanted = map { my $i = $_; sum0(map { (of_whole($_))[$i] } @ok) } 0 .. $#names;
+    is("@sums", "@wanted", "@names");
+    # Those beside which another one was asked.
+    for my $result (qw(won lost)) {
+        my @hedged = grep { $_->{hedge} eq $result } @ok;
+        cmp_ok(scalar @hedged, '>', 100, "$result");
+        is(scalar(grep { $_->{attempts} != 2 } @hedged), 0, "$result: two attempts each");
+    }
+    my $told = grep { $_->{body} =~ /"told"/ && $_->{body} =~ /"stream":true/ } @seen;
+    is(scalar(grep { $_->{hedge} eq 'won' && $_->{stream} && $_->{model} =~ /told/ } @ok), $told,
+        'each that told its input lost');
 };
 
 subtest 'metrics' => sub {

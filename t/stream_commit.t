@@ -15,6 +15,10 @@ my $p = LLM::Provider->new(dir => $t->dir);
 $t->http_conf(LLM::Pair::conf($p,
     models => join('', map { <<"END" } qw(chat messages)),
     llm_model $_-twice {
+        deployment $_/the-first-deployment;
+        deployment $_/the-second-deployment order=2;
+    }
+    llm_model $_-hasty {
         deployment $_/the-first-deployment first_token_timeout=500ms;
         deployment $_/the-second-deployment order=2;
     }
@@ -47,6 +51,19 @@ sub deployments {
 
 sub asked { return join ' ', map { $_->{json}{model} =~ /\Athe-(\w+)/ } $p->requests }
 
+# What must be over 500 ms after the client began to ask is checked at each request, within wide
+# bounds: a process of this test may be kept waiting. The best of them all must be within 100 ms.
+my @waits;
+
+sub in_time {
+    my ($waited, $what) = @_;
+
+    push @waits, $waited;
+    cmp_ok($waited, '>=', 0.49, "$what: not before its time");
+    cmp_ok($waited, '<=', slow(3), "$what: in time");
+    return;
+}
+
 sub answered_by_second {
     my ($pair, $s, $what, $attempts) = @_;
     my @events = $s->all_events;
@@ -56,7 +73,7 @@ sub answered_by_second {
     is_deeply([$pair->check(\@events)], [], "$what: grammar");
     is($seen->{text}, 'of the second', "$what: the second deployment answers");
     unlike($s->body, qr/from-the-first|never seen/, "$what: and nothing of the first is seen");
-    like($s->header('x-llm-deployment'), qr{/the-second-deployment\z}, "$what: deployment named");
+    like($s->header('x-llm-deployment'), qr{/the-second-deployment(?:#\d)?\z}, "$what: deployment named");
     is($s->header('x-llm-attempts'), 2, "$what: attempts counted");
     is(asked(), 'first second', "$what: each was asked once");
     my $log = LLM::Pair::next_log($t, \$lines);
@@ -129,7 +146,7 @@ subtest 'case 3: a silent provider' => sub {
             deployments('silent', $streams ? sse($pair->events(text => 'of the second'))
                 : json(200, $pair->answer(text => 'of the second')));
             my $began = time;
-            my $model = "$pair->{provider}-twice";
+            my $model = "$pair->{provider}-hasty";
             if ($streams) {
                 answered_by_second($pair, $pair->stream($t, model => $model), $what);
             } else {
@@ -139,37 +156,38 @@ subtest 'case 3: a silent provider' => sub {
                 LLM::Pair::next_log($t, \$lines);
             }
             my ($first, $second) = $p->requests;
-            my $waited = $second->{at} - $first->{at};
-            cmp_ok($waited, '>=', 0.4, "$what: not before its time");
-            cmp_ok($waited, '<=', 0.5 + slow(0.1), "$what: within 100 ms of its time");
-            ok($p->wait_closed($first, 0.1), "$what: the silent connection is closed");
+            in_time($second->{at} - $began, $what);
+            ok($p->wait_closed($first), "$what: the silent connection is closed");
 
             deployments('silent', 'silent');
             $began = time;
             my $r = $pair->post($t, model => "$pair->{provider}-slow",
                 $streams ? (stream => $is_true) : ());
-            my $took = time - $began;
+            in_time(time - $began, "$what, all silent");
             is($r->{status}, 504, "$what: all silent");
             ok($pair->is_error($r->{json}), "$what: an error of the dialect");
-            cmp_ok($took, '<=', 0.5 + slow(0.2), "$what: after the one time-out");
+            ok($p->wait_requests(1), "$what: asked");
             is(asked(), 'first', "$what: not asked again");
             is(LLM::Pair::next_log($t, \$lines)->{outcome}, 'timeout', "$what: log");
         }
     }
+    my ($best) = sort { $a <=> $b } splice @waits;
+    cmp_ok($best, '<=', 0.5 + slow(0.1), 'within 100 ms of its time');
 };
 
 subtest 'case 4: a slow first token' => sub {
     for my $pair (LLM::Pair->all) {
         my $what = $pair->{name};
-        my @slow = (lifecycle($pair), raw(": still thinking\n\n"), stall());
-        deployments(sse(@slow, gap => 0.1), sse($pair->events(text => 'of the second')));
-        answered_by_second($pair, $pair->stream($t, model => "$pair->{provider}-twice"), $what);
+        my @slow = (lifecycle($pair), (raw(": still thinking\n\n")) x 60);
+        deployments(sse(@slow, gap => 0.1, stall => 1), sse($pair->events(text => 'of the second')));
+        my $began = time;
+        answered_by_second($pair, $pair->stream($t, model => "$pair->{provider}-hasty"), $what);
         my ($first, $second) = $p->requests;
-        cmp_ok($second->{at} - $first->{at}, '>=', 0.4, "$what: not before its time");
-        cmp_ok($second->{at} - $first->{at}, '<=', 0.5 + slow(0.1),
-            "$what: events without content do not prolong it");
-        ok($p->wait_closed($first, 0.1), "$what: the slow connection is closed");
+        in_time($second->{at} - $began, "$what: events without content do not prolong it");
+        ok($p->wait_closed($first), "$what: the slow connection is closed");
     }
+    my ($best) = sort { $a <=> $b } splice @waits;
+    cmp_ok($best, '<=', 0.5 + slow(0.1), 'within 100 ms of its time');
 };
 
 # Somebody pays for an image: it must not be asked for twice.
@@ -189,7 +207,7 @@ subtest 'case 4: an image is content' => sub {
         deployments(sse($image, hold(), $end, raw("data: [DONE]\n\n")), 'silent');
         my $s = $t->stream($path, $ask{$path});
         my $seen = '';
-        while ($seen !~ /QUJD/ && defined(my $event = $s->next_data(2))) { $seen .= $event->{data} }
+        while ($seen !~ /QUJD/ && defined(my $event = $s->next_data)) { $seen .= $event->{data} }
         like($seen, qr/QUJD/, "$path: it is there while the provider goes on");
         $p->release;
         $s->read_body;
@@ -205,14 +223,18 @@ subtest 'llm_timeout bounds the call with all its attempts' => sub {
         deployments('silent', sse($pair->events(text => 'of the second')));
         my $began = time;
         my $r = $t->post('/short' . $pair->path, $pair->question(stream => $is_true,
-            model => "$pair->{provider}-twice"));
-        cmp_ok(time - $began, '<=', 0.3 + slow(0.2), "$what: in time");
+            model => "$pair->{provider}-hasty"));
+        push @waits, time - $began;
+        cmp_ok($waits[-1], '<=', slow(3), "$what: in time");
         is($r->{status}, 504, "$what: status");
         ok($pair->is_error($r->{json}), "$what: an error of the dialect");
+        ok($p->wait_requests(1), "$what: asked");
         is(asked(), 'first', "$what: there was no time for another");
         is(LLM::Pair::next_log($t, \$lines)->{outcome}, 'timeout', "$what: log");
-        ok($p->wait_closed($p->last_request, 0.1), "$what: connection closed");
+        ok($p->wait_closed($p->last_request), "$what: connection closed");
     }
+    my ($best) = sort { $a <=> $b } splice @waits;
+    cmp_ok($best, '<=', 0.3 + slow(0.1), 'within 100 ms of its time');
 };
 
 ok(LLM::Pair::wait_idle($t), 'nothing is in flight');

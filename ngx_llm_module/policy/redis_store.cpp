@@ -112,8 +112,7 @@ void CommitCommand::on_reply(const RedisReply &reply) {
     store->unsettled_.erase(number);
     store->post_flush();
     if (reply.is_error()) {
-        ngx_str_t text = str(reply.text());
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "llm: redis says: %V", &text);
+        store->complain(reply.text());
         if (is_again) {
             store->make_again({number, made, std::move(settlements)});
         } else {
@@ -185,6 +184,9 @@ RedisStore::~RedisStore() {
     while (!due_.empty() && client_.is_up(base_)) {
         send_batch(false);
     }
+    uncounted_.many += due_.size() + refused_.size();
+    unknown_.many += unsure_size_;
+    say_lost(true);
     living = nullptr;
     if (timer_.timer_set) {
         ngx_del_timer(&timer_);
@@ -227,9 +229,8 @@ bool RedisStore::ask(std::unique_ptr<RedisAsk> ask) {
 
 void RedisStore::settle(Settlement settlement) {
     if (due_.size() >= kMaxDue) {
-        ngx_log_error(
-            NGX_LOG_ERR, ngx_cycle->log, 0,
-            "llm: redis was away for too long, the use of a request is not counted there");
+        uncounted_.many++;
+        say_lost(false);
         return;
     }
     due_.push_back(std::move(settlement));
@@ -250,23 +251,40 @@ void RedisStore::make_again(Unsure call) {
 void RedisStore::give_up(const Unsure &call) {
     unsure_size_ -= call.settlements.size();
     unsettled_.erase(call.number);
-    ngx_log_error(
-        NGX_LOG_ERR, ngx_cycle->log, 0,
-        "llm: redis was away for too long, nobody knows whether it has counted the use of "
-        "%uz requests",
-        call.settlements.size());
+    unknown_.many += call.settlements.size();
+    say_lost(false);
+}
+
+// Every request may add to it: a line a second tells how many there are since the last one.
+void RedisStore::say_lost(bool is_end) {
+    for (Lost *lost : {&uncounted_, &unknown_, &refusals_}) {
+        if (lost->many > 0 && (lost->said != ngx_time() || is_end)) {
+            lost->said = ngx_time();
+            ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "llm: redis %s the use of %uz requests",
+                          lost->what, std::exchange(lost->many, 0));
+        }
+    }
+}
+
+// One that is full says so to every call.
+void RedisStore::complain(std::string_view text) {
+    if (complained_ != ngx_time()) {
+        complained_ = ngx_time();
+        ngx_str_t shown = str(text);
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "llm: redis says: %V", &shown);
+    }
 }
 
 // Redis did not take them.
 void RedisStore::settle_later(std::vector<Settlement> &settlements) {
     for (Settlement &settlement : settlements) {
         if (++settlement.tries > kMaxTries || refused_.size() >= kMaxDue) {
-            ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                          "llm: redis refuses to count the use of a request");
+            refusals_.many++;
         } else {
             refused_.push_back(std::move(settlement));
         }
     }
+    say_lost(false);
 }
 
 void RedisStore::settle_refused() {
@@ -377,6 +395,7 @@ void RedisStore::enter_all() {
 void RedisStore::on_timer(ngx_event_t *ev) {
     auto &self = *static_cast<RedisStore *>(ev->data);
     ngx_add_timer(ev, self.redis().lease / 3);
+    self.say_lost(false);
     if (self.client_.is_up(self.base_)) {
         self.send_unsure();
         self.send_batch(true);

@@ -63,12 +63,21 @@ class RedisStore final : public LimitStore {
         std::vector<Settlement> settlements;
     };
 
+    // What Redis will not hear of.
+    struct Lost {
+        const char *what;
+        size_t many = 0;  // since the last line of the log
+        time_t said = 0;
+    };
+
     void post_flush();
     void flush();
     void send_batch(bool is_beat);
     void send_unsure();
     void make_again(Unsure call);
     void give_up(const Unsure &call);
+    void say_lost(bool is_end);
+    void complain(std::string_view text);
     bool send(std::unique_ptr<CommitCommand> command, RedisBatch &batch);
     void settle_later(std::vector<Settlement> &settlements);
     void settle_refused();
@@ -92,6 +101,10 @@ class RedisStore final : public LimitStore {
     std::vector<Settlement> refused_;  // by Redis; tried again with the next beat
     std::deque<Unsure> unsure_;
     size_t unsure_size_ = 0;  // settlements in them
+    Lost uncounted_ = {"was away for too long, it will not count"};
+    Lost unknown_ = {"was away for too long, nobody knows whether it has counted"};
+    Lost refusals_ = {"refuses to count"};
+    time_t complained_ = 0;
     ngx_event_t flush_ = {};
     ngx_event_t timer_ = {};
 };
