@@ -8,15 +8,13 @@ use IO::Select;
 use IO::Socket::INET;
 use Socket qw(IPPROTO_TCP TCP_NODELAY SOL_SOCKET SO_LINGER);
 use LLM::Test;
-use LLM::Port qw(slow);
+use LLM::Port qw(slow is_sanitized);
 use LLM::Provider;
 use LLM::Json qw(encode_json_o);
 use Time::HiRes qw(time);
 
 my $events = $ENV{LLM_EVENTS} || 300_000;
 my $requests = $ENV{LLM_REQUESTS} || 20_000;
-# A sanitizer keeps freed memory for a while: its figures say nothing.
-my $is_sanitized = ($ENV{LLM_SLOW} || 1) > 1;
 my $t = LLM::Test->new(log_level => 'error');
 my $p = LLM::Provider->new(dir => $t->dir);
 
@@ -134,7 +132,7 @@ for my $client (qw(chat messages)) {
             is($words, $events, sprintf 'all came, %d MB in %.1f s', $bytes / 1e6, time - $begun);
             like($tail, $client eq 'chat' ? qr/\[DONE\]/ : qr/message_stop/, 'to the end');
             SKIP: {
-                skip 'with a sanitizer', 1 if $is_sanitized;
+                skip 'a sanitizer keeps freed memory', 1 if is_sanitized();
                 cmp_ok($grown, '<', 300, "the worker grew by $grown kB");
             }
         };
@@ -185,7 +183,7 @@ subtest "case 59: $requests requests, a fifth aborted" => sub {
     is($bad, 0, "$done answered, $aborted aborted");
     ok($t->wait_for(sub { $t->get('/health')->{json}{in_flight} == 0 }, 5, 'the end'), 'none left');
     SKIP: {
-        skip 'with a sanitizer', 1 if $is_sanitized;
+        skip 'a sanitizer keeps freed memory', 1 if is_sanitized();
         cmp_ok($slope, '<', 1024, sprintf 'growth of %.0f kB per 100,000', $slope);
         note("@rss");
     }

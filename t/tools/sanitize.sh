@@ -107,6 +107,7 @@ run() {
     export NGINX_BINARY=$root/t/tools/asan_nginx.sh
     export LLM_MODULE=$objs/ngx_http_llm_module.so
     export LLM_SLOW=${LLM_SLOW:-4}
+    export LLM_SANITIZED=1
     exec "$@"
 }
 

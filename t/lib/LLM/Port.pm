@@ -6,6 +6,7 @@
 # state_of($pid)       R runs, S sleeps, T is stopped, Z is a zombie (proc(5)); '' is gone
 # nap($seconds)        the pause of a polling loop
 # slow($seconds)       a deadline, stretched by LLM_SLOW (sanitizer builds, loaded machines)
+# is_sanitized()       nginx has sanitizers, which keep freed memory: figures of memory say nothing
 
 package LLM::Port;
 
@@ -15,7 +16,7 @@ use Exporter 'import';
 use POSIX ();
 use Socket qw(:DEFAULT inet_aton pack_sockaddr_in unpack_sockaddr_in);
 
-our @EXPORT_OK = qw(reserve close_fds alive state_of nap slow);
+our @EXPORT_OK = qw(reserve close_fds alive state_of nap slow is_sanitized);
 
 # A socket that is bound but does not listen keeps the kernel from giving the port to
 # anybody else, while a server that sets SO_REUSEADDR (nginx does) can still listen on it.
@@ -65,5 +66,7 @@ sub state_of {
 sub nap { select(undef, undef, undef, $_[0]); return }
 
 sub slow { return $_[0] * ($ENV{LLM_SLOW} || 1) }
+
+sub is_sanitized { return $ENV{LLM_SANITIZED} }
 
 1;
