@@ -107,7 +107,10 @@ subtest 'llm_provider' => sub {
     # They belong to the framing of the request: two of them would disagree.
     refused("header $_", provider_line("header $_ 5;"), qr/header.*"\Q$_\E"/)
         for 'content-length', 'Transfer-Encoding', 'connection';
-    refused('a param that is no name', provider_line(q(param 'a"b' 1;)), qr/param/);
+    refused("a param $_", provider_line("param $_ 1;"), qr/invalid param name/)
+        for q('a"b'), '.a', 'a.', 'a.b.c';
+    refused("params $_->[0] and $_->[1]", provider_line("param $_->[0] 1; param $_->[1] 1; # HERE"),
+        qr/param "\Q$_->[1]\E" stands beside "\Q$_->[0]\E"/) for ['a', 'a.b'], ['a.b', 'a'];
     refused("param $_", provider_line("param a $_;"), qr/param "a" is not JSON/)
         for 'text', "'{'", "''", "'1 2'", "'[1,]'";
     refused('a param without a value', provider_line('param a;'), qr/arguments in "param"/);

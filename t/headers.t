@@ -21,6 +21,10 @@ my $models = <<"END";
         dialect anthropic; base_url $url/v1; api_key k; header anthropic-version 2099-01-01;
         header anthropic-beta of-the-provider; param max_tokens 4096; param top_k 5;
     }
+    llm_provider deep {
+        dialect openai; base_url $url/v1; param options.num_ctx 32768; param options.seed 1;
+    }
+    llm_provider llama { dialect ollama; base_url $url; param options.num_ctx 32768; }
     llm_provider away { dialect openai; base_url http://127.0.0.1:$dead/v1; }
     llm_model over { deployment away/x order=1 id=first; deployment chat/y order=2 id=second; }
     llm_model drops { deployment messages/claude-sonnet-4-5; drop_params on; }
@@ -166,6 +170,24 @@ subtest 'header and param of a provider' => sub {
         '2099-01-01 of-the-provider', 'its headers win');
     is(chat('extra-claude/m')->{status}, 200, 'translated');
     is($p->last_request->{json}{top_k}, 5, 'params hold there, too');
+};
+
+subtest 'a param of an object in the body' => sub {
+    my $options = sub { return $p->last_request->{json}{options} };
+    $p->script(json(200, chat_answer()));
+    chat('deep/m');
+    is_deeply($options->(), { num_ctx => 32768, seed => 1 }, 'which is made');
+    chat('deep/m', { options => {} });
+    is_deeply($options->(), { num_ctx => 32768, seed => 1 }, 'which is empty');
+    chat('deep/m', { options => { num_ctx => 5, top_k => 7 } });
+    is_deeply($options->(), { num_ctx => 5, top_k => 7, seed => 1 }, 'which lacks one');
+    chat('deep/m', { options => 'none' });
+    is($options->(), 'none', 'what is no object stays');
+    # Gotcha 97: without it Ollama keeps the end of a long prompt only.
+    $p->script(json(200, ollama_answer()));
+    is(chat('llama/m', { max_tokens => 9, temperature => 0.5 })->{status}, 200, 'gotcha 97: Ollama');
+    is_deeply($options->(), { num_predict => 9, temperature => 0.5, num_ctx => 32768 },
+        'gotcha 97: beside what the request says');
 };
 
 subtest 'drop_params' => sub {

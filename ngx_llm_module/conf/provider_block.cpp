@@ -134,10 +134,32 @@ bool read_header(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Provider &provider
     return read_secret(cf, args[1], header.value);
 }
 
+// NAME, or HOLDER.NAME of an object in the body.
+bool is_param_name(std::string_view name) {
+    size_t dot = name.find('.');
+    return !has_bad_character(name, false) && dot != 0 && dot + 1 != name.size() &&
+           dot == name.rfind('.');
+}
+
+// Both would make a member of one name.
+bool is_beside_holder(std::string_view name, std::string_view other) {
+    return name.size() > other.size()
+               ? name.starts_with(other) && name[other.size()] == '.'
+               : other.starts_with(name) && other != name && other[name.size()] == '.';
+}
+
 bool read_param(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Provider &provider) {
-    if (has_bad_character(view(args[0]), false)) {
+    if (!is_param_name(view(args[0]))) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "llm: invalid param name \"%V\"", &args[0]);
         return false;
+    }
+    for (const ProviderParam &other : provider.params) {
+        if (is_beside_holder(view(args[0]), other.name)) {
+            ngx_str_t shown = str(other.name);
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "llm: param \"%V\" stands beside \"%V\"",
+                               &args[0], &shown);
+            return false;
+        }
     }
     json::Reader reader;
     if (!reader.parse_unpadded(view(args[1]))) {

@@ -3,6 +3,9 @@
 // ever looked at here, so nothing of them can travel on.
 #include "ngx_llm_module/upstream/outgoing.hpp"
 
+#include <algorithm>
+#include <map>
+
 #include "ngx_llm_module/request/llm_request.hpp"
 #include "ngx_llm_module/state/health.hpp"
 #include "ngx_llm_module/upstream/outgoing_head.hpp"
@@ -24,20 +27,67 @@ size_t size_of(const std::vector<std::string_view> &pieces) {
     return size;
 }
 
-// Default members of the provider's configuration, for what the request does not say: put in
-// behind the opening brace.
-std::string missing_params(const Provider &provider, json::Value root) {
-    std::string text;
-    for (const ProviderParam &param : provider.params) {
-        if (root.find(param.name).absent()) {
-            text.append("\"").append(param.name).append("\":").append(param.json).append(",");
+// Default members of the provider's configuration, for what the request does not say: put in behind
+// the opening brace of the body, or of an object in it (HOLDER.NAME).
+class MissingParams {
+  public:
+    MissingParams(const Provider &provider, json::Value root) : root_(root) {
+        for (const ProviderParam &param : provider.params) {
+            size_t dot = param.name.find('.');
+            if (dot == std::string::npos) {
+                add(root, param.name, param.json);
+            } else {
+                add_in(param.name.substr(0, dot), param.name.substr(dot + 1), param.json);
+            }
+        }
+        for (const auto &[holder, members] : new_holders_) {
+            add(root, holder, "{" + members + "}");
         }
     }
-    if (!text.empty() && root.size() == 0) {
-        text.pop_back();
+
+    // Among the others, in order; not into what one of them replaces.
+    void add_to(std::vector<Edit> &edits) const {
+        for (const auto &[object, members] : put_in_) {
+            uint32_t at = object + 1;
+            auto next = std::find_if(edits.begin(), edits.end(),
+                                     [at](const Edit &edit) { return edit.end >= at; });
+            if (next == edits.end() || next->begin >= at) {
+                edits.insert(next, Edit{at, at, members});
+            }
+        }
     }
-    return text;
-}
+
+  private:
+    void add(json::Value object, std::string_view name, std::string_view json) {
+        if (!object.find(name).absent()) {
+            return;
+        }
+        std::string &members = put_in_[object.offset()];
+        if (object.size() > 0) {
+            append(members, name, json).append(",");
+        } else {
+            append(members.append(members.empty() ? "" : ","), name, json);
+        }
+    }
+
+    void add_in(const std::string &holder, std::string_view name, std::string_view json) {
+        json::Value object = root_.find(holder);
+        if (object.is_object()) {
+            add(object, name, json);
+        } else if (object.absent()) {
+            std::string &members = new_holders_[holder];
+            append(members.append(members.empty() ? "" : ","), name, json);
+        }
+    }
+
+    static std::string &append(std::string &to, std::string_view name, std::string_view json) {
+        return to.append("\"").append(name).append("\":").append(json);
+    }
+
+    json::Value root_;
+    std::map<uint32_t, std::string> put_in_;          // by where the object stands
+    std::map<std::string, std::string> new_holders_;  // objects that the body lacks
+};
 
 Target make_target(LlmRequest &request, const Candidate &candidate, const Speech &speech) {
     Target target =
@@ -77,10 +127,8 @@ Status splice(LlmRequest &request, const Target &target, const Provider &provide
     std::vector<Edit> edits;
     LLM_TRY(request.client->splice_request(*root, request.envelope, target, edits, request.notes));
     // Counters know no parameters of answers.
-    std::string params = request.is_count() ? std::string() : missing_params(provider, *root);
-    if (!params.empty()) {
-        uint32_t behind_brace = root->offset() + 1;
-        edits.insert(edits.begin(), Edit{behind_brace, behind_brace, std::move(params)});
+    if (!provider.params.empty() && !request.is_count()) {
+        MissingParams(provider, *root).add_to(edits);
     }
     put_together(body, edits, out);
     return {};
@@ -267,8 +315,13 @@ void put_made_body(std::string_view body, const Provider &provider, OutgoingRequ
     out.made.assign(body.begin(), body.end());
     if (!provider.params.empty()) {
         Result<json::Value> root = worker().parse_unpadded(body);
-        std::string params = root ? missing_params(provider, *root) : std::string();
-        out.made.insert(out.made.begin() + 1, params.begin(), params.end());
+        std::vector<Edit> edits;
+        if (root) {
+            MissingParams(provider, *root).add_to(edits);
+        }
+        for (auto edit = edits.rbegin(); edit != edits.rend(); ++edit) {
+            out.made.insert(out.made.begin() + edit->begin, edit->text.begin(), edit->text.end());
+        }
     }
     out.body.emplace_back(out.made.data(), out.made.size());
 }
