@@ -416,30 +416,6 @@ TEST(AnthropicEncoder, ServerBlocksPassAndForeignOnesDoNot) {
     EXPECT_EQ(stream.fault(), "");
 }
 
-TEST(AnthropicEncoder, ASentenceInThePlaceOfAnImage) {
-    std::string note = delta_line(1, R"("text_delta","text":")" + std::string(kImageLeftOut) + '"');
-    Stream stream;
-    stream.start().open(0, BlockKind::text).text(EventKind::delta, 0, "Look:").close(0);
-    stream.open(1, BlockKind::image, {}, "image/png", "iVBO").close(1);
-    stream.finish(ir::Finish::stop).end();
-    std::string text = R"({"type":"text","text":""})";
-    std::string counts = R"("input_tokens":0,"cache_creation_input_tokens":0,)"
-                         R"("cache_read_input_tokens":0,"output_tokens":2)";
-    EXPECT_EQ(stream.frames(), start_block(0, text) +
-                                   delta_line(0, R"("text_delta","text":"Look:")") + stop_block(0) +
-                                   start_block(1, text) + note + stop_block(1) +
-                                   last("end_turn", counts));
-    EXPECT_EQ(stream.fault(), "");
-
-    Stream busy;  // it waits for the call that is open
-    busy.start().open(0, BlockKind::tool, "a", "f").open(1, BlockKind::image).close(1);
-    busy.text(EventKind::delta, 0, "{}").close(0).finish(ir::Finish::tool_calls).end();
-    EXPECT_NE(busy.frames().find(stop_block(0) + start_block(1, text) + note + stop_block(1)),
-              std::string::npos)
-        << busy.frames();
-    EXPECT_EQ(busy.fault(), "");
-}
-
 TEST(AnthropicEncoder, TheQueueIsLimited) {
     Stream stream;
     stream.start().open(0, BlockKind::tool, "a", "f").open(1, BlockKind::tool, "b", "f");

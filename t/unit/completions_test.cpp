@@ -109,23 +109,6 @@ TEST(Completions, AStreamOfTexts) {
                   chunk("", usage) + "data: [DONE]\n\n");
 }
 
-TEST(Completions, ASentenceInThePlaceOfAnImage) {
-    std::string note(kImageLeftOut);
-    Stream stream;
-    stream.on_event({.kind = ir::EventKind::start, .id = {"a"}, .name = {"m"}});
-    stream.on_event({.kind = ir::EventKind::open, .block_kind = ir::BlockKind::image});
-    EXPECT_EQ(stream.bytes(), chunk(R"({"text":")" + note +
-                                    R"(","index":0,"logprobs":null,"finish_reason":null})"));
-
-    ir::Response response;
-    response.choices.emplace_back().parts.push_back({ir::Image()});
-    Arena arena;
-    ByteBuffer out;
-    json::Writer writer(out);
-    kCompletions.render_response(response, {}, arena, writer);
-    EXPECT_NE(out.view().find(R"("text":")" + note + '"'), std::string_view::npos);
-}
-
 TEST(Completions, ABrokenStreamHasNoEnd) {
     Stream stream;
     stream.on_event({.kind = ir::EventKind::start, .id = {"a"}, .name = {"m"}});

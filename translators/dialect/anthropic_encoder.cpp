@@ -210,17 +210,9 @@ class MessagesEncoder final : public Encoder {
                     return;
                 }
                 break;
-            case BlockKind::image: {
-                slot.kind = BlockKind::text;
-                ir::StreamEvent note;
-                note.kind = EventKind::delta;
-                note.block = event.block;
-                note.text = {kImageLeftOut};
-                uint64_t said = output_bytes_;
-                content(note, out);
-                output_bytes_ = said;  // not the provider's words
+            case BlockKind::image:
+                slot.state = State::hidden;
                 return;
-            }
             case BlockKind::opaque:
                 if (event.raw.empty() || event.origin != DialectId::anthropic ||
                     !is_server_block(event.name)) {
@@ -362,12 +354,12 @@ class MessagesEncoder final : public Encoder {
                 writer.object().key("type").plain("thinking").key("thinking").plain("");
                 writer.key("signature").plain("").end();
                 break;
+            case BlockKind::image:
             case BlockKind::opaque:
                 one_line(raw, writer);
                 break;
             case BlockKind::text:
             case BlockKind::refusal:
-            case BlockKind::image:
                 writer.object().key("type").plain("text").key("text").plain("").end();
                 break;
         }

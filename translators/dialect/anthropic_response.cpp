@@ -118,9 +118,7 @@ class ContentWriter {
         }
     }
 
-    void operator()(const ir::Image &) {
-        writer_.object().key("type").plain("text").key("text").plain(kImageLeftOut).end();
-    }
+    void operator()(const ir::Image &) {}
     void operator()(const ir::Document &) {}
     void operator()(const ir::Audio &) {}
     void operator()(const ir::ToolResult &) {}

@@ -89,11 +89,13 @@ class CompletionsEncoder final : public Encoder {
                 start(event.id, event.name, event.created);
                 break;
             case EventKind::open:
-                open(event, out);
+                open(event);
                 break;
             case EventKind::delta:
                 if (is_text(event.block) && !event.text.empty()) {
-                    text(event.choice, event.text, out);
+                    begin_chunk(event.choice, event.text, out);
+                    out.append(",\"logprobs\":null");
+                    end_chunk({}, out);
                 }
                 break;
             case EventKind::logprobs:
@@ -155,7 +157,7 @@ class CompletionsEncoder final : public Encoder {
         return choices_.back();
     }
 
-    void open(const StreamEvent &event, ByteBuffer &out) {
+    void open(const StreamEvent &event) {
         bool is_shown =
             event.block_kind == BlockKind::text || event.block_kind == BlockKind::refusal;
         if (event.block >= texts_.size() && event.block < kMaxBlocks) {
@@ -164,15 +166,6 @@ class CompletionsEncoder final : public Encoder {
         if (event.block < texts_.size()) {
             texts_[event.block] = is_shown;
         }
-        if (event.block_kind == BlockKind::image) {
-            text(event.choice, {kImageLeftOut}, out);
-        }
-    }
-
-    void text(uint32_t index, JsonText text, ByteBuffer &out) {
-        begin_chunk(index, text, out);
-        out.append(",\"logprobs\":null");
-        end_chunk({}, out);
     }
 
     bool is_text(uint32_t block) const { return block < texts_.size() && texts_[block]; }
@@ -265,8 +258,6 @@ void render_response(const ir::Response &response, const ClientView &view, Arena
                 writer.piece(text->text);
             } else if (const auto *refusal = std::get_if<ir::Refusal>(&part.is)) {
                 writer.piece(refusal->text);
-            } else if (std::holds_alternative<ir::Image>(part.is)) {
-                writer.piece({kImageLeftOut});
             }
         }
         writer.close_text().key("index").number(index++).key("logprobs");

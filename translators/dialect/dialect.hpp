@@ -157,10 +157,6 @@ struct ClientView {
     const ir::Request *request = nullptr;
 };
 
-// What a client reads in the place of an image, where its dialect has none in answers.
-constexpr std::string_view kImageLeftOut =
-    "[An image was left out: an answer of this API has no place for one.]";
-
 // The tool that stands for structured output at models without it.
 constexpr std::string_view kJsonTool = "json_tool_call";
 
