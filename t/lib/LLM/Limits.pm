@@ -8,7 +8,8 @@
 #     });                                     # afterwards nothing may be held
 #
 # count($t, %o): how many simultaneous requests are let in. wait_room($t, $n, $ask): until $ask->()
-# is answered with another status than 429.
+# is answered with another status than 429. race_for_dollar($p, $ask): 50 requests of ten cents at
+# once, with a dollar left.
 
 package LLM::Limits;
 
@@ -57,6 +58,24 @@ sub wait_room {
         return undef if time > $deadline;
         nap(0.005);
     }
+}
+
+# The provider $p holds what it is asked; $ask->() opens a request.
+sub race_for_dollar {
+    my ($p, $ask) = @_;
+    my @streams = map { $ask->() } 1 .. 50;
+    my $spent = 0;
+
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    Test::More::ok($p->wait_held(10), 'ten requests of ten cents are with the provider');
+    $p->release(always => 1);
+    for my $s (@streams) {
+        $s->read_body;
+        $spent += $s->header('x-llm-cost') if $s->status == 200;
+    }
+    Test::More::cmp_ok($spent, '<=', 1.1 + 1e-9, 'a dollar and one request, at most');
+    Test::More::cmp_ok($spent, '>=', 1 - 1e-9, 'and all of it could be spent');
+    return;
 }
 
 package LLM::Limits::Zone;
