@@ -43,8 +43,10 @@ LLM::Limits->each_store(sub {
     my $http = sub { return headers => { Authorization => "Bearer $key{$_[0]}" } };
     my $ask = sub {
         my ($key, $tokens, %o) = @_;
-        return $t->post(($o{prefix} // '') . $pair->path(0),
+        my $r = $t->post(($o{prefix} // '') . $pair->path(0),
             $pair->question(model => $o{model} // 'dear', max_tokens => $tokens), $http->($key));
+        $store->wait_settled;
+        return $r;
     };
     my $costs = sub { return $pair->answer(text => 'hi', usage => { input_tokens => 5,
         output_tokens => $_[0] }) };
@@ -95,8 +97,12 @@ LLM::Limits->each_store(sub {
     };
 
     subtest 'a budget for each value of a variable' => sub {
-        my $by = sub { $t->post('/each' . $pair->path(0) . "?who=$_[0]",
-            $pair->question(model => 'dear', max_tokens => 1000), $http->('plain')) };
+        my $by = sub {
+            my $r = $t->post('/each' . $pair->path(0) . "?who=$_[0]",
+                $pair->question(model => 'dear', max_tokens => 1000), $http->('plain'));
+            $store->wait_settled;
+            return $r;
+        };
         is($by->('ann')->{status}, 200, 'ten cents') for 1, 2;
         my $r = $by->('ann');
         is($r->{status}, 429, 'are enough');

@@ -11,7 +11,7 @@ use LLM::Provider;
 
 LLM::Limits->each_store(sub {
     my ($store) = @_;
-    my $t = LLM::Test->new(workers => 2);
+    my $t = LLM::Test->new(workers => 1);    # what one request used is known to the next
     my $p = LLM::Provider->new(dir => $t->dir);
     my %key = map { $_ => "sk-test-of-$_-0123456789" } qw(ada race two team1 team2 over asked free pair
         moves both first second);

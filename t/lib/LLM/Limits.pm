@@ -19,7 +19,7 @@ use Test::More ();
 use Time::HiRes qw(time);
 use LLM::Port qw(nap slow);
 
-# A class for each store: new(), conf(), done(). LLM_STORE=name picks one.
+# A class for each store: new(), conf(), wait_settled(), done(). LLM_STORE=name picks one.
 my @stores = ('LLM::Limits::Zone', 'LLM::Limits::Redis');
 
 sub stores {
@@ -83,6 +83,7 @@ package LLM::Limits::Zone;
 sub name { return 'zone' }
 sub new  { return bless {}, $_[0] }
 sub conf { return '' }
+sub wait_settled { return 1 }
 sub done { return 'nothing' }
 
 package LLM::Limits::Redis;
@@ -93,6 +94,13 @@ sub name { return 'redis' }
 sub new  { return bless { redis => LLM::Redis->new }, $_[0] }
 # Nothing here is about an outage: a machine that is busy must not look like one.
 sub conf { return 'llm_redis ' . $_[0]{redis}->url . " timeout=5s on_outage=deny lease=5s;\n" }
+
+# The client has its answer a moment before Redis hears of it: another worker may ask in between.
+sub wait_settled {
+    my ($self) = @_;
+
+    return LLM::Limits::wait_room(sub { !$self->{redis}->held }, 5);
+}
 
 sub done {
     my ($self) = @_;
