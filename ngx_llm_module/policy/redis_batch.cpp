@@ -2,8 +2,23 @@
 #include "ngx_llm_module/policy/redis_batch.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace llm {
+namespace {
+
+// What a request with some ten limits takes; for more it grows.
+constexpr size_t kUsualNames = 1024;
+constexpr size_t kUsualNumbers = 256;
+constexpr size_t kUsualCounters = 16;
+
+}  // namespace
+
+RedisBatch::RedisBatch() {
+    names_.reserve(kUsualNames);
+    periods_.reserve(kUsualNumbers);
+    counter_places_.reserve(kUsualCounters);
+}
 
 int64_t RedisBatch::place_of(uint64_t lease) {
     auto [found, is_new] = lease_places_.try_emplace(lease, int64_t(lease_places_.size()) + 1);
@@ -28,13 +43,13 @@ int64_t RedisBatch::place_of(const RedisCounter &counter) {
     return found->second;
 }
 
-size_t RedisBatch::admit(uint64_t lease, const PackWriter &demands, bool can_share) {
+size_t RedisBatch::admit(uint64_t lease, PackWriter demands, bool can_share) {
     auto found = group_numbers_.find(demands.bytes());
     size_t number = can_share && found != group_numbers_.end() ? found->second : 0;
     if (number == 0) {
-        const Group &group = groups_.emplace_back(Group{{}, demands});
+        const Group &group = groups_.emplace_back(Group{{}, std::move(demands)});
         number = groups_.size();
-        grouped_bytes_ += demands.bytes().size();
+        grouped_bytes_ += group.demands.bytes().size();
         if (can_share) {
             group_numbers_.emplace(group.demands.bytes(), number);
         }
@@ -57,6 +72,7 @@ void RedisBatch::settle(const Settlement &settlement) {
 
 PackWriter RedisBatch::finish_work() const {
     PackWriter work;
+    work.reserve(work_.bytes().size() + grouped_bytes_ + kUsualNumbers);
     auto begin = [&work](RedisTask task) -> PackWriter & { return work.add(int64_t(task)); };
     if (ended_.count() > 0) {
         begin(RedisTask::settle).add(int64_t(ended_.count())).add(ended_);
@@ -81,6 +97,7 @@ PackWriter RedisBatch::finish_work() const {
 std::string RedisBatch::finish(std::string_view worker, bool is_beat, int64_t ttl_ms,
                                uint64_t number, uint64_t settled) {
     PackWriter whole;
+    whole.reserve(size() + kUsualNumbers + kUsualNames);
     whole.add(worker).add(int64_t(is_beat)).add(ttl_ms).add(int64_t(number)).add(int64_t(settled));
     whole.add(int64_t(lease_places_.size())).add(leases_);
     whole.add(int64_t(counter_places_.size())).add(names_).add(kinds_).add(periods_);

@@ -32,6 +32,7 @@ enum class RedisTask : uint8_t { settle = 1, admit, move, grow, enter, end_worke
 // Names must live until it is finished.
 class RedisBatch {
   public:
+    RedisBatch();
     // The places of a lease and of a counter in this call.
     int64_t place_of(uint64_t lease);
     int64_t place_of(const RedisCounter &counter);
@@ -40,7 +41,7 @@ class RedisBatch {
     // Leases that ask for the same are admitted in one step, whatever came between them, if they
     // can share it. Gives the number of their group (from 1): the answer speaks of all of a group
     // in turn, and of groups after everything else.
-    size_t admit(uint64_t lease, const PackWriter &demands, bool can_share);
+    size_t admit(uint64_t lease, PackWriter demands, bool can_share);
     void settle(const Settlement &settlement);
     size_t size() const { return names_.bytes().size() + work_.bytes().size() + grouped_bytes_; }
 

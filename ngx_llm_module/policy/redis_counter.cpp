@@ -61,8 +61,8 @@ void renew_period(const Config &config, const Period &period, RedisCounter &coun
 
 RedisCounter redis_counter(const Config &config, const Demand &demand) {
     RedisCounter counter;
-    std::string name;
-    name.reserve(64 + demand.id.size() + demand.detail.size());
+    static std::string name;  // its room is used again
+    name.clear();
     append_name(demand, name);
     counter.name.reserve(name.size() + 16);
     append_encoded(counter.name, name);

@@ -15,6 +15,9 @@ namespace {
 constexpr int64_t kMorePart = 8;
 constexpr int64_t kMoreLeast = 8;
 
+// What a demand takes in a call of Redis, about.
+constexpr size_t kBytesOfDemand = 24;
+
 void skip(PackReader &answer, size_t many) {
     while (many-- > 0 && !answer.is_bad()) {
         (void)answer.number();
@@ -198,6 +201,7 @@ size_t RedisLease::write_demands(RedisBatch &batch) {
     const auto &all = demands_.alternatives;
     name_counters();
     PackWriter work;
+    work.reserve(kBytesOfDemand * demands_.list.size());
     std::vector<int64_t> places;
     places.reserve(demands_.list.size());
     auto add = [&](size_t first, size_t many) {
@@ -221,7 +225,7 @@ size_t RedisLease::write_demands(RedisBatch &batch) {
     // How many fit together is known where each counter is asked for once.
     std::sort(places.begin(), places.end());
     bool has_twin = std::adjacent_find(places.begin(), places.end()) != places.end();
-    return batch.admit(id_, work, !has_twin);
+    return batch.admit(id_, std::move(work), !has_twin);
 }
 
 // What is held of the model before, when it is another one now.

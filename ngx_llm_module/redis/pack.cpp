@@ -27,27 +27,25 @@ enum Tag : unsigned char {
 
 }  // namespace
 
-void PackWriter::add_big_endian(uint64_t number, int bytes) {
-    char text[8];
-    for (int i = 0; i < bytes; i++) {
-        text[i] = char(number >> 8 * (bytes - 1 - i));
+void PackWriter::add_tagged(unsigned char tag, uint64_t number, size_t bytes) {
+    // All of it is turned, and the end of that taken: compilers know this loop.
+    char text[9];
+    for (int i = 0; i < 8; i++) {
+        text[i + 1] = char(number >> (56 - 8 * i));
     }
-    bytes_.append(text, size_t(bytes));
+    char *begin = text + sizeof(text) - bytes - 1;
+    *begin = char(tag);
+    bytes_.append(begin, bytes + 1);
 }
 
-PackWriter &PackWriter::add(int64_t number) {
+PackWriter &PackWriter::add_long(int64_t number) {
     count_++;
-    if (number >= 0 && number < 128) {
-        bytes_.push_back(char(number));
-    } else if (number >= INT16_MIN && number <= INT16_MAX) {
-        bytes_.push_back(char(kSigned16));
-        add_big_endian(uint64_t(number), 2);
+    if (number >= INT16_MIN && number <= INT16_MAX) {
+        add_tagged(kSigned16, uint64_t(number), 2);
     } else if (number >= INT32_MIN && number <= INT32_MAX) {
-        bytes_.push_back(char(kSigned32));
-        add_big_endian(uint64_t(number), 4);
+        add_tagged(kSigned32, uint64_t(number), 4);
     } else {
-        bytes_.push_back(char(kSigned64));
-        add_big_endian(uint64_t(number), 8);
+        add_tagged(kSigned64, uint64_t(number), 8);
     }
     return *this;
 }
@@ -57,11 +55,9 @@ PackWriter &PackWriter::add(std::string_view text) {
     if (text.size() < 32) {
         bytes_.push_back(char(kShortText | text.size()));
     } else if (text.size() < 256) {
-        bytes_.push_back(char(kText8));
-        add_big_endian(text.size(), 1);
+        add_tagged(kText8, text.size(), 1);
     } else {
-        bytes_.push_back(char(kText32));
-        add_big_endian(text.size(), 4);
+        add_tagged(kText32, text.size(), 4);
     }
     bytes_.append(text);
     return *this;
@@ -76,8 +72,7 @@ PackWriter &PackWriter::add(const PackWriter &other) {
 std::string PackWriter::array() const {
     PackWriter head;
     head.bytes_.reserve(bytes_.size() + 5);
-    head.bytes_.push_back(char(kArray32));
-    head.add_big_endian(count_, 4);
+    head.add_tagged(kArray32, count_, 4);
     return std::move(head.bytes_.append(bytes_));
 }
 

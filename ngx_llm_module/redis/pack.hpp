@@ -10,10 +10,20 @@ namespace llm {
 
 class PackWriter {
   public:
-    PackWriter &add(int64_t number);
+    PackWriter &add(int64_t number) {
+        if (number < 0 || number > 127) {
+            return add_long(number);
+        }
+        count_++;
+        bytes_.push_back(char(number));
+        return *this;
+    }
     PackWriter &add(std::string_view text);
     // All of another one.
     PackWriter &add(const PackWriter &other);
+
+    // So many bytes are to be expected.
+    void reserve(size_t bytes) { bytes_.reserve(bytes); }
 
     uint32_t count() const { return count_; }
     // The elements, without the head of an array.
@@ -22,7 +32,9 @@ class PackWriter {
     std::string array() const;
 
   private:
-    void add_big_endian(uint64_t number, int bytes);
+    PackWriter &add_long(int64_t number);
+    // The tag, and so many of the number's bytes.
+    void add_tagged(unsigned char tag, uint64_t number, size_t bytes);
 
     std::string bytes_;
     uint32_t count_ = 0;
