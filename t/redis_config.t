@@ -19,7 +19,8 @@ for my $good (
     'redis://127.0.0.1 user=a password=env:LLM_T_PASSWORD',
     "redis://127.0.0.1 password=file:$dir/password", 'redis://127.0.0.1 password=a=b://c',
     'rediss://127.0.0.1 ssl_verify=off', 'rediss://127.0.0.1 ssl_name=a.test',
-    'redis://some.host.invalid:1')
+    'redis://some.host.invalid:1', 'redis://unix:/run/redis.sock',
+    'redis://:pw@unix:/run/redis.sock:/2 lease=10s')
 {
     my ($code, $output) = $t->config_test("llm_redis $good;\n$rest");
     is($code, 0, "good: $good") or diag($output);
@@ -33,6 +34,10 @@ for my $case (
     ['redis://a:', qr/invalid port/], ['redis://[::1', qr/missing "]"/],
     ['redis://127.0.0.1/x', qr/invalid database number/],
     ['redis://127.0.0.1/-1', qr/invalid database number/],
+    ['redis://unix:', qr/no path of a socket/],
+    ['redis://unix:/' . 'a' x 107, qr/has a path that is too long for a socket/],
+    ['redis://unix:/run/redis.sock:1', qr/invalid database number/],
+    ['rediss://unix:/run/redis.sock', qr/has TLS for a socket/],
     ['redis://127.0.0.1?db=1', qr/must not have a query/],
     ['redis://:%zz@127.0.0.1', qr/invalid percent-encoding/],
     ['redis://:%4@127.0.0.1', qr/invalid percent-encoding/],

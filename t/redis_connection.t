@@ -75,6 +75,25 @@ subtest 'plain' => sub {
         'old workers to leave');
 };
 
+subtest 'a socket in the file system' => sub {
+    my $redis = LLM::Redis->new(password => 'pass word');
+    my $path = 'unix:' . $redis->dir . '/redis.sock';
+    my $t = gateway("redis://:pass%20word\@$path:/3");
+    is_state($t, 'ready', 'found');
+    my ($of_gateway) = grep { / db=3 / } $redis->cmd('CLIENT', 'LIST');
+    like($of_gateway, qr/ laddr=\Q@{[$redis->dir]}\E\/redis\.sock:0 .* db=3 /, 'this way, this database');
+
+    $redis->kill;
+    is_state($t, 'away', 'killed');
+    logs($t, qr/llm: redis \Q$path\E is away: (?:connect\(\) failed|its socket is not there)/,
+        'the log says which');
+    unlink $redis->dir . '/redis.sock';
+    $t->reload;
+    is_state($t, 'away', 'the socket is gone as well');
+    $redis->start;
+    is_state($t, 'ready', 'started again');
+};
+
 subtest 'login and database' => sub {
     my $redis = LLM::Redis->new(password => 'pass word',
         config => ['user app on >a%b ~* &* +@all', 'user low on >low ~x:* +ping']);

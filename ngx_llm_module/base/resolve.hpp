@@ -11,9 +11,12 @@
 namespace llm {
 
 struct Host {
-    std::string host;  // without brackets
+    std::string host;  // without brackets, or unix:path, which has no port
     in_port_t port = 0;
     std::vector<std::string> fixed_addresses;  // known without DNS: sockaddr bytes
+
+    // For messages.
+    std::string text() const { return port == 0 ? host : host + ":" + std::to_string(port); }
 };
 
 // Fills fixed_addresses when the name is an IP literal; false when it is another.

@@ -48,6 +48,10 @@ bool is_in_hosts_file(const std::string &host) {
     return found;
 }
 
+bool is_unix(const std::string &host) {
+    return host.starts_with("unix:");
+}
+
 bool is_ip_literal(const std::string &host) {
     return host.find(':') != std::string::npos ||
            ngx_inet_addr((u_char *)host.data(), host.size()) != INADDR_NONE;
@@ -113,7 +117,7 @@ void find_fixed_addresses(ngx_conf_t *cf, Host &host) {
         !is_in_hosts_file(host.host)) {
         return;
     }
-    bool bracket = host.host.find(':') != std::string::npos;
+    bool bracket = host.host.find(':') != std::string::npos && !is_unix(host.host);
     std::string text = bracket ? "[" + host.host + "]" : host.host;
     ngx_url_t url;
     ngx_memzero(&url, sizeof(url));

@@ -9,6 +9,8 @@ namespace {
 
 constexpr std::string_view kPlain = "redis://";
 constexpr std::string_view kTls = "rediss://";
+constexpr std::string_view kUnix = "unix:";
+constexpr size_t kMaxPath = 107;  // sun_path without its end
 constexpr int kMaxDatabase = 1 << 20;
 
 int hex_digit(char c) {
@@ -42,6 +44,33 @@ bool read_number(std::string_view text, int most, int &number) {
     const char *end = text.data() + text.size();
     auto [stop, error] = std::from_chars(text.data(), end, number);
     return error == std::errc() && stop == end && number >= 0 && number <= most && text[0] != '-';
+}
+
+const char *read_database(std::string_view text, RedisUrl &result) {
+    return !text.empty() && !read_number(text, kMaxDatabase, result.database)
+               ? "invalid database number"
+               : nullptr;
+}
+
+const char *read_unix(std::string_view address, RedisUrl &result) {
+    size_t colon = address.find(':', kUnix.size());
+    result.host = address.substr(0, colon);
+    result.port = 0;
+    if (result.host.size() == kUnix.size()) {
+        return "no path of a socket";
+    }
+    if (result.host.size() > kUnix.size() + kMaxPath) {
+        return "has a path that is too long for a socket";
+    }
+    if (result.tls) {
+        return "has TLS for a socket in the file system";
+    }
+    if (colon == std::string_view::npos) {
+        return nullptr;
+    }
+    std::string_view database = address.substr(colon + 1);
+    return database.starts_with('/') ? read_database(database.substr(1), result)
+                                     : "invalid database number";
 }
 
 const char *read_address(std::string_view address, RedisUrl &result) {
@@ -105,12 +134,13 @@ const char *parse_redis_url(std::string_view url, RedisUrl &result) {
         }
         url.remove_prefix(at + 1);
     }
+    if (url.starts_with(kUnix)) {
+        return read_unix(url, result);
+    }
     size_t slash = url.find('/');
     std::string_view database = slash == std::string_view::npos ? "" : url.substr(slash + 1);
-    if (!database.empty() && !read_number(database, kMaxDatabase, result.database)) {
-        return "invalid database number";
-    }
-    return read_address(url.substr(0, slash), result);
+    const char *wrong = read_database(database, result);
+    return wrong != nullptr ? wrong : read_address(url.substr(0, slash), result);
 }
 
 }  // namespace llm

@@ -1,5 +1,5 @@
-// Reads redis://[user[:password]@]host[:port][/database] and rediss:// (TLS). Plain C++ without
-// nginx.
+// Reads redis://[user[:password]@]host[:port][/database], rediss:// (TLS), and for the host, as
+// nginx has it elsewhere, unix:path[:/database]. Plain C++ without nginx.
 #pragma once
 
 #include <cstdint>
@@ -12,9 +12,9 @@ struct RedisUrl {
     bool tls = false;
     std::string user;
     std::string password;
-    std::string host;  // without brackets
-    uint16_t port = 6379;
-    int database = -1;  // -1: not given
+    std::string host;      // without brackets, or unix:path
+    uint16_t port = 6379;  // 0: of a socket in the file system
+    int database = -1;     // -1: not given
 };
 
 // Nothing, or what is wrong. The text never holds a part of the URL: it may have a password.

@@ -37,6 +37,19 @@ bool is_redirection(const RedisReply &reply) {
     return false;
 }
 
+bool is_unix(const std::string &address) {
+    return reinterpret_cast<const struct sockaddr *>(address.data())->sa_family == AF_UNIX;
+}
+
+// A Redis that starts again takes its socket away meanwhile: nginx would call that critical.
+const char *why_no_socket(const std::string &address) {
+    if (!is_unix(address) ||
+        access(reinterpret_cast<const struct sockaddr_un *>(address.data())->sun_path, W_OK) == 0) {
+        return nullptr;
+    }
+    return ngx_errno == EACCES ? "no permission for its socket" : "its socket is not there";
+}
+
 }  // namespace
 
 RedisConnection::RedisConnection(const RedisConfig &config, ngx_resolver_t *resolver,
@@ -83,6 +96,10 @@ void RedisConnection::on_addresses() {
 void RedisConnection::connect() {
     addresses_left_--;
     address_ = addresses_->take();
+    if (const char *why = why_no_socket(address_)) {
+        fail(why, ngx_errno);
+        return;
+    }
     ngx_str_t name = str(host_.host);
     ngx_peer_connection_t peer = {};
     peer.sockaddr = reinterpret_cast<struct sockaddr *>(address_.data());
@@ -113,7 +130,9 @@ void RedisConnection::on_connected() {
         return;
     }
     is_connected_ = true;
-    (void)ngx_tcp_nodelay(c_);
+    if (!is_unix(address_)) {
+        (void)ngx_tcp_nodelay(c_);
+    }
     if (config_.tls) {
         start_tls();
     } else {
@@ -328,8 +347,8 @@ void RedisConnection::complain(std::string_view text) {
     if (complaint_ != text) {
         complaint_ = text;
         ngx_str_t shown = str(text);
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "llm: redis %s:%ui says: %V",
-                      host_.host.c_str(), ngx_uint_t(host_.port), &shown);
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "llm: redis %s says: %V",
+                      host_.text().c_str(), &shown);
     }
 }
 
@@ -447,8 +466,8 @@ void RedisConnection::drop() {
 
 void RedisConnection::fail(const char *why, int error) {
     if (error != 0) {
-        ngx_log_error(NGX_LOG_INFO, ngx_cycle->log, error, "llm: redis %s:%ui: %s",
-                      host_.host.c_str(), ngx_uint_t(host_.port), why);
+        ngx_log_error(NGX_LOG_INFO, ngx_cycle->log, error, "llm: redis %s: %s",
+                      host_.text().c_str(), why);
     }
     RedisClosing closing = state_ != State::open ? RedisClosing::refused
                            : is_silent_          ? RedisClosing::silent

@@ -95,8 +95,8 @@ void RedisNode::on_open(RedisConnection &) {
     is_away_ = false;
     if (was_logged_) {
         was_logged_ = false;
-        ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0, "llm: redis %s:%ui is back",
-                      host().host.c_str(), ngx_uint_t(host().port));
+        ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0, "llm: redis %s is back",
+                      host().text().c_str());
     }
     if (wait_timer_.timer_set) {
         ngx_del_timer(&wait_timer_);
@@ -133,8 +133,8 @@ void RedisNode::go_away(const char *why) {
     is_away_ = true;
     if (!was_logged_) {
         was_logged_ = true;
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "llm: redis %s:%ui is away: %s",
-                      host().host.c_str(), ngx_uint_t(host().port), why);
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "llm: redis %s is away: %s",
+                      host().text().c_str(), why);
     }
     lose_waiting();
     if (is_new) {

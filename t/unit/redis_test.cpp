@@ -29,6 +29,25 @@ TEST(RedisUrl, Defaults) {
     EXPECT_EQ(url.user + url.password, "");
 }
 
+TEST(RedisUrl, ASocketInTheFileSystem) {
+    RedisUrl url;
+    ASSERT_EQ(parse_redis_url("redis://me:secret@unix:/run/redis/redis.sock:/3", url), nullptr);
+    EXPECT_EQ(url.host, "unix:/run/redis/redis.sock");
+    EXPECT_EQ(url.port, 0);
+    EXPECT_EQ(url.database, 3);
+    EXPECT_EQ(url.user + "/" + url.password, "me/secret");
+    url = {};
+    ASSERT_EQ(parse_redis_url("redis://unix:/run/redis.sock", url), nullptr);
+    EXPECT_EQ(url.host, "unix:/run/redis.sock");
+    EXPECT_EQ(url.database, -1);
+    for (const std::string &bad :
+         {std::string("redis://unix:"), std::string("redis://unix::/1"),
+          std::string("rediss://unix:/run/redis.sock"), std::string("redis://unix:/a:/x"),
+          std::string("redis://unix:/a:1"), "redis://unix:/" + std::string(107, 'a')}) {
+        EXPECT_NE(parse_redis_url(bad, url), nullptr) << bad;
+    }
+}
+
 TEST(RedisUrl, Refused) {
     for (const char *bad : {"", "redis:/a", "redis://", "redis://a:1x", "redis://a/9999999999",
                             "redis://%@a", "redis://a b", "redis://[::1]x", "redis://a#b"}) {
