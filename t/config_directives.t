@@ -30,7 +30,7 @@ my %sample = (
     llm_zone => ['4m', '4m state=', '4m state=a b', '4m file=x', '0', '512k', '1m-', '', '4m 4m'],
     llm_limit => ['$remote_addr rpm=1', '', '$remote_addr', '$remote_addr rpm=x', '$remote_addr rpm=-1',
         '$remote_addr max_budget=x', '$remote_addr max_budget=1/x',
-        '$remote_addr max_budget=1/1d max_budget=2/1d', '$remote_addr x=1',
+        '$remote_addr max_budget=1/1d max_budget=2/1d', '$remote_addr rpm=1 rpm=1', '$remote_addr x=1',
         '$remote_addr tokens=all rpm=1', '$uri tokens=input', '$uri on_outage=deny',
         '$uri rpm=1 on_outage=hope'],
     llm_on_limit => ['cut', 'stop', '', 'cut cut'],

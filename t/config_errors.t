@@ -109,6 +109,8 @@ subtest 'llm_provider' => sub {
         for 'content-length', 'Transfer-Encoding', 'connection';
     refused("a param $_", provider_line("param $_ 1;"), qr/invalid param name/)
         for q('a"b'), '.a', 'a.', 'a.b.c';
+    refused("param $_ twice", provider_line("param $_ 1;\nparam temperature 1;\nparam $_ 2; # HERE"),
+        qr/duplicate param "\Q$_\E"/) for 'a', 'options.num_ctx';
     refused("params $_->[0] and $_->[1]", provider_line("param $_->[0] 1; param $_->[1] 1; # HERE"),
         qr/param "\Q$_->[1]\E" stands beside "\Q$_->[0]\E"/) for ['a', 'a.b'], ['a.b', 'a'];
     refused("param $_", provider_line("param a $_;"), qr/param "a" is not JSON/)
@@ -170,6 +172,8 @@ subtest 'llm_model' => sub {
     refused("deployment p/x $_", model_line("deployment p/x $_;"), qr/invalid number/)
         for 'weight=-1', 'weight=', 'weight=x', 'order=-1', 'order=1.5', 'chunks=0', 'status=100',
             'cut_after=-1';
+    refused("$_ twice", model_line("deployment p/x $_=1 $_=2;"), qr/"$_" is duplicate/)
+        for qw(rpm tpm max_parallel_requests);
     refused('another rule', model_line('deployment p/x rpm=1 on_outage=hope;'),
         qr/invalid on_outage "hope", expected local, allow or deny/);
     refused('status=600', model_line('deployment p/x status=600;'), qr/invalid status "600"/);

@@ -82,6 +82,10 @@ for my $case (
         ['model_max_budget m 5/month;', qr/invalid period/],
         ['model_max_budget m;', qr/number of arguments/],
         ['model_max_budget m 5/1d; model_max_budget m 6/1d;', qr/second budget/],
+        # The second one on a line of its own: that is the one at fault.
+        (map { ["$_ 5;\n$_ 5;", qr/"\Q$_\E" is duplicate/] }
+            qw(rpm tpm max_parallel_requests soft_budget),
+            'model_rpm m', 'model_tpm m', 'model_max_parallel_requests m', 'model_rpm w/*'),
         ['model_alias fast nosuch;', qr/unknown model "nosuch"/],
         ['team nosuch;', qr/unknown team "nosuch"/],
         ['rpm -1;', qr/invalid number "-1"/],
@@ -109,6 +113,9 @@ for my $case (
         ['metadata a b; metadata a c;', qr/duplicate metadata "a"/],
         ['colour red;', qr/unknown directive "colour" in llm_key/]),
     ["llm_team a {\nmodels nosuch; # HERE\n}", qr/unknown model "nosuch"/],
+    (map { ["llm_team a {\n$_ 0;\nmodels m;\n$_ 1; # HERE\n}", qr/"\Q$_\E" is duplicate/] }
+        'rpm', 'soft_budget', 'model_tpm m'),
+    ["llm_team a {\nmax_budget 5;\nmax_budget 6; # HERE\n}", qr/second budget/],
     ["llm_team a {\nteam b; # HERE\n}", qr/unknown directive "team" in llm_team/],
 ) {
     refused(@$case);

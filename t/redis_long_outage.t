@@ -4,12 +4,11 @@
 
 use strict;
 use warnings;
-use IO::Select;
-use IO::Socket::INET;
 use LLM::Test;
+use LLM::Crowd;
 use LLM::Http qw(build_request);
 use LLM::Json qw(encode_json_o);
-use LLM::Port qw(slow is_sanitized);
+use LLM::Port qw(is_sanitized);
 use LLM::Redis;
 use List::Util qw(sum0);
 use Time::HiRes qw(time);
@@ -33,44 +32,8 @@ my $request = build_request(method => 'POST', path => '/v1/messages?key=k',
     headers => ['Content-Type' => 'application/json'], body => encode_json_o({ model => 'm',
         max_tokens => 10, messages => [{ role => 'user', content => 'hi' }] }));
 
-# So many requests, many behind each other on a few connections; how many were served. $then is
-# called once in the middle of the first ones.
-sub ask {
-    my ($n, $then) = @_;
-    my ($select, $served, %left, %tail) = (IO::Select->new, 0);
-    my $deadline = time + slow(30);
-    my $send = sub {
-        my ($socket) = @_;
-        my $many = $n < 50 ? $n : 50;
-
-        $n -= $many;
-        $left{$socket} = $many;
-        $tail{$socket} = '';
-        return $many > 0 && syswrite $socket, $request x $many;
-    };
-
-    for (1 .. 8) {
-        my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $t->port)
-            or die "connect: $!\n";
-        $select->add($socket) if $send->($socket);
-    }
-    while ($select->count && time < $deadline) {
-        for my $socket ($select->can_read(1)) {
-            my $got = sysread $socket, my $bytes, 1 << 16;
-            # A status line may come in two pieces.
-            my $text = $tail{$socket} . ($bytes // '');
-            while ($text =~ m{HTTP/1\.1 (\d+) }g) {
-                $left{$socket}--;
-                $served++ if $1 == 200;
-            }
-            $then->() if $then && $served > 200;
-            $then = undef if $served > 200;
-            $tail{$socket} = $text =~ m{(H[TP/1. \d]*)\z} ? $1 : '';
-            $select->remove($socket) if !$got || ($left{$socket} <= 0 && !$send->($socket));
-        }
-    }
-    return $served;
-}
+# How many of so many were served.
+sub ask { my ($n, $then) = @_; return LLM::Crowd::pour($t, $request, $n, $then) }
 
 # Nano-dollars.
 sub counted {

@@ -66,7 +66,9 @@ bool read_time(ngx_conf_t *cf, ngx_str_t text, ngx_msec_t &time);
 bool read_number(ngx_conf_t *cf, ngx_str_t text, ngx_int_t least, ngx_uint_t &number);
 bool read_flag(ngx_conf_t *cf, ngx_str_t text, bool &flag);
 
-bool read_limit(ngx_conf_t *cf, ngx_str_t text, int64_t &limit);
+// A limit called `what` that has a value already is duplicate.
+bool is_first(ngx_conf_t *cf, std::string_view what, int64_t limit);
+bool read_limit(ngx_conf_t *cf, std::string_view what, ngx_str_t text, int64_t &limit);
 bool read_dollars(ngx_conf_t *cf, ngx_str_t text, int64_t &nanos);
 bool read_budget(ngx_conf_t *cf, ngx_str_t text, std::vector<Budget> &budgets);  // one more
 bool read_on_outage(ngx_conf_t *cf, ngx_str_t text, OnOutage &on_outage);

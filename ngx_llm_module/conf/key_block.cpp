@@ -75,9 +75,15 @@ bool read_models(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t count, Block &block
     return true;
 }
 
+// The name of the line that is read, and of the model that it is about.
+std::string line_name(ngx_conf_t *cf, std::string_view model = {}) {
+    std::string name(view(static_cast<ngx_str_t *>(cf->args->elts)[0]));
+    return model.empty() ? name : name.append(" ").append(model);
+}
+
 template <class Block, int64_t LimitSet::*Which>
 bool read_one_limit(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Block &block) {
-    return read_limit(cf, args[0], block.record.limits.*Which);
+    return read_limit(cf, line_name(cf), args[0], block.record.limits.*Which);
 }
 
 // Whose limit it is; null: that is no name.
@@ -95,7 +101,7 @@ ModelLimit *read_limited_model(ngx_conf_t *cf, ngx_str_t text, Block &block) {
 template <class Block, int64_t ModelLimit::*Which>
 bool read_model_limit(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Block &block) {
     ModelLimit *limit = read_limited_model(cf, args[0], block);
-    return limit != nullptr && read_limit(cf, args[1], limit->*Which);
+    return limit != nullptr && read_limit(cf, line_name(cf, limit->model), args[1], limit->*Which);
 }
 
 template <class Block>
@@ -131,7 +137,8 @@ bool read_outage(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Block &block) {
 
 template <class Block>
 bool read_soft_budget(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Block &block) {
-    return read_dollars(cf, args[0], block.record.limits.soft_budget);
+    int64_t &soft_budget = block.record.limits.soft_budget;
+    return is_first(cf, line_name(cf), soft_budget) && read_dollars(cf, args[0], soft_budget);
 }
 
 template <class Block>

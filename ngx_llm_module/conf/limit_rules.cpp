@@ -19,7 +19,7 @@ bool read_option(ngx_conf_t *cf, ngx_str_t option, LimitSet &limits) {
     if (equals != std::string_view::npos) {
         ngx_str_t value = str(text.substr(equals + 1));
         if (int64_t *limit = limit_by_name(name, limits)) {
-            return read_limit(cf, value, *limit);
+            return read_limit(cf, name, value, *limit);
         }
         if (name == "max_budget") {
             return read_budget(cf, value, limits.budgets);

@@ -82,7 +82,7 @@ bool read_deployment_option(ngx_conf_t *cf, ngx_str_t option, Deployment &deploy
                                deployment);
     }
     if (int64_t *limit = limit_by_name(name, deployment.limits)) {
-        return read_limit(cf, value, *limit);
+        return read_limit(cf, name, value, *limit);
     }
     if (name == "max_budget") {
         return read_budget(cf, value, deployment.limits.budgets);

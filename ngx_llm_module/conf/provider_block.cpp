@@ -154,6 +154,10 @@ bool read_param(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Provider &provider)
         return false;
     }
     for (const ProviderParam &other : provider.params) {
+        if (other.name == view(args[0])) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "llm: duplicate param \"%V\"", &args[0]);
+            return false;
+        }
         if (is_beside_holder(view(args[0]), other.name)) {
             ngx_str_t shown = str(other.name);
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "llm: param \"%V\" stands beside \"%V\"",

@@ -152,6 +152,7 @@ Verdict RedisLease::change_model() {
 Verdict RedisLease::go_on(Step step, size_t first_alternative) {
     step_ = step;
     first_ = first_alternative;
+    may_have_counted_ = false;
     if (place_ == Place::machine) {
         return without_redis();
     }
@@ -171,7 +172,8 @@ Verdict RedisLease::go_on(Step step, size_t first_alternative) {
         return verdict;
     }
     verdict.admission = Admission::waiting;
-    return ask() ? verdict : without_redis();
+    may_have_counted_ = ask();
+    return may_have_counted_ ? verdict : without_redis();
 }
 
 // False: Redis is away.
@@ -245,7 +247,8 @@ void RedisLease::on_answer(PackReader &answer, size_t after_it) {
 
 void RedisLease::on_lost(RedisLoss loss) {
     pending_ = nullptr;
-    is_unsure_ = is_unsure_ || loss == RedisLoss::unknown;
+    may_have_counted_ = loss == RedisLoss::unknown;
+    is_unsure_ = is_unsure_ || may_have_counted_;
     waiter_.on_verdict(without_redis());
 }
 
@@ -318,8 +321,8 @@ bool RedisLease::is_denied(size_t first, size_t many) const {
                        [&](const Demand &demand) { return on_outage(demand) == OnOutage::deny; });
 }
 
-// What each limit's on_outage says. Leases that began in Redis stay there; only their move is not
-// checked.
+// What each limit's on_outage says. A lease that began in Redis stays there: this machine counts
+// what it moves to, and Redis is asked again when it moves next.
 Verdict RedisLease::without_redis() {
     held_.assign(demands_.list.size(), 0);
     name_counters();
@@ -334,12 +337,6 @@ Verdict RedisLease::without_redis() {
     if (is_denied(first_demand(), demands_.common - first_demand()) ||
         (machine_alternatives_.empty() && first_ < all.size())) {
         verdict.admission = Admission::failed;
-        return verdict;
-    }
-    if (step_ != Step::take && place_ == Place::redis) {
-        verdict.alternative = machine_alternatives_.empty() ? first_ : machine_alternatives_[0];
-        keep(verdict.alternative);
-        hold_gauge(verdict.alternative);
         return verdict;
     }
     verdict = take_on_machine();
@@ -402,7 +399,9 @@ Verdict RedisLease::take_on_machine() {
         verdict.refused_by = &demands_.list[machine_demands_[by]];
     }
     if (verdict.admission == Admission::granted) {
-        place_ = machine_.list.empty() ? place_ : Place::machine;
+        if (place_ == Place::nowhere && !machine_.list.empty()) {
+            place_ = Place::machine;
+        }
         verdict.alternative = verdict.alternative < machine_alternatives_.size()
                                   ? machine_alternatives_[verdict.alternative]
                                   : 0;
@@ -436,8 +435,8 @@ void RedisLease::keep(size_t alternative) {
 void RedisLease::keep_range(size_t first, size_t last) {
     for (size_t i = first; i < last; i++) {
         const Demand &demand = demands_.list[i];
-        if (demand.quantity == Quantity::requests && place_ == Place::redis) {
-            continue;  // there is nothing to settle
+        if (demand.quantity == Quantity::requests && may_have_counted_) {
+            continue;  // there is nothing to settle, or it could count twice
         }
         Kept &kept = kept_.emplace_back();
         kept.quantity = demand.quantity;
@@ -462,7 +461,7 @@ void RedisLease::hold_gauge(size_t alternative) {
         local_ = store_.local().open(machine_, waiter_);
         (void)local_->take();
     } else if (!machine_.alternatives.empty()) {
-        (void)local_->move(0);
+        (void)(step_ == Step::change ? local_->change_model() : local_->move(0));
     }
 }
 

@@ -1,5 +1,6 @@
 // One request's share of the limits in Redis. It is in one of three states: nothing taken, held in
-// Redis, or held on this machine while Redis is away (entered there when it is back).
+// Redis, or held on this machine while Redis is away (entered there when it is back). Of what is
+// held in Redis this machine holds the part that was moved to while Redis was away.
 #pragma once
 
 #include "ngx_llm_module/policy/redis_store.hpp"
@@ -91,7 +92,8 @@ class RedisLease final : public Lease {
     Step step_ = Step::take;     // the latest one
     size_t first_ = 0;           // of the alternatives that are asked for
     bool is_enlisted_ = false;
-    bool is_unsure_ = false;  // Redis may have granted what it was asked for
+    bool may_have_counted_ = false;  // Redis, the requests of the latest step
+    bool is_unsure_ = false;         // it may have granted what it was asked for
     bool has_run_out_ = false;
     bool is_released_ = false;
 };

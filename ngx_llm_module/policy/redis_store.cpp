@@ -182,10 +182,12 @@ RedisStore::~RedisStore() {
     }
     asks_.clear();
     while (!due_.empty() && client_.is_up(base_)) {
-        send_batch(false);
+        send_batch(false, true);
     }
     uncounted_.many += due_.size() + refused_.size();
-    unknown_.many += unsure_size_;
+    for (const Unsure &call : unsure_) {
+        unknown_.many += call.settlements.size();
+    }
     say_lost(true);
     living = nullptr;
     if (timer_.timer_set) {
@@ -237,19 +239,13 @@ void RedisStore::settle(Settlement settlement) {
     post_flush();
 }
 
-// Nothing is counted twice: what cannot be kept until somebody knows is not counted again.
 void RedisStore::make_again(Unsure call) {
     unsettled_.insert(call.number);
-    unsure_size_ += call.settlements.size();
     unsure_.push_back(std::move(call));
-    while (unsure_size_ > kMaxDue) {
-        give_up(unsure_.front());
-        unsure_.pop_front();
-    }
 }
 
+// Nothing is counted twice: what cannot be made again is not counted again.
 void RedisStore::give_up(const Unsure &call) {
-    unsure_size_ -= call.settlements.size();
     unsettled_.erase(call.number);
     unknown_.many += call.settlements.size();
     say_lost(false);
@@ -306,13 +302,20 @@ void RedisStore::on_flush(ngx_event_t *ev) {
 
 void RedisStore::flush() {
     while (in_flight_ < kMaxInFlight &&
-           (!asks_.empty() || (!due_.empty() && client_.is_up(base_)))) {
-        send_batch(false);
+           (!asks_.empty() || (may_settle() && client_.is_up(base_)))) {
+        send_batch(false, may_settle());
     }
 }
 
+// What is sent while Redis says nothing comes to be in doubt. So the rest waits until the calls
+// before it are answered, also those that are made again: of what waits it is known that it does
+// not count.
+bool RedisStore::may_settle() const {
+    return !due_.empty() && unsettled_.size() < kMaxInFlight;
+}
+
 // Settlements first: what they give back may let somebody in.
-void RedisStore::send_batch(bool is_beat) {
+void RedisStore::send_batch(bool is_beat, bool settles) {
     auto command = std::make_unique<CommitCommand>();
     RedisBatch batch;
     command->is_beat = is_beat;
@@ -321,7 +324,7 @@ void RedisStore::send_batch(bool is_beat) {
     };
     // They must not move any more: the batch keeps their names.
     command->settlements.reserve(std::min(due_.size(), kMaxTasks));
-    while (!due_.empty() && has_room(command->settlements.size())) {
+    while (settles && !due_.empty() && has_room(command->settlements.size())) {
         batch.settle(command->settlements.emplace_back(std::move(due_.front())));
         due_.pop_front();
     }
@@ -365,7 +368,6 @@ void RedisStore::send_unsure() {
             give_up(call);
             continue;
         }
-        unsure_size_ -= call.settlements.size();
         auto command = std::make_unique<CommitCommand>();
         RedisBatch batch;
         command->number = call.number;
@@ -398,7 +400,7 @@ void RedisStore::on_timer(ngx_event_t *ev) {
     self.say_lost(false);
     if (self.client_.is_up(self.base_)) {
         self.send_unsure();
-        self.send_batch(true);
+        self.send_batch(true, self.may_settle());
         self.settle_refused();
     }
 }

@@ -4,7 +4,8 @@
 //
 // A worker has at most two calls under way. What comes meanwhile goes out together in the next one,
 // which reads and writes each counter once: so a Redis that is busy does more with each call, and
-// when nothing is under way nothing waits.
+// when nothing is under way nothing waits. Of what requests used, no more than stands in two calls
+// can come to be in doubt, however often Redis does not answer.
 #pragma once
 
 #include <deque>
@@ -72,7 +73,8 @@ class RedisStore final : public LimitStore {
 
     void post_flush();
     void flush();
-    void send_batch(bool is_beat);
+    bool may_settle() const;
+    void send_batch(bool is_beat, bool settles);
     void send_unsure();
     void make_again(Unsure call);
     void give_up(const Unsure &call);
@@ -99,8 +101,7 @@ class RedisStore final : public LimitStore {
     std::deque<std::unique_ptr<RedisAsk>> asks_;
     std::deque<Settlement> due_;
     std::vector<Settlement> refused_;  // by Redis; tried again with the next beat
-    std::deque<Unsure> unsure_;
-    size_t unsure_size_ = 0;  // settlements in them
+    std::vector<Unsure> unsure_;
     Lost uncounted_ = {"was away for too long, it will not count"};
     Lost unknown_ = {"was away for too long, nobody knows whether it has counted"};
     Lost refusals_ = {"refuses to count"};

@@ -5,6 +5,11 @@
 # A job is {path, body (text), headers => [NAME => VALUE, ...], leave => N}; leave: the client resets
 # its connection when N bytes of the answer's body have come. An answer, in the order of the jobs, is
 # {status, clean, left}: clean when it ended as its framing says, left when the client went.
+#
+#     my $served = LLM::Crowd::pour($t, $request, 20_000);
+#
+# So many times the same request (bytes), many behind each other on a few connections: how many were
+# answered with 200. A fourth argument is called once in the middle of the first ones.
 
 package LLM::Crowd;
 
@@ -79,6 +84,43 @@ sub ask {
         }
     }
     return @answers;
+}
+
+sub pour {
+    my ($t, $request, $n, $then) = @_;
+    my ($select, $served, %left, %tail) = (IO::Select->new, 0);
+    my $deadline = time + slow(30);
+    my $send = sub {
+        my ($socket) = @_;
+        my $many = $n < 50 ? $n : 50;
+
+        $n -= $many;
+        $left{$socket} = $many;
+        $tail{$socket} = '';
+        return $many > 0 && syswrite $socket, $request x $many;
+    };
+
+    for (1 .. 8) {
+        my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $t->port)
+            or die "connect: $!\n";
+        $select->add($socket) if $send->($socket);
+    }
+    while ($select->count && time < $deadline) {
+        for my $socket ($select->can_read(1)) {
+            my $got = sysread $socket, my $bytes, 1 << 16;
+            # A status line may come in two pieces.
+            my $text = $tail{$socket} . ($bytes // '');
+            while ($text =~ m{HTTP/1\.1 (\d+) }g) {
+                $left{$socket}--;
+                $served++ if $1 == 200;
+            }
+            $then->() if $then && $served > 200;
+            $then = undef if $served > 200;
+            $tail{$socket} = $text =~ m{(H[TP/1. \d]*)\z} ? $1 : '';
+            $select->remove($socket) if !$got || ($left{$socket} <= 0 && !$send->($socket));
+        }
+    }
+    return $served;
 }
 
 1;
