@@ -47,9 +47,9 @@ subtest 'good configurations pass' => sub {
             api_key \$http_x_provider_key; param temperature 0.5;
             param stop '[\"a\", null]'; param user '\"me\"';
             connect_timeout 1s; first_token_timeout 500ms; idle_timeout 1m; timeout 1h;
-            llm_connect_timeout 2s; ssl_verify off; ssl_name api.test;
+            ssl_verify off; ssl_name api.test;
         }
-        llm_provider later { dialect anthropic; base_url https://unknown.host.invalid/v1; }
+        llm_provider later { llm_connect_timeout 2s; dialect anthropic; base_url https://unknown.host.invalid/v1; }
         llm_provider mock { }
         llm_model a {
             deployment openai/gpt weight=3 id=one; deployment openai/gpt weight=0;
@@ -76,7 +76,7 @@ subtest 'good configurations pass' => sub {
 
 subtest 'llm_provider' => sub {
     refused('an unknown preset', provider_line('preset nosuch;'), qr/unknown preset "nosuch"/);
-    refused('an unknown dialect', provider_line('dialect latin;'), qr/unknown dialect "latin"/);
+    refused('an unknown dialect', "llm_provider p {\ndialect latin; # HERE\n}", qr/unknown dialect "latin"/);
     refused('an unknown directive', provider_line('colour blue;'),
         qr/unknown directive "colour"/);
     refused("another block's directive", provider_line('deployment p/x;'),
@@ -109,6 +109,11 @@ subtest 'llm_provider' => sub {
         for 'content-length', 'Transfer-Encoding', 'connection';
     refused("a param $_", provider_line("param $_ 1;"), qr/invalid param name/)
         for q('a"b'), '.a', 'a.', 'a.b.c';
+    refused("$_->[0] twice", provider_line("$_->[0];\n$_->[1]; # HERE"),
+        qr/"@{[$_->[1] =~ m{(\w+)}]}" is duplicate/)
+        for ['keepalive 1', 'keepalive 2'],
+        ['cost_factor 1', 'cost_factor 1'], ['region a', 'region b'],
+        ['idle_timeout 1s', 'llm_idle_timeout 1s'], ['ssl_verify on', 'ssl_verify off'];
     refused("param $_ twice", provider_line("param $_ 1;\nparam temperature 1;\nparam $_ 2; # HERE"),
         qr/duplicate param "\Q$_\E"/) for 'a', 'options.num_ctx';
     refused("params $_->[0] and $_->[1]", provider_line("param $_->[0] 1; param $_->[1] 1; # HERE"),
@@ -173,7 +178,11 @@ subtest 'llm_model' => sub {
         for 'weight=-1', 'weight=', 'weight=x', 'order=-1', 'order=1.5', 'chunks=0', 'status=100',
             'cut_after=-1';
     refused("$_ twice", model_line("deployment p/x $_=1 $_=2;"), qr/"$_" is duplicate/)
-        for qw(rpm tpm max_parallel_requests);
+        for qw(rpm tpm max_parallel_requests weight order id tags timeout reply);
+    refused("$_->[0] twice", model_line("$_->[0];\n$_->[1]; # HERE"),
+        qr/"@{[$_->[1] =~ m{(\w+)}]}" is duplicate/)
+        for ['strategy round-robin', 'strategy round-robin'], ['timeout 1s', 'llm_timeout 1s'],
+        ['llm_num_retries 1', 'num_retries 2'], ['recover off', 'recover restart'];
     refused('another rule', model_line('deployment p/x rpm=1 on_outage=hope;'),
         qr/invalid on_outage "hope", expected local, allow or deny/);
     refused('status=600', model_line('deployment p/x status=600;'), qr/invalid status "600"/);

@@ -46,17 +46,18 @@ bool read_flag(ngx_conf_t *cf, ngx_str_t text, bool &flag) {
     return false;
 }
 
-bool is_first(ngx_conf_t *cf, std::string_view what, int64_t limit) {
-    if (limit != kNoLimit) {
-        ngx_str_t shown = str(what);
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "llm: \"%V\" is duplicate", &shown);
-    }
-    return limit == kNoLimit;
+bool refuse_duplicate(ngx_conf_t *cf, std::string_view what) {
+    ngx_str_t shown = str(what);
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "llm: \"%V\" is duplicate", &shown);
+    return false;
 }
 
 bool read_limit(ngx_conf_t *cf, std::string_view what, ngx_str_t text, int64_t &limit) {
     ngx_uint_t number = 0;
-    if (!is_first(cf, what, limit) || !read_number(cf, text, 0, number)) {
+    if (limit != kNoLimit) {
+        return refuse_duplicate(cf, what);
+    }
+    if (!read_number(cf, text, 0, number)) {
         return false;
     }
     limit = int64_t(number);

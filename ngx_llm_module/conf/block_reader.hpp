@@ -1,18 +1,27 @@
 // How a block of the configuration (llm_provider NAME { }) is read: each line of it is a row in a
-// table of names and readers. Errors are logged with file and line where they stand; what needs the
-// whole configuration (does that provider exist?) is left to check.cpp.
+// table of names and readers; two names with one reader are one setting. Errors are logged with
+// file and line where they stand; what needs the whole configuration (does that provider exist?) is
+// left to check.cpp.
 #pragma once
+
+#include <algorithm>
+#include <vector>
 
 #include "ngx_llm_module/base/guard.hpp"
 #include "ngx_llm_module/conf/config.hpp"
 
 namespace llm {
 
+enum class Occurs : uint8_t { once, often };
+
 template <class Object>
 struct Line {
+    using Read = bool (*)(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t count, Object &object);
+
     std::string_view name;
     ngx_uint_t min_args, max_args;
-    bool (*read)(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t count, Object &object);
+    Read read;
+    Occurs occurs = Occurs::once;
 };
 
 template <class Object>
@@ -21,11 +30,14 @@ struct Block {
     size_t count;
     Object *object;
     const char *directive;
+    std::vector<typename Line<Object>::Read> seen;  // of what occurs once
 };
+
+bool refuse_duplicate(ngx_conf_t *cf, std::string_view what);
 
 template <class Object>
 char *read_line(ngx_conf_t *cf, ngx_command_t *, void *data) {
-    const auto &block = *static_cast<Block<Object> *>(data);
+    auto &block = *static_cast<Block<Object> *>(data);
     auto *args = static_cast<ngx_str_t *>(cf->args->elts);
     ngx_uint_t count = cf->args->nelts - 1;
     for (size_t i = 0; i < block.count; i++) {
@@ -39,6 +51,13 @@ char *read_line(ngx_conf_t *cf, ngx_command_t *, void *data) {
                                block.directive);
             return conf_error();
         }
+        if (line.occurs == Occurs::once) {
+            if (std::find(block.seen.begin(), block.seen.end(), line.read) != block.seen.end()) {
+                (void)refuse_duplicate(cf, line.name);
+                return conf_error();
+            }
+            block.seen.push_back(line.read);
+        }
         return line.read(cf, args + 1, count, *block.object) ? conf_ok() : conf_error();
     }
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "llm: unknown directive \"%V\" in %s", &args[0],
@@ -49,7 +68,7 @@ char *read_line(ngx_conf_t *cf, ngx_command_t *, void *data) {
 template <class Object, size_t N>
 char *read_block(ngx_conf_t *cf, const Line<Object> (&lines)[N], Object &object,
                  const char *directive) {
-    Block<Object> block{lines, N, &object, directive};
+    Block<Object> block{lines, N, &object, directive, {}};
     ngx_conf_t saved = *cf;
     cf->handler = guard_conf<read_line<Object>>;
     cf->handler_conf = &block;
@@ -66,8 +85,7 @@ bool read_time(ngx_conf_t *cf, ngx_str_t text, ngx_msec_t &time);
 bool read_number(ngx_conf_t *cf, ngx_str_t text, ngx_int_t least, ngx_uint_t &number);
 bool read_flag(ngx_conf_t *cf, ngx_str_t text, bool &flag);
 
-// A limit called `what` that has a value already is duplicate.
-bool is_first(ngx_conf_t *cf, std::string_view what, int64_t limit);
+// One that has a value already is duplicate.
 bool read_limit(ngx_conf_t *cf, std::string_view what, ngx_str_t text, int64_t &limit);
 bool read_dollars(ngx_conf_t *cf, ngx_str_t text, int64_t &nanos);
 bool read_budget(ngx_conf_t *cf, ngx_str_t text, std::vector<Budget> &budgets);  // one more

@@ -75,10 +75,9 @@ bool read_models(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t count, Block &block
     return true;
 }
 
-// The name of the line that is read, and of the model that it is about.
-std::string line_name(ngx_conf_t *cf, std::string_view model = {}) {
-    std::string name(view(static_cast<ngx_str_t *>(cf->args->elts)[0]));
-    return model.empty() ? name : name.append(" ").append(model);
+// The name of the line that is read.
+std::string line_name(ngx_conf_t *cf) {
+    return std::string(view(static_cast<ngx_str_t *>(cf->args->elts)[0]));
 }
 
 template <class Block, int64_t LimitSet::*Which>
@@ -101,7 +100,8 @@ ModelLimit *read_limited_model(ngx_conf_t *cf, ngx_str_t text, Block &block) {
 template <class Block, int64_t ModelLimit::*Which>
 bool read_model_limit(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Block &block) {
     ModelLimit *limit = read_limited_model(cf, args[0], block);
-    return limit != nullptr && read_limit(cf, line_name(cf, limit->model), args[1], limit->*Which);
+    return limit != nullptr &&
+           read_limit(cf, line_name(cf) + " " + limit->model, args[1], limit->*Which);
 }
 
 template <class Block>
@@ -137,8 +137,7 @@ bool read_outage(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Block &block) {
 
 template <class Block>
 bool read_soft_budget(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Block &block) {
-    int64_t &soft_budget = block.record.limits.soft_budget;
-    return is_first(cf, line_name(cf), soft_budget) && read_dollars(cf, args[0], soft_budget);
+    return read_dollars(cf, args[0], block.record.limits.soft_budget);
 }
 
 template <class Block>
@@ -212,30 +211,32 @@ bool read_tags(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t count, KeyBlock &bloc
 }
 
 #define LLM_SHARED_LINES(Block)                                                                   \
-    {"alias", 1, 1, read_alias<Block>}, {"models", 1, 1024, read_models<Block>},                  \
+    {"alias", 1, 1, read_alias<Block>, Occurs::often},                                            \
+        {"models", 1, 1024, read_models<Block>, Occurs::often},                                   \
         {"rpm", 1, 1, read_one_limit<Block, &LimitSet::rpm>},                                     \
         {"tpm", 1, 1, read_one_limit<Block, &LimitSet::tpm>},                                     \
         {"max_parallel_requests", 1, 1, read_one_limit<Block, &LimitSet::max_parallel_requests>}, \
-        {"model_rpm", 2, 2, read_model_limit<Block, &ModelLimit::rpm>},                           \
-        {"model_tpm", 2, 2, read_model_limit<Block, &ModelLimit::tpm>},                           \
+        {"model_rpm", 2, 2, read_model_limit<Block, &ModelLimit::rpm>, Occurs::often},            \
+        {"model_tpm", 2, 2, read_model_limit<Block, &ModelLimit::tpm>, Occurs::often},            \
         {"model_max_parallel_requests", 2, 2,                                                     \
-         read_model_limit<Block, &ModelLimit::max_parallel_requests>},                            \
-        {"model_max_budget", 2, 2, read_model_budget<Block>},                                     \
-        {"count_tokens", 1, 1, read_tokens<Block>}, {"max_budget", 1, 1, read_max_budget<Block>}, \
+         read_model_limit<Block, &ModelLimit::max_parallel_requests>, Occurs::often},             \
+        {"model_max_budget", 2, 2, read_model_budget<Block>, Occurs::often},                      \
+        {"count_tokens", 1, 1, read_tokens<Block>},                                               \
+        {"max_budget", 1, 1, read_max_budget<Block>, Occurs::often},                              \
         {"soft_budget", 1, 1, read_soft_budget<Block>}, {"on_outage", 1, 1, read_outage<Block>},  \
         {"blocked", 1, 1, read_blocked<Block>}, {                                                 \
-        "metadata", 2, 2, read_metadata<Block>                                                    \
+        "metadata", 2, 2, read_metadata<Block>, Occurs::often                                     \
     }
 
 constexpr Line<KeyBlock> kKeyLines[] = {
     LLM_SHARED_LINES(KeyBlock),
     {"team", 1, 1, read_team},
     {"user", 1, 1, read_user},
-    {"model_alias", 2, 2, read_model_alias},
+    {"model_alias", 2, 2, read_model_alias, Occurs::often},
     {"expires", 1, 1, read_expires},
     {"customers", 1, 1, read_right<&KeyRecord::may_name_customer>},
     {"request_tags", 1, 1, read_right<&KeyRecord::may_tag>},
-    {"tags", 1, 64, read_tags},
+    {"tags", 1, 64, read_tags, Occurs::often},
 };
 
 constexpr Line<TeamBlock> kTeamLines[] = {

@@ -1,4 +1,6 @@
 // llm_model NAME { }
+#include <set>
+
 #include "ngx_llm_module/conf/block_reader.hpp"
 #include "ngx_llm_module/conf/blocks.hpp"
 #include "ngx_llm_module/conf/prices.hpp"
@@ -122,7 +124,13 @@ bool read_deployment(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t count, Model &m
                            &args[0], model.name.c_str());
         return false;
     }
+    std::set<std::string_view> seen;
     for (ngx_uint_t i = 1; i < count; i++) {
+        std::string_view name = view(args[i]).substr(0, view(args[i]).find('='));
+        // Several budgets hold at once.
+        if (!seen.insert(name).second && name != "max_budget") {
+            return refuse_duplicate(cf, name);
+        }
         if (!read_deployment_option(cf, args[i], deployment)) {
             return false;
         }
@@ -151,15 +159,15 @@ bool read_drop_params(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Model &model)
 }
 
 constexpr Line<Model> kModelLines[] = {
-    {"deployment", 1, 32, read_deployment},
-    {"alias", 1, 64, read_alias},
+    {"deployment", 1, 32, read_deployment, Occurs::often},
+    {"alias", 1, 64, read_alias, Occurs::often},
     {"drop_params", 1, 1, read_drop_params},
     {"llm_drop_params", 1, 1, read_drop_params},
     {"strategy", 1, 2, read_strategy},
     {"affinity", 1, 1, read_affinity},
     {"hedge", 1, 2, read_hedge},
     {"probe", 1, 3, read_probe},
-    {"fallbacks", 1, 64, read_fallbacks<&Routing::fallbacks>},
+    {"fallbacks", 1, 64, read_fallbacks<&Routing::fallbacks>, Occurs::often},
     {"context_window_fallbacks", 1, 64, read_fallbacks<&Routing::context_fallbacks>},
     {"content_policy_fallbacks", 1, 64, read_fallbacks<&Routing::content_fallbacks>},
     {"num_retries", 1, 1, read_count<&Routing::num_retries>},

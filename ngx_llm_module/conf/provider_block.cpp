@@ -73,8 +73,7 @@ bool set_variable(ngx_conf_t *cf, std::string_view name, ngx_str_t text, Provide
         return false;
     }
     if (!provider.variable(name).empty()) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "llm: \"%V\" is duplicate", &what);
-        return false;
+        return refuse_duplicate(cf, name);
     }
     provider.variables.push_back({std::string(name), value.fixed, ConfPlace::here(cf)});
     return true;
@@ -209,16 +208,16 @@ bool read_cost_factor(ngx_conf_t *cf, ngx_str_t *args, ngx_uint_t, Provider &pro
 constexpr Line<Provider> kProviderLines[] = {
     {"preset", 1, 1, read_preset},
     {"dialect", 1, 1, read_dialect},
-    {"base_url", 1, 1, read_base_url},
-    {"api_key", 1, 1, read_api_key},
-    {"header", 2, 2, read_header},
-    {"param", 2, 2, read_param},
+    {"base_url", 1, 1, read_base_url, Occurs::often},
+    {"api_key", 1, 1, read_api_key, Occurs::often},
+    {"header", 2, 2, read_header, Occurs::often},
+    {"param", 2, 2, read_param, Occurs::often},
     {"ssl_verify", 1, 1, read_ssl_verify},
     {"ssl_trusted_certificate", 1, 1, read_ssl_certificate},
     {"ssl_name", 1, 1, read_ssl_name},
     {"keepalive", 1, 1, read_keepalive},
     {"cost_factor", 1, 1, read_cost_factor},
-    {"var", 2, 2, read_variable},
+    {"var", 2, 2, read_variable, Occurs::often},
     {"region", 1, 1, read_named_variable<kRegion>},
     {"project", 1, 1, read_named_variable<kProject>},
     {"resource", 1, 1, read_named_variable<kResource>},
