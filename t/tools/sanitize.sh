@@ -77,7 +77,7 @@ configure() {
         ./configure --with-compat --with-debug --with-threads --with-http_ssl_module \
             --with-http_v2_module --with-http_realip_module --with-http_stub_status_module \
             --with-http_sub_module --with-http_auth_request_module \
-            --with-cc-opt="-O1 -fno-omit-frame-pointer -fsanitize=address -DNGX_DEBUG_PALLOC=1" \
+            --with-cc-opt="-O1 -g1 -fno-omit-frame-pointer -fsanitize=address -DNGX_DEBUG_PALLOC=1" \
             --with-ld-opt="-fsanitize=address,undefined" \
             --add-dynamic-module="$root" --builddir="$objs") > "$dir/configure.log" 2>&1 ||
         { tail -20 "$dir/configure.log"; rm -f "$objs/Makefile"; exit 1; }
