@@ -36,18 +36,24 @@ void stop_large_blocks() {
     spare_bytes = 0;
 }
 
-// The one used last that is large enough and not far too large: its lines may still be cached.
+// The smallest that is large enough and not far too large: a larger one will be wanted for what is
+// made of this body. Of equals the one used last, its lines may still be cached.
 void *take_large_block(size_t size) {
-    for (size_t i = spare_count; i-- > 0;) {
-        Block found = spare[i];
-        if (found.size >= size && found.size / 4 <= size) {
-            std::copy(spare + i + 1, spare + spare_count, spare + i);
-            spare_count--;
-            spare_bytes -= found.size;
-            return found.memory;
+    Block *found = nullptr;
+    for (Block *each = spare + spare_count; each-- != spare;) {
+        bool is_fitting = each->size >= size && each->size / 4 <= size;
+        if (is_fitting && (found == nullptr || each->size < found->size)) {
+            found = each;
         }
     }
-    return nullptr;
+    if (found == nullptr) {
+        return nullptr;
+    }
+    void *memory = found->memory;
+    spare_bytes -= found->size;
+    std::copy(found + 1, spare + spare_count, found);
+    spare_count--;
+    return memory;
 }
 
 bool keep_large_block(void *memory) {

@@ -45,6 +45,16 @@ TEST_F(LargeBlocks, TheLatestFirst) {
     std::free(second);
 }
 
+TEST_F(LargeBlocks, TheSmallestThatFits) {
+    void *small = std::malloc(kMegabyte);
+    void *large = std::malloc(kMegabyte + kMegabyte / 8);
+    ASSERT_TRUE(keep_large_block(small) && keep_large_block(large));
+    EXPECT_EQ(take_large_block(kMegabyte - 64), small);
+    EXPECT_EQ(take_large_block(kMegabyte - 64), large);
+    std::free(small);
+    std::free(large);
+}
+
 TEST_F(LargeBlocks, NeitherTooSmallNorFarTooLarge) {
     ASSERT_TRUE(give(kMegabyte));
     EXPECT_EQ(take_large_block(2 * kMegabyte), nullptr);
