@@ -188,16 +188,52 @@ class Prefilled {
     bool is_there_;
 };
 
-// What a dialect may write around the texts of a request, more or less: memory for a body of
-// megabytes is taken once.
-size_t size_of_frames(const ir::Request &request) {
+// Of the parts, what a writer may borrow of the body.
+size_t size_of_long_texts(const std::vector<ir::Part> &parts) {
+    size_t size = 0;
+    auto add = [&size](JsonText text) {
+        size += text.bytes.size() < json::Writer::kLeastBorrowed ? 0 : text.bytes.size();
+    };
+    for (const ir::Part &part : parts) {
+        if (const auto *text = std::get_if<ir::Text>(&part.is)) {
+            add(text->text);
+        } else if (const auto *image = std::get_if<ir::Image>(&part.is)) {
+            add(image->source.data);
+        } else if (const auto *document = std::get_if<ir::Document>(&part.is)) {
+            add(document->source.data);
+        } else if (const auto *result = std::get_if<ir::ToolResult>(&part.is)) {
+            size += size_of_long_texts(result->parts);
+        }
+    }
+    return size;
+}
+
+// Of a request as it will be written, more or less: memory for a body of megabytes is taken once.
+size_t rendered_size(const ir::Request &request, size_t body_size, bool is_borrowing) {
     constexpr size_t kMembers = 512;
     constexpr size_t kFrame = 64;
-    size_t count = request.turns.size() + request.tools.size();
+    size_t frames = request.turns.size() + request.tools.size();
+    size_t borrowed = 0;
     for (const ir::Turn &turn : request.turns) {
-        count += turn.parts.size();
+        frames += turn.parts.size();
+        borrowed += is_borrowing ? size_of_long_texts(turn.parts) : 0;
     }
-    return kMembers + kFrame * count;
+    return body_size - std::min(body_size, borrowed) + kMembers + kFrame * frames;
+}
+
+// What was made, and between it what stays in the client's bytes.
+void put_pieces(ByteBuffer made, const std::vector<json::Borrowed> &borrowed,
+                OutgoingRequest &out) {
+    out.made = std::move(made);
+    std::string_view all = out.made.view();
+    size_t at = 0;
+    out.body.reserve(2 * borrowed.size() + 1);
+    for (const json::Borrowed &text : borrowed) {
+        out.body.push_back(all.substr(at, text.at - at));
+        out.body.push_back(text.bytes);
+        at = text.at;
+    }
+    out.body.push_back(all.substr(at));
 }
 
 Status translate(LlmRequest &request, const Target &target, const Dialect &spoken,
@@ -213,10 +249,20 @@ Status translate(LlmRequest &request, const Target &target, const Dialect &spoke
         }
     }
     ByteBuffer rendered;
-    rendered.reserve(request.body.view().size() + size_of_frames(*request.ir));
+    // A body that is read again here has to be in one piece.
+    bool is_borrowing = !request.is_count() && provider.params.empty();
+    rendered.reserve(rendered_size(*request.ir, request.body.view().size(), is_borrowing));
     json::Writer writer(rendered);
+    std::vector<json::Borrowed> borrowed;
+    if (is_borrowing) {
+        writer.borrow(request.body.view(), borrowed);
+    }
     auto render = request.is_count() ? spoken.render_count : spoken.render_request;
     LLM_TRY(render(*request.ir, target, request.arena, writer, request.notes));
+    if (is_borrowing) {
+        put_pieces(std::move(rendered), borrowed, out);
+        return {};
+    }
     if (!request.is_count()) {
         put_made_body(std::move(rendered), provider, out);
         return {};
