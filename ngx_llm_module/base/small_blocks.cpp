@@ -1,6 +1,7 @@
 // operator new and delete of this module: small blocks that were freed are kept and given out
 // again. A worker has many requests under way at once, each with some twenty small objects; the C
-// library keeps seven blocks of a size at hand, so nearly all of them would go the long way.
+// library keeps seven blocks of a size at hand, so nearly all of them would go the long way. Large
+// ones (a translated body) are kept by large_blocks.cpp.
 //
 // Every block is malloc's: what is allocated here may be freed by free() elsewhere (libstdc++'s own
 // code does), and the other way round. The classes are those of glibc's malloc, so a block of a
@@ -14,6 +15,8 @@
 #include <cstdlib>
 #include <new>
 #include <string>  // std::__throw_bad_alloc
+
+#include "ngx_llm_module/base/large_blocks.hpp"
 
 #if defined(__GLIBC__) && defined(__LP64__) && !defined(__SANITIZE_ADDRESS__) && \
     !defined(__SANITIZE_THREAD__)
@@ -59,8 +62,12 @@ bool has_glibc_sizes() {
 // Zero until the module's initialisers run: everything goes to malloc till then.
 const pthread_t owner = has_glibc_sizes() ? pthread_self() : pthread_t();
 
+bool is_owner() {
+    return pthread_equal(pthread_self(), owner) != 0;
+}
+
 bool is_kept(size_t size) {
-    return size <= kLargest && size > 0 && pthread_equal(pthread_self(), owner) != 0;
+    return size <= kLargest && size > 0 && is_owner();
 }
 
 void *allocate(size_t size) {
@@ -71,6 +78,10 @@ void *allocate(size_t size) {
         if (Block *block = of.first) {
             of.first = block->next;
             of.bytes -= size;
+            return block;
+        }
+    } else if (size >= kLargeBlock && is_owner()) {
+        if (void *block = take_large_block(size)) {
             return block;
         }
     }
@@ -87,6 +98,8 @@ void release(void *memory, size_t size) {
             of.bytes += size;
             return;
         }
+    } else if (size >= kLargeBlock && is_owner() && keep_large_block(memory)) {
+        return;
     }
     std::free(memory);
 }

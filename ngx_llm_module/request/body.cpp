@@ -3,13 +3,14 @@
 // nothing and writes no temporary file.
 #include "ngx_llm_module/request/body.hpp"
 
+#include <malloc.h>
 #include <zlib.h>
 
-#include <algorithm>
 #include <cstdlib>
-#include <iterator>
+#include <utility>
 
 #include "ngx_llm_module/base/guard.hpp"
+#include "ngx_llm_module/base/large_blocks.hpp"
 #include "ngx_llm_module/request/llm_request.hpp"
 
 namespace llm {
@@ -41,52 +42,7 @@ ngx_int_t filter_body(ngx_http_request_t *r, ngx_chain_t *in) {
     return next_body_filter(r, &end);
 }
 
-// Large buffers are kept for the next request, a few of them: getting and returning megabytes
-// costs the kernel more (page by page) than all else that is done with a body.
-constexpr size_t kLargeBody = 128 * 1024;
-constexpr size_t kMaxSpareBytes = 8 << 20;
-
-struct SpareBody {
-    char *data;
-    size_t capacity;
-};
-
-SpareBody spare_bodies[8];
-size_t spare_count = 0;
-size_t spare_bytes = 0;
-
-// The one used last that is large enough and not far too large: its lines may still be cached.
-SpareBody take_spare(size_t capacity) {
-    for (size_t i = spare_count; i-- > 0;) {
-        SpareBody found = spare_bodies[i];
-        if (found.capacity >= capacity && found.capacity / 4 <= capacity) {
-            std::copy(spare_bodies + i + 1, spare_bodies + spare_count, spare_bodies + i);
-            spare_count--;
-            spare_bytes -= found.capacity;
-            return found;
-        }
-    }
-    return {nullptr, 0};
-}
-
-bool keep_spare(char *data, size_t capacity) {
-    if (capacity < kLargeBody || spare_count == std::size(spare_bodies) ||
-        spare_bytes + capacity > kMaxSpareBytes) {
-        return false;
-    }
-    spare_bodies[spare_count++] = {data, capacity};
-    spare_bytes += capacity;
-    return true;
-}
-
 }  // namespace
-
-void free_spare_bodies() {
-    while (spare_count > 0) {
-        free(spare_bodies[--spare_count].data);
-    }
-    spare_bytes = 0;
-}
 
 void install_body_filter() {
     next_body_filter = ngx_http_top_request_body_filter;
@@ -106,11 +62,10 @@ bool RequestBody::expect(off_t content_length, size_t limit) {
 }
 
 bool RequestBody::grow(size_t capacity) {
-    if (data_ == nullptr && capacity >= kLargeBody) {
-        SpareBody spare = take_spare(capacity);
-        data_ = spare.data;
-        capacity_ = spare.capacity;
+    if (data_ == nullptr && capacity >= kLargeBlock) {
+        data_ = static_cast<char *>(take_large_block(capacity + json::kPadding));
         if (data_ != nullptr) {
+            capacity_ = malloc_usable_size(data_) - json::kPadding;
             return true;
         }
     }
@@ -182,7 +137,7 @@ void RequestBody::blank(size_t begin, size_t end) {
 }
 
 void RequestBody::release() {
-    if (!keep_spare(data_, capacity_)) {
+    if (!keep_large_block(data_)) {
         free(data_);
     }
     data_ = nullptr;

@@ -38,9 +38,6 @@ class RequestBody {
     bool has_backslash_ = false;
 };
 
-// Gives the spare buffers back when the worker ends.
-void free_spare_bodies();
-
 // Puts our filter in front of nginx's own ones.
 void install_body_filter();
 

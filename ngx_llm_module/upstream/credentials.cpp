@@ -53,8 +53,8 @@ void CredentialSource::fetch() {
     outgoing.head.append("\r\ncontent-type: application/x-www-form-urlencoded\r\n");
     outgoing.head.append("accept: application/json\r\ncontent-length: ");
     outgoing.head.append(std::to_string(body->size())).append("\r\n\r\n");
-    outgoing.made.assign(body->begin(), body->end());
-    outgoing.body.emplace_back(outgoing.made.data(), outgoing.made.size());
+    outgoing.made.append(*body);
+    outgoing.body.push_back(outgoing.made.view());
 
     NetContext context;
     context.log = ngx_cycle->log;

@@ -101,7 +101,7 @@ void NetAttempt::enter(Phase phase) {
 
 void NetAttempt::on_first_content() {
     enter(Phase::streaming);
-    std::vector<char>().swap(outgoing_.made);
+    outgoing_.made = ByteBuffer();
     std::string().swap(outgoing_.head);
     std::vector<ngx_buf_t>().swap(bufs_);
     std::vector<ngx_chain_t>().swap(links_);

@@ -19,14 +19,6 @@
 namespace llm {
 namespace {
 
-size_t size_of(const std::vector<std::string_view> &pieces) {
-    size_t size = 0;
-    for (std::string_view piece : pieces) {
-        size += piece.size();
-    }
-    return size;
-}
-
 // Default members of the provider's configuration, for what the request does not say: put in behind
 // the opening brace of the body, or of an object in it (HOLDER.NAME).
 class MissingParams {
@@ -98,18 +90,21 @@ Target make_target(LlmRequest &request, const Candidate &candidate, const Speech
     return target;
 }
 
-// The client's bytes around the edits. The texts of all edits in one string, so that the pieces
-// stay where they are.
+// The body around the edits. The texts of all edits in one buffer, so that the pieces stay where
+// they are; behind the body, where that was made here.
 void put_together(std::string_view body, const std::vector<Edit> &edits, OutgoingRequest &out) {
+    bool is_made = !body.empty() && body.data() == out.made.view().data();
+    size_t made = out.made.size();
     for (const Edit &edit : edits) {
-        out.made.insert(out.made.end(), edit.text.begin(), edit.text.end());
+        out.made.append(edit.text);
     }
+    std::string_view all = out.made.view();
+    body = is_made ? all.substr(0, body.size()) : body;
     size_t at = 0;
-    size_t made = 0;
     out.body.reserve(2 * edits.size() + 1);
     for (const Edit &edit : edits) {
         out.body.push_back(body.substr(at, edit.begin - at));
-        out.body.emplace_back(out.made.data() + made, edit.text.size());
+        out.body.push_back(all.substr(made, edit.text.size()));
         made += edit.text.size();
         at = edit.end;
     }
@@ -193,6 +188,54 @@ class Prefilled {
     bool is_there_;
 };
 
+// Of the parts, what a writer may borrow of the body.
+size_t size_of_long_texts(const std::vector<ir::Part> &parts) {
+    size_t size = 0;
+    auto add = [&size](JsonText text) {
+        size += text.bytes.size() < json::Writer::kLeastBorrowed ? 0 : text.bytes.size();
+    };
+    for (const ir::Part &part : parts) {
+        if (const auto *text = std::get_if<ir::Text>(&part.is)) {
+            add(text->text);
+        } else if (const auto *image = std::get_if<ir::Image>(&part.is)) {
+            add(image->source.data);
+        } else if (const auto *document = std::get_if<ir::Document>(&part.is)) {
+            add(document->source.data);
+        } else if (const auto *result = std::get_if<ir::ToolResult>(&part.is)) {
+            size += size_of_long_texts(result->parts);
+        }
+    }
+    return size;
+}
+
+// Of a request as it will be written, more or less: memory for a body of megabytes is taken once.
+size_t rendered_size(const ir::Request &request, size_t body_size, bool is_borrowing) {
+    constexpr size_t kMembers = 512;
+    constexpr size_t kFrame = 64;
+    size_t frames = request.turns.size() + request.tools.size();
+    size_t borrowed = 0;
+    for (const ir::Turn &turn : request.turns) {
+        frames += turn.parts.size();
+        borrowed += is_borrowing ? size_of_long_texts(turn.parts) : 0;
+    }
+    return body_size - std::min(body_size, borrowed) + kMembers + kFrame * frames;
+}
+
+// What was made, and between it what stays in the client's bytes.
+void put_pieces(ByteBuffer made, const std::vector<json::Borrowed> &borrowed,
+                OutgoingRequest &out) {
+    out.made = std::move(made);
+    std::string_view all = out.made.view();
+    size_t at = 0;
+    out.body.reserve(2 * borrowed.size() + 1);
+    for (const json::Borrowed &text : borrowed) {
+        out.body.push_back(all.substr(at, text.at - at));
+        out.body.push_back(text.bytes);
+        at = text.at;
+    }
+    out.body.push_back(all.substr(at));
+}
+
 Status translate(LlmRequest &request, const Target &target, const Dialect &spoken,
                  const Provider &provider, std::string_view prefill, OutgoingRequest &out) {
     LLM_TRY(parse_for_translation(request));
@@ -206,22 +249,31 @@ Status translate(LlmRequest &request, const Target &target, const Dialect &spoke
         }
     }
     ByteBuffer rendered;
-    rendered.reserve(request.body.view().size() + 512);
+    // A body that is read again here has to be in one piece.
+    bool is_borrowing = !request.is_count() && provider.params.empty();
+    rendered.reserve(rendered_size(*request.ir, request.body.view().size(), is_borrowing));
     json::Writer writer(rendered);
+    std::vector<json::Borrowed> borrowed;
+    if (is_borrowing) {
+        writer.borrow(request.body.view(), borrowed);
+    }
     auto render = request.is_count() ? spoken.render_count : spoken.render_request;
     LLM_TRY(render(*request.ir, target, request.arena, writer, request.notes));
-    ByteBuffer wrapped;
-    if (request.is_count() && target.carrier == Carrier::bedrock) {
-        json::Writer around(wrapped);
+    if (is_borrowing) {
+        put_pieces(std::move(rendered), borrowed, out);
+        return {};
+    }
+    if (!request.is_count()) {
+        put_made_body(std::move(rendered), provider, out);
+        return {};
+    }
+    if (target.carrier == Carrier::bedrock) {
+        json::Writer around(out.made);
         anthropic::render_invoke_count(rendered.view(), around);
-    }
-    if (request.is_count()) {
-        std::string_view body = wrapped.view().empty() ? rendered.view() : wrapped.view();
-        out.made.assign(body.begin(), body.end());
-        out.body.emplace_back(out.made.data(), out.made.size());
     } else {
-        put_made_body(rendered.view(), provider, out);
+        out.made = std::move(rendered);
     }
+    out.body.push_back(out.made.view());
     return {};
 }
 
@@ -270,8 +322,8 @@ Status build_other(LlmRequest &request, const Candidate &candidate, OutgoingRequ
         out.endpoint = &endpoint;
         LLM_TRY(splice_other_body(request, candidate.upstream_model, out));
         Call call = make_call(request, provider, speech, endpoint, true);
-        return build_head(call, "POST", fill_model(path, candidate.upstream_model),
-                          size_of(out.body), out);
+        return build_head(call, "POST", fill_model(path, candidate.upstream_model), body_size(out),
+                          out);
     }
     return unsupported("the provider has no endpoint for such requests", "model");
 }
@@ -294,7 +346,7 @@ Status build_kept(LlmRequest &request, const Candidate &candidate, const Speech 
     }
     out.is_head = request.r->method == NGX_HTTP_HEAD;
     Call call = make_call(request, *candidate.deployment->provider, speech, endpoint, true);
-    return build_head(call, view(request.r->method_name), path, size_of(out.body), out);
+    return build_head(call, view(request.r->method_name), path, body_size(out), out);
 }
 
 }  // namespace
@@ -311,19 +363,24 @@ Target target_of(const Deployment &deployment, std::string_view model, const Spe
     return target;
 }
 
-void put_made_body(std::string_view body, const Provider &provider, OutgoingRequest &out) {
-    out.made.assign(body.begin(), body.end());
+void put_made_body(ByteBuffer body, const Provider &provider, OutgoingRequest &out) {
+    out.made = std::move(body);
+    std::vector<Edit> edits;
     if (!provider.params.empty()) {
-        Result<json::Value> root = worker().parse_unpadded(body);
-        std::vector<Edit> edits;
-        if (root) {
+        out.made.room(json::kPadding);
+        if (Result<json::Value> root = worker().parse(out.made.view())) {
             MissingParams(provider, *root).add_to(edits);
         }
-        for (auto edit = edits.rbegin(); edit != edits.rend(); ++edit) {
-            out.made.insert(out.made.begin() + edit->begin, edit->text.begin(), edit->text.end());
-        }
     }
-    out.body.emplace_back(out.made.data(), out.made.size());
+    put_together(out.made.view(), edits, out);
+}
+
+size_t body_size(const OutgoingRequest &out) {
+    size_t size = 0;
+    for (std::string_view piece : out.body) {
+        size += piece.size();
+    }
+    return size;
 }
 
 unsigned choose_key(const Config &config, const Deployment &deployment, uint32_t refused) {
@@ -397,7 +454,7 @@ Status build_request(LlmRequest &request, const Candidate &candidate, OutgoingRe
     } else {
         LLM_TRY(translate(request, target, *speech.dialect, provider, prefill, out));
     }
-    return build_chat_head(call, request, candidate.upstream_model, size_of(out.body), out);
+    return build_chat_head(call, request, candidate.upstream_model, body_size(out), out);
 }
 
 }  // namespace llm

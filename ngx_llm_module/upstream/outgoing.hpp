@@ -8,6 +8,7 @@
 
 #include "ngx_llm_module/route/candidates.hpp"
 #include "translators/core/result.hpp"
+#include "translators/json/writer.hpp"
 
 namespace llm {
 
@@ -16,7 +17,7 @@ class LlmRequest;
 struct OutgoingRequest {
     const Endpoint *endpoint = nullptr;  // nullptr: the mock
     std::string head;                    // request line and headers
-    std::vector<char> made;              // what of the body was made here; its bytes stay
+    ByteBuffer made;                     // what of the body was made here; its bytes stay
                                          // where they are when the object is moved
     std::vector<std::string_view> body;  // pieces of `made` and of the client's own bytes
     bool is_head = false;                // a HEAD request: the answer has no body
@@ -30,7 +31,8 @@ Status build_request(LlmRequest &request, const Candidate &candidate, OutgoingRe
 Target target_of(const Deployment &deployment, std::string_view model, const Speech &speech,
                  Arena &arena);
 // A rendered body, with what the provider's configuration adds.
-void put_made_body(std::string_view body, const Provider &provider, OutgoingRequest &out);
+void put_made_body(ByteBuffer body, const Provider &provider, OutgoingRequest &out);
+size_t body_size(const OutgoingRequest &out);
 // One of the provider's keys: in turn, but not one that it refused lately, and never one of
 // `refused`, a bit for each, while there is another.
 unsigned choose_key(const Config &config, const Deployment &deployment, uint32_t refused);

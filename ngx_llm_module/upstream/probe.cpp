@@ -93,9 +93,9 @@ Status Probe::build(OutgoingRequest &out) {
     ByteBuffer rendered;
     json::Writer writer(rendered);
     LLM_TRY(speech.dialect->render_request(question(target.traits), target, arena, writer, notes));
-    put_made_body(rendered.view(), provider_, out);
-    return build_head(call, "POST", fill_model(speech.chat_path, deployment_.model),
-                      out.made.size(), out);
+    put_made_body(std::move(rendered), provider_, out);
+    return build_head(call, "POST", fill_model(speech.chat_path, deployment_.model), body_size(out),
+                      out);
 }
 
 void Probe::send() {

@@ -1,6 +1,7 @@
 // The life of a worker's state.
 #include "ngx_llm_module/upstream/worker.hpp"
 
+#include "ngx_llm_module/base/large_blocks.hpp"
 #include "ngx_llm_module/request/llm_request.hpp"
 #include "ngx_llm_module/upstream/credentials.hpp"
 
@@ -96,13 +97,14 @@ Worker &worker() {
 
 bool start_worker(const Config &config) {
     current = new Worker(config);
+    start_large_blocks();
     return true;
 }
 
 void stop_worker() {
     delete current;
     current = nullptr;
-    free_spare_bodies();
+    stop_large_blocks();
 }
 
 }  // namespace llm

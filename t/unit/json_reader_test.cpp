@@ -200,6 +200,52 @@ TEST_F(JsonReader, Escapes) {
     EXPECT_FALSE(accepts(R"(["\\\"])"));
 }
 
+// They are looked for in blocks: none is missed, and none is taken for two, wherever it stands.
+TEST_F(JsonReader, EscapesAtEveryPlaceOfABlock) {
+    struct Case {
+        const char *text;
+        bool is_good;
+    };
+    constexpr Case kCases[] = {
+        {R"(\n)", true},           {R"(\\)", true},      {R"(\u00e9)", true},
+        {R"(\ud83d\ude00)", true}, {R"(\\\n\")", true},  {R"(\\x)", true},
+        {R"(\x)", false},          {R"(\\\x)", false},   {R"(\u12x4)", false},
+        {R"(\ud83d)", false},      {R"(\ude00)", false}, {R"(\ud83d\\)", false},
+        {R"(\ud83d\n)", false},
+    };
+    for (const Case &each : kCases) {
+        for (size_t before = 0; before < 150; ++before) {
+            for (size_t behind : {0, 1, 62, 63, 64, 200}) {
+                for (const char *filler : {"x", "\\n"}) {
+                    std::string text;
+                    while (text.size() < before) {
+                        text += filler;
+                    }
+                    text.append(each.text).append(behind, 'y');
+                    text = "\"" + text + "\"";
+                    std::vector<char> exact(text.begin(), text.end());
+                    EXPECT_EQ(bool(reader_.parse({exact.data(), exact.size()})), each.is_good);
+                    EXPECT_EQ(accepts("[\"\\t\"," + text + ",\"\\t\"]"), each.is_good) << text;
+                }
+            }
+        }
+    }
+    auto bad = parse("[\"" + std::string(100, 'x') + "\\n" + std::string(100, 'x') + "\\q\"]");
+    ASSERT_FALSE(bad);
+    EXPECT_EQ(bad.error().offset, 204u);
+}
+
+TEST_F(JsonReader, RunsOfBackslashes) {
+    for (size_t size = 0; size < 200; ++size) {
+        for (size_t before : {0, 1, 30, 61, 62, 63, 64}) {
+            std::string run = "[\"" + std::string(before, 'x') + std::string(size, '\\');
+            EXPECT_EQ(accepts(run + "\",1]"), size % 2 == 0) << size;
+            EXPECT_EQ(accepts(run + "n\",1]"), true) << size;
+            EXPECT_EQ(accepts(run + "x\",1]"), size % 2 == 0) << size;
+        }
+    }
+}
+
 TEST_F(JsonReader, Case69_UnpairedSurrogates) {
     Limits lenient;
     lenient.allow_lone_surrogates = true;

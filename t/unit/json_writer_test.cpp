@@ -35,6 +35,41 @@ TEST(JsonWriter, StringsInPieces) {
     EXPECT_EQ(out.view(), R"({"s":"x\ty\"","k\n":""})");
 }
 
+// With what was borrowed put in, it is the same output.
+TEST(JsonWriter, LongTextsAreBorrowed) {
+    std::string lender(3 * Writer::kLeastBorrowed, 'x');
+    std::string_view all = lender;
+    std::string_view least = all.substr(10, Writer::kLeastBorrowed);
+    std::string_view shorter = all.substr(0, Writer::kLeastBorrowed - 1);
+    std::string other(Writer::kLeastBorrowed, 'y');
+    auto write = [&](Writer &w) {
+        w.array().text({least}).text({shorter}).text({other}).text({all}).plain(least).raw({least});
+        w.object().key("s").open_text().piece({"a"}).piece({least}).piece({"b"}).close_text();
+        w.key("r").raw({all}).key("n").number(1).end().end();
+    };
+    ByteBuffer whole;
+    Writer copying(whole);
+    write(copying);
+
+    ByteBuffer out;
+    Writer w(out);
+    std::vector<Borrowed> borrowed;
+    w.borrow(lender, borrowed);
+    write(w);
+    EXPECT_EQ(borrowed.size(), 6u);
+    EXPECT_LT(out.size(), shorter.size() + other.size() + 200);
+    std::string together;
+    size_t at = 0;
+    for (const Borrowed &text : borrowed) {
+        EXPECT_GE(text.bytes.data(), lender.data());
+        together += out.view().substr(at, text.at - at);
+        together += text.bytes;
+        at = text.at;
+    }
+    together += out.view().substr(at);
+    EXPECT_EQ(together, whole.view());
+}
+
 TEST(JsonWriter, NumbersAtTheirLimits) {
     ByteBuffer out;
     Writer w(out);

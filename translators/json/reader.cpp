@@ -2,15 +2,12 @@
 // characters and finds where every token starts; Walk goes over these starts once, validates what
 // is left (structure, numbers, atoms, escapes, depth) and writes one Node for each value and
 // member name. A string is never looked at byte by byte: its end is found backwards from the next
-// token, its escapes with memchr.
+// token, its escapes in blocks (escape_check.hpp).
 //
 // Invariants: no byte outside [bytes, bytes + size) is read; no native recursion; a parse without
 // error means that every raw slice is a JSON value by itself.
 #include "translators/json/reader.hpp"
 
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
 #include <simdjson.h>
 
 #include <algorithm>
@@ -19,12 +16,13 @@
 #include <cmath>
 #include <cstring>
 
+#include "translators/json/escape_check.hpp"
+
 namespace llm::json {
 
 namespace {
 
 constexpr uint32_t kAllNames = 0xffffff;
-constexpr uint32_t kNone = UINT32_MAX;
 constexpr size_t kKeepBytes = 4u << 20;  // buffers below this are never given back
 
 Error bad_json(std::string_view what, size_t offset) {
@@ -60,15 +58,6 @@ bool same_bytes(const char *a, const char *b, size_t size) {
 
 bool is_digit(char c) {
     return c >= '0' && c <= '9';
-}
-
-// -1 when `c` is no hexadecimal digit.
-int hex_digit(char c) {
-    if (is_digit(c)) {
-        return c - '0';
-    }
-    char lower = static_cast<char>(c | 0x20);
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
 
 const char *skip_digits(const char *at, const char *end) {
@@ -118,9 +107,8 @@ class Walk {
           last_(starts + count),
           nodes_(nodes),
           capacity_(capacity),
-          limits_(limits) {
-        next_backslash_ = find_backslash(0);
-    }
+          limits_(limits),
+          escapes_(bytes, limits.has_no_backslash, limits.allow_lone_surrogates) {}
 
     Status run();
 
@@ -169,73 +157,8 @@ class Walk {
         if (end - begin < 2 || base_[end - 1] != '"') {
             return fail("unclosed string", begin);
         }
-        return next_backslash_ >= end || check_escapes(begin + 1, end - 1);
-    }
-
-    uint32_t find_backslash(uint32_t from) const {
-        if (limits_.has_no_backslash) {
-            return kNone;
-        }
-#if defined(__SSE2__)
-        // Prose has an escape every line or so: near ones are found without a call.
-        const __m128i wanted = _mm_set1_epi8('\\');
-        for (int step = 0; step < 8 && from + 16 <= length_; ++step, from += 16) {
-            __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i *>(base_ + from));
-            int mask = _mm_movemask_epi8(_mm_cmpeq_epi8(bytes, wanted));
-            if (mask != 0) {
-                return from + static_cast<uint32_t>(__builtin_ctz(static_cast<unsigned>(mask)));
-            }
-        }
-#endif
-        const void *found = from < length_ ? memchr(base_ + from, '\\', length_ - from) : nullptr;
-        return found == nullptr ? kNone
-                                : static_cast<uint32_t>(static_cast<const char *>(found) - base_);
-    }
-
-    // -1 when no \uXXXX stands at `at`.
-    int32_t code_unit(uint32_t at, uint32_t end) const {
-        if (end - at < 6 || base_[at] != '\\' || base_[at + 1] != 'u') {
-            return -1;
-        }
-        int32_t unit = 0;
-        for (uint32_t i = at + 2; i < at + 6; ++i) {
-            int digit = hex_digit(base_[i]);
-            if (digit < 0) {
-                return -1;
-            }
-            unit = unit * 16 + digit;
-        }
-        return unit;
-    }
-
-    // The backslashes are visited once over the whole document: next_backslash_ never goes back.
-    bool check_escapes(uint32_t begin, uint32_t end) {
-        if (next_backslash_ < begin) {
-            next_backslash_ = find_backslash(begin);
-        }
-        while (next_backslash_ < end) {
-            uint32_t at = next_backslash_;
-            if (base_[at + 1] == 'u') {
-                int32_t unit = code_unit(at, end);
-                if (unit < 0) {
-                    return fail("bad \\u escape", at);
-                }
-                at += 6;
-                if (unit >= 0xd800 && unit <= 0xdfff && !limits_.allow_lone_surrogates) {
-                    int32_t low = unit < 0xdc00 ? code_unit(at, end) : -1;
-                    if (low < 0xdc00 || low > 0xdfff) {
-                        return fail("unpaired surrogate", at - 6);
-                    }
-                    at += 6;
-                }
-            } else if (memchr("\"\\/bfnrt", base_[at + 1], 8) != nullptr) {
-                at += 2;
-            } else {
-                return fail("bad escape", at);
-            }
-            next_backslash_ = at < end && base_[at] == '\\' ? at : find_backslash(at);
-        }
-        return true;
+        return escapes_.is_plain_until(end) || escapes_.check(begin + 1, end - 1) ||
+               fail(escapes_.wrong(), escapes_.wrong_at());
     }
 
     const char *base_;
@@ -244,8 +167,8 @@ class Walk {
     const uint32_t *last_;
     Node *nodes_;
     uint32_t capacity_;
-    uint32_t next_backslash_ = kNone;
     Limits limits_;
+    EscapeCheck escapes_;
     Error error_;
 };
 
@@ -278,7 +201,7 @@ Status Walk::run() {
                 return bad_json("a member name was expected", begin);
             }
             uint32_t end = scalar_end(begin, at);
-            bool is_plain = next_backslash_ >= end;
+            bool is_plain = escapes_.is_plain_until(end);
             if (!is_string(begin, end)) {
                 return error_;
             }

@@ -111,7 +111,19 @@ Writer &Writer::key(JsonText name) {
     return *this;
 }
 
+bool Writer::is_borrowed(std::string_view bytes) const {
+    if (bytes.size() < kLeastBorrowed || borrowed_ == nullptr) {
+        return false;
+    }
+    auto from = reinterpret_cast<uintptr_t>(bytes.data());
+    auto lender = reinterpret_cast<uintptr_t>(lender_.data());
+    return from >= lender && from + bytes.size() <= lender + lender_.size();
+}
+
 Writer &Writer::quoted(std::string_view bytes) {
+    if (is_borrowed(bytes)) {
+        return open_text().piece({bytes}).close_text();
+    }
     char *begin = out_.room(bytes.size() + 3);
     char *to = before_value(begin);
     *to++ = '"';
@@ -122,6 +134,12 @@ Writer &Writer::quoted(std::string_view bytes) {
 }
 
 Writer &Writer::written(std::string_view bytes) {
+    if (is_borrowed(bytes)) {
+        char *begin = out_.room(1);
+        out_.take(size_t(before_value(begin) - begin));
+        borrowed_->push_back({out_.size(), bytes});
+        return *this;
+    }
     char *begin = out_.room(bytes.size() + 1);
     char *to = put(before_value(begin), bytes);
     out_.take(size_t(to - begin));
@@ -169,6 +187,10 @@ Writer &Writer::open_text() {
 }
 
 Writer &Writer::piece(JsonText text) {
+    if (is_borrowed(text.bytes)) {
+        borrowed_->push_back({out_.size(), text.bytes});
+        return *this;
+    }
     out_.append(text.bytes);
     return *this;
 }

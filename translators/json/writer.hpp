@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "translators/json/text.hpp"
 
@@ -79,9 +80,25 @@ class ByteBuffer {
 
 namespace json {
 
+// A long text that was not copied: it belongs into the output before the byte at `at`.
+struct Borrowed {
+    size_t at;
+    std::string_view bytes;
+};
+
 class Writer {
   public:
+    // So long must a text be: below, copying it costs less than sending one more piece.
+    static constexpr size_t kLeastBorrowed = 32 * 1024;
+
     explicit Writer(ByteBuffer &out) : out_(out) {}
+
+    // Long texts and values of `lender`, which stays as long as the output is needed, are left
+    // where they are and added to `borrowed`, in order.
+    void borrow(std::string_view lender, std::vector<Borrowed> &borrowed) {
+        lender_ = lender;
+        borrowed_ = &borrowed;
+    }
 
     Writer &object();                                                     // {
     Writer &array();                                                      // [
@@ -108,8 +125,11 @@ class Writer {
     Writer &open(char bracket, uint64_t is_object);
     Writer &quoted(std::string_view bytes);
     Writer &written(std::string_view bytes);
+    bool is_borrowed(std::string_view bytes) const;
 
     ByteBuffer &out_;
+    std::string_view lender_;
+    std::vector<Borrowed> *borrowed_ = nullptr;
     uint64_t open_objects_ = 0;  // one bit a level, 1 = object; deeper levels are raw slices
     uint64_t has_elements_ = 0;
     uint8_t depth_ = 0;
