@@ -36,6 +36,7 @@ class ChatObserver final : public Observer {
     void read_chunk(Value chunk, Observation &seen);
     void read_choice(Value choice, Observation &seen);
     void read_failure(Value root, std::string_view body, Observation &seen);
+    void fail(ErrorClass error_class, std::string_view message, JsonText code, Observation &seen);
 
     ObserverOptions options_;
     json::Reader reader_;
@@ -103,6 +104,9 @@ Observation ChatObserver::on_frame(const wire::SseEvent &frame) {
     if (data == "[DONE]") {
         is_done_ = true;
         seen.is_end = true;
+        if (choices_.empty()) {
+            fail(ErrorClass::upstream, "the provider's stream has no answer in it", {}, seen);
+        }
         return seen;
     }
     bool is_failure = frame.name == "error";
@@ -133,6 +137,16 @@ Observation ChatObserver::on_frame(const wire::SseEvent &frame) {
 
 void ChatObserver::read_failure(Value root, std::string_view body, Observation &seen) {
     error_ = read_error(0, root, body, arena_);
+    seen.is_error = true;
+    has_failed_ = true;
+}
+
+void ChatObserver::fail(ErrorClass error_class, std::string_view message, JsonText code,
+                        Observation &seen) {
+    error_ = ApiError();
+    error_.error_class = error_class;
+    error_.message = {message};
+    error_.code = {arena_.copy(code.bytes)};
     seen.is_error = true;
     has_failed_ = true;
 }
@@ -171,6 +185,11 @@ void ChatObserver::read_choice(Value choice, Observation &seen) {
         return;
     }
     seen.is_finish = true;
+    if (read_finish(reason.text(), false) == ir::Finish::error) {
+        bool is_busy = reason.equals("insufficient_system_resource");
+        fail(is_busy ? ErrorClass::overloaded : ErrorClass::upstream,
+             "the provider ended its answer with an error", reason.text(), seen);
+    }
     if (finish_reason_.empty()) {
         finish_reason_ = json::unescape(reason.text(), arena_).substr(0, kMaxKept);
     }

@@ -1,8 +1,8 @@
 // Whole chat answers: chat.completion body <-> ir::Response, and what pass-through reads of one.
 //
-// Entry points: parse_response, render_response, observe_response. An answer without choices, or
-// with an `error` member, is no answer: parsing fails with upstream_protocol and observing returns
-// false, so that the caller treats it as a failed attempt.
+// Entry points: parse_response, render_response, observe_response. An answer without choices, with
+// an `error` member, or with an error for its finish_reason, is no answer: parsing fails with
+// upstream_protocol and observing returns false, so that the caller treats it as a failed attempt.
 #include <algorithm>
 #include <unordered_set>
 
@@ -22,6 +22,16 @@ constexpr uint32_t kMaxChoices = 128;
 bool is_answer(Value root) {
     return root.is_object() && root["error"].is_unset() && root["choices"].is_array() &&
            root["choices"].size() > 0;
+}
+
+// The provider says itself that it did not come to an end.
+bool has_failed(Value root) {
+    for (Value choice : root["choices"].items()) {
+        if (read_finish(choice["finish_reason"].text(), false) == ir::Finish::error) {
+            return true;
+        }
+    }
+    return false;
 }
 
 // --- parse ----------------------------------------------------------------------------------
@@ -466,6 +476,10 @@ Status parse_response(Value root, Arena &arena, ir::Response &response) {
     if (!is_answer(root)) {
         return Error{Errc::upstream_protocol, "not a chat completion", "choices", 0};
     }
+    if (has_failed(root)) {
+        return Error{Errc::upstream_protocol, "the provider ended its answer with an error",
+                     "finish_reason", 0};
+    }
     if (root["choices"].size() > kMaxChoices) {
         return Error{Errc::upstream_protocol, "too many choices", "choices", 0};
     }
@@ -498,7 +512,7 @@ void render_response(const ir::Response &response, const ClientView &view, Arena
 }
 
 bool observe_response(Value root, Usage &usage, JsonText &model, JsonText &finish) {
-    if (!is_answer(root)) {
+    if (!is_answer(root) || has_failed(root)) {
         return false;
     }
     read_usage(find_usage(root), usage);
