@@ -73,7 +73,8 @@ T *pool_new_recycled(ngx_pool_t *pool, Args &&...args) {
 template <class T>
 T *pool_find(const ngx_pool_t *pool) {
     for (ngx_pool_cleanup_t *cleanup = pool->cleanup; cleanup != nullptr; cleanup = cleanup->next) {
-        if (cleanup->handler == guard<pool_destroy<T>>) {
+        if (cleanup->handler == guard<pool_destroy<T>> ||
+            cleanup->handler == guard<pool_recycle<T>>) {
             return static_cast<T *>(cleanup->data);
         }
     }

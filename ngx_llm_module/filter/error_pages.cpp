@@ -1,6 +1,7 @@
 // A header filter that notices a response of nginx itself in an llm_pass location, and a body
-// filter that puts JSON in place of its HTML. Responses of the gateway pass untouched; a page that
-// the operator chose with error_page comes from another location and wins.
+// filter that puts JSON in place of its HTML. Responses of the gateway pass untouched, and so does
+// what the operator wrote: the text of a `return`, a page that error_page takes from another
+// location.
 #include "ngx_llm_module/filter/error_pages.hpp"
 
 #include "ngx_llm_module/base/guard.hpp"
@@ -56,7 +57,8 @@ bool render_refused_key(ngx_http_request_t *r, ByteBuffer &out) {
 
 ngx_int_t filter_header(ngx_http_request_t *r) {
     const ngx_http_llm_loc_conf_t &loc = loc_conf(r);
-    if (r != r->main || loc.pass == PassKind::unset ||
+    // nginx notes the status of its own pages (r->err_status), not that of a `return` with a text.
+    if (r != r->main || loc.pass == PassKind::unset || r->err_status == 0 ||
         r->headers_out.status < NGX_HTTP_BAD_REQUEST) {
         return next_header_filter(r);
     }

@@ -188,16 +188,15 @@ struct IdentityPart {
 constexpr IdentityPart kIdentityParts[] = {
     {get_key_alias, key_alias}, {get_key_hash, key_hash}, {get_team, team_of}, {get_user, user_of}};
 
-// What a log line prints for a request that never became one of ours.
+// For a request that is not one of ours yet, or never became one.
 Text without_request(ngx_http_request_t *r, const Row &row) {
     if (row.name == "llm_in_flight") {
         return std::to_string(count_in_flight(config(r)).total);
     }
-    if (Access *access = find_access(r)) {  // a key that was refused
-        for (auto [getter, part] : kIdentityParts) {
-            if (getter == row.getter) {
-                return part(access->identity);
-            }
+    for (auto [getter, part] : kIdentityParts) {
+        if (getter == row.getter) {
+            const Identity *identity = find_identity(r);
+            return identity != nullptr ? part(*identity) : Text();
         }
     }
     if (row.name.ends_with("_tokens") || row.name == "llm_attempts" ||
@@ -213,7 +212,7 @@ Text without_request(ngx_http_request_t *r, const Row &row) {
 
 ngx_int_t get_variable(ngx_http_request_t *r, ngx_http_variable_value_t *value, uintptr_t data) {
     const Row &row = kVariables[data];
-    LlmRequest *request = find_llm_request(r->main);
+    LlmRequest *request = find_latest_request(r->main);
     Text text = request != nullptr ? row.getter(*request) : without_request(r, row);
     ngx_str_t copy = copy_str(r->pool, text);
     if (copy.data == nullptr) {

@@ -146,6 +146,18 @@ Access *find_access(ngx_http_request_t *r) {
     return pool_find<Access>(r->pool);
 }
 
+const Identity *find_identity(ngx_http_request_t *r) {
+    Access *access = find_access(r);
+    if (access == nullptr && looks_for_keys(r)) {
+        std::string key = client_key(r);
+        access = key.empty() ? nullptr : pool_new<Access>(r->pool);
+        if (access != nullptr) {
+            access->identity = identify(config(r), key, int64_t(ngx_time())).identity;
+        }
+    }
+    return access != nullptr ? &access->identity : nullptr;
+}
+
 std::string client_key(ngx_http_request_t *r) {
     std::string_view key = bearer(r);
     for (std::string_view name : kKeyHeaders) {

@@ -42,6 +42,23 @@ ngx_int_t filter_body(ngx_http_request_t *r, ngx_chain_t *in) {
     return next_body_filter(r, &end);
 }
 
+void unset_coding(ngx_list_t &headers) {
+    for (ngx_list_part_t *part = &headers.part; part != nullptr; part = part->next) {
+        auto *header = static_cast<ngx_table_elt_t *>(part->elts);
+        for (ngx_uint_t i = 0; i < part->nelts; i++) {
+            if (wire::same_name(view(header[i].key), "content-encoding")) {
+                ngx_str_set(&header[i].value, "identity");
+            }
+        }
+    }
+}
+
+void give_back(void *memory) {
+    if (!keep_large_block(memory)) {
+        free(memory);
+    }
+}
+
 }  // namespace
 
 void install_body_filter() {
@@ -100,7 +117,55 @@ bool RequestBody::append(std::string_view bytes) {
     return true;
 }
 
+bool RequestBody::take_over(const ngx_chain_t *read) {
+    u_char piece[16384];
+    is_taken_over_ = read != nullptr;
+    for (; read != nullptr && !is_too_large_; read = read->next) {
+        ngx_buf_t *buf = read->buf;
+        if (ngx_buf_in_memory(buf)) {
+            append({reinterpret_cast<char *>(buf->pos), size_t(buf->last - buf->pos)});
+            continue;
+        }
+        for (off_t at = buf->file_pos; buf->in_file && at < buf->file_last && !is_too_large_;) {
+            auto wanted = size_t(ngx_min(off_t(sizeof(piece)), buf->file_last - at));
+            ssize_t size = ngx_read_file(buf->file, piece, wanted, at);
+            if (size <= 0) {
+                return false;
+            }
+            append({reinterpret_cast<char *>(piece), size_t(size)});
+            at += size;
+        }
+    }
+    return true;
+}
+
+void RequestBody::hand_over(ngx_http_request_t *r) {
+    if (size_ == 0 || r->request_body == nullptr || is_taken_over_) {
+        return;
+    }
+    ngx_pool_cleanup_t *cleanup = ngx_pool_cleanup_add(r->pool, 0);
+    auto *buf = static_cast<ngx_buf_t *>(ngx_calloc_buf(r->pool));
+    ngx_chain_t *link = ngx_alloc_chain_link(r->pool);
+    if (cleanup == nullptr || buf == nullptr || link == nullptr) {
+        return;
+    }
+    buf->start = buf->pos = reinterpret_cast<u_char *>(data_);
+    buf->end = buf->last = buf->pos + size_;
+    buf->memory = 1;
+    buf->last_buf = 1;
+    *link = {buf, nullptr};
+    r->request_body->bufs = link;
+    r->headers_in.content_length_n = off_t(size_);
+    if (was_compressed_) {
+        unset_coding(r->headers_in.headers);
+    }
+    cleanup->handler = give_back;
+    cleanup->data = std::exchange(data_, nullptr);
+    release();
+}
+
 const char *RequestBody::decompress() {
+    was_compressed_ = true;
     RequestBody packed;
     std::swap(packed.data_, data_);
     std::swap(packed.size_, size_);
@@ -137,10 +202,7 @@ void RequestBody::blank(size_t begin, size_t end) {
 }
 
 void RequestBody::release() {
-    if (!keep_large_block(data_)) {
-        free(data_);
-    }
-    data_ = nullptr;
+    give_back(std::exchange(data_, nullptr));
     size_ = 0;
     capacity_ = 0;
 }

@@ -110,6 +110,9 @@ ngx_int_t read_body(LlmRequest &request) {
         reply_error(request, ErrorClass::too_large, "the request body is too large");
         return NGX_DONE;
     }
+    if (r->request_body != nullptr && !request.body.take_over(r->request_body->bufs)) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
     ngx_int_t rc = ngx_http_read_client_request_body(r, guard<on_body_read>);
     return rc >= NGX_HTTP_SPECIAL_RESPONSE ? rc : NGX_DONE;
 }
@@ -146,6 +149,8 @@ LlmRequest *make_llm_request(ngx_http_request_t *r) {
     cleanup->handler = guard<on_request_over>;
     cleanup->data = request;
     ngx_http_set_ctx(r, request, ngx_http_llm_module);
+    // An answer of a provider was not "modified" at a time: If-Match would throw it away.
+    r->disable_not_modified = 1;
     if (Access *access = find_access(r)) {
         request->identity = access->identity;
     }
@@ -255,6 +260,11 @@ ngx_int_t handle_health_location(ngx_http_request_t *r) {
 
 LlmRequest *find_llm_request(ngx_http_request_t *r) {
     return static_cast<LlmRequest *>(ngx_http_get_module_ctx(r, ngx_http_llm_module));
+}
+
+LlmRequest *find_latest_request(ngx_http_request_t *r) {
+    LlmRequest *request = find_llm_request(r);
+    return request != nullptr ? request : pool_find<LlmRequest>(r->pool);
 }
 
 }  // namespace llm

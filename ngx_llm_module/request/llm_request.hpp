@@ -99,6 +99,8 @@ class LlmRequest {
 
 // The context of a request, or nothing (rejected before the content phase).
 LlmRequest *find_llm_request(ngx_http_request_t *r);
+// Also one that an error_page has led away from: for variables.
+LlmRequest *find_latest_request(ngx_http_request_t *r);
 
 // --- stages.cpp ---
 void run_stages(LlmRequest &request);

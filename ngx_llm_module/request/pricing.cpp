@@ -13,17 +13,22 @@ namespace llm {
 namespace {
 
 constexpr uint64_t kBytesPerToken = 4;
+constexpr size_t kMostShown = 128;  // of a name, in the log
 
 void warn_unpriced(const LlmRequest &request, const Candidate &candidate) {
-    std::string model = candidate.deployment->provider->name + "/" + candidate.upstream_model;
-    if (worker().is_first_unpriced(model)) {
-        ngx_str_t name = str(model);
-        bool is_length = request.ledger.units.audio_ms == kUnknownLength;
-        ngx_log_error(NGX_LOG_WARN, request.r->connection->log, 0,
-                      "llm: the %s of %V is not known, its requests count as 0%s",
-                      is_length ? "length of a recording" : "price", &name,
-                      is_length ? "" : " (llm_prices, input_cost=)");
+    const std::string &provider = candidate.deployment->provider->name;
+    if (!worker().is_first_unpriced(provider + "/" + candidate.upstream_model)) {
+        return;
     }
+    // Of a deployment with a wildcard the client says what the model is called.
+    ByteBuffer model;
+    json::append_escaped(std::string_view(candidate.upstream_model).substr(0, kMostShown), model);
+    ngx_str_t shown = str(model.view());
+    bool is_length = request.ledger.units.audio_ms == kUnknownLength;
+    ngx_log_error(NGX_LOG_WARN, request.r->connection->log, 0,
+                  "llm: the %s of %s/%V is not known, its requests count as 0%s",
+                  is_length ? "length of a recording" : "price", provider.c_str(), &shown,
+                  is_length ? "" : " (llm_prices, input_cost=)");
 }
 
 }  // namespace

@@ -79,6 +79,9 @@ void settle(LlmRequest &request) {
 }
 
 void finish_request(LlmRequest &request, ngx_int_t rc) {
+    if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
+        request.body.hand_over(request.r);
+    }
     settle(request);
     ngx_http_finalize_request(request.r, rc);
 }

@@ -24,9 +24,11 @@ enum class Next : uint8_t { stage, wait, done };
 constexpr size_t kMaxModelName = 512;
 
 // nginx keeps the buffer that the body came through until the request ends, hours for a stream.
-void free_receive_buffer(ngx_http_request_t *r) {
+void free_receive_buffer(const LlmRequest &request) {
+    ngx_http_request_t *r = request.r;
     ngx_http_request_body_t *rb = r->request_body;
-    if (rb != nullptr && rb->buf != nullptr && rb->buf->start != nullptr && r->stream == nullptr &&
+    if (rb != nullptr && !request.body.is_taken_over() && rb->buf != nullptr &&
+        rb->buf->start != nullptr && r->stream == nullptr &&
         ngx_pfree(r->pool, rb->buf->start) == NGX_OK) {
         rb->buf = nullptr;
     }
@@ -45,7 +47,7 @@ void watch_client(LlmRequest &request) {
 
 // The body is here: whole, small enough, not compressed any more.
 Next receive(LlmRequest &request) {
-    free_receive_buffer(request.r);
+    free_receive_buffer(request);
     if (request.body.is_too_large()) {
         reply_error(request, ErrorClass::too_large, "the request body is too large");
         return Next::done;

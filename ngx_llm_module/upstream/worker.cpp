@@ -85,10 +85,7 @@ Price Worker::price(const Config &config, const Deployment &deployment, std::str
 }
 
 bool Worker::is_first_unpriced(const std::string &model) {
-    if (unpriced_.size() >= kMaxNames) {
-        unpriced_.clear();
-    }
-    return unpriced_.insert(model).second;
+    return unpriced_.size() < kMaxNames && unpriced_.insert(model).second;
 }
 
 Worker &worker() {
