@@ -18,7 +18,8 @@ struct Access {
 // Nothing: no key was looked for.
 Access *find_access(ngx_http_request_t *r);
 
-// Whose key it is, also before the access phase: limit_req and `if` ask early. Nothing: none is sent.
+// Whose key it is, also before the access phase: limit_req and `if` ask early. Nothing: none is
+// sent.
 const Identity *find_identity(ngx_http_request_t *r);
 
 // The key that the client sent, without its header's other words; empty: none.

@@ -159,7 +159,7 @@ void RequestBody::hand_over(ngx_http_request_t *r) {
     if (was_compressed_) {
         unset_coding(r->headers_in.headers);
     }
-    cleanup->handler = give_back;
+    cleanup->handler = guard<give_back>;
     cleanup->data = std::exchange(data_, nullptr);
     release();
 }
