@@ -131,6 +131,20 @@ TEST(ChatObserver, Gotcha85_SeesErrorsBeforeAndAfterContent) {
     EXPECT_EQ(later.observer->error().error_class, ErrorClass::invalid_request);
 }
 
+TEST(ChatObserver, Gotcha86_AnErrorForAFinishReasonIsOne) {
+    for (std::string_view text : {"", "Half of"}) {
+        Watch watch;
+        watch.feed(stream_of({delta(R"("content":")" + std::string(text) + '"'),
+                              R"({"choices":[{"index":0,"delta":{},"finish_reason":"error"}]})"}));
+        EXPECT_FALSE(watch.seen.front().is_error);
+        EXPECT_TRUE(watch.seen.at(1).is_error);
+        EXPECT_EQ(watch.observer->error().code.bytes, "error");
+    }
+    Watch watch;
+    watch.feed("data: [DONE]\n\n");
+    EXPECT_TRUE(watch.seen.front().is_error) << "a stream without an answer";
+}
+
 TEST(ChatObserver, NullErrorIsNone) {
     Watch watch;
     watch.feed(stream_of({delta(R"("content":"x")") + R"(,"error":null)"}));

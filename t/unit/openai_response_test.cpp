@@ -138,9 +138,23 @@ TEST(ChatAnswer, FinishReasons) {
     EXPECT_EQ(finish("null"), ir::Finish::stop);
     EXPECT_EQ(finish(R"("COMPLETE")"), ir::Finish::stop);
     EXPECT_EQ(finish(R"("sensitive")"), ir::Finish::content_filter);
-    EXPECT_EQ(finish(R"("insufficient_system_resource")"), ir::Finish::error);
     EXPECT_EQ(finish(R"("made_up")"), ir::Finish::other);
     EXPECT_EQ(finish(R"("stop","stop_reason":"END")"), ir::Finish::stop_sequence);
+}
+
+TEST(ChatAnswer, Gotcha86_OneThatEndsWithAnErrorIsNone) {
+    for (std::string_view reason :
+         {R"("error")", R"("insufficient_system_resource")", R"("network_error")"}) {
+        std::string text = with_message(R"("content":"Half of")", reason);
+        EXPECT_FALSE(Answer(text).status) << reason;
+        Padded bytes(text);
+        json::Reader reader;
+        Result<json::Value> root = reader.parse(bytes.view());
+        ASSERT_TRUE(root);
+        Usage usage;
+        JsonText model, finish;
+        EXPECT_FALSE(kOpenAi.observe_response(*root, usage, model, finish)) << reason;
+    }
 }
 
 TEST(ChatAnswer, ChoicesComeInOrderOfTheirIndex) {
