@@ -82,7 +82,7 @@ class AdminTask final : public StoreWaiter, public SpendWaiter {
     std::string query_;
     AdminAnswer answer_;
     std::vector<StoredRecord> before_;  // of each change
-    bool is_stored_ = false;            // on the disk; Redis is next
+    enum class Step : uint8_t { disk, redis, back } step_ = Step::disk;
 };
 
 // Handlers see the records as they are, and ask for changes of what they saw.
@@ -145,13 +145,21 @@ void AdminTask::run() {
 void AdminTask::on_stored(bool is_stored) {
     ngx_connection_t *c = request_.r->connection;
     ngx_http_set_log_request(c->log, request_.r);
-    if (is_stored && !is_stored_) {
-        is_stored_ = true;
+    if (is_stored && step_ == Step::disk) {
+        step_ = Step::redis;
         share_changes(answer_.changes, *this);
         return;
     }
-    if (!is_stored) {
+    if (!is_stored && step_ != Step::back) {
+        bool is_on_disk = step_ == Step::redis;
+        step_ = Step::back;
         undo();
+        if (is_on_disk) {
+            store_changes(answer_.changes, *this);
+            return;
+        }
+    }
+    if (step_ == Step::back) {
         answer_ = admin_error(NGX_HTTP_INTERNAL_SERVER_ERROR,
                               "the change could not be stored and was not made");
     }
@@ -159,14 +167,18 @@ void AdminTask::on_stored(bool is_stored) {
     ngx_http_run_posted_requests(c);
 }
 
-// What nobody can rely on must not hold.
+// What nobody can rely on must not hold. The old record is newer than the refused one by the least
+// that there is: what another machine says of it meanwhile stays newer still.
 void AdminTask::undo() {
-    std::vector<RecordChange> back;
     for (size_t i = 0; i < answer_.changes.size(); i++) {
-        const RecordChange &change = answer_.changes[i];
-        back.push_back({change.kind, change.id, before_[i].json, change.version, 0});
+        RecordChange &change = answer_.changes[i];
+        change.json = before_[i].json;
+        change.version++;
+        if (!merge_record(request_.config, change.kind, change.id, change.json, change.version)) {
+            ngx_log_error(NGX_LOG_ERR, request_.r->connection->log, 0,
+                          "llm: llm_zone is full, a change could not be taken back");
+        }
     }
-    (void)change_records(request_.config, back);
 }
 
 void AdminTask::send(AdminAnswer answer) {
