@@ -113,6 +113,48 @@ subtest 'bodies' => sub {
 };
 is(call('GET', '/key/list')->{body}, $before, 'nothing was made');
 
+subtest 'queries' => sub {
+    my $wrong = sub {
+        my ($method, $path, $name) = @_;
+        my $r = call($method, $path, $method eq 'POST' ? '{}' : undef);
+        is($r->{status}, 400, "$method $path") or diag($r->{body});
+        is(eval { decode_json($r->{body})->{error}{param} }, $name, "names $name");
+    };
+    for (['/user/list?user_ids=fa', 'user_ids'], ['/key/list?organization_id=zz', 'organization_id'],
+        ['/key/list?team_id=a&status=deleted', 'status'], ['/team/list?user_id=fa', 'user_id'],
+        ['/team/info?team_id=a&x=1', 'x'], ['/customer/list?page=2', 'page'],
+        ['/spend/logs?apikey=typo', 'apikey'], ['/spend/logs?api_key=a&summarize=true', 'summarize'],
+        ['/key/list?key=sk-other', 'key'], ['/key/list?Team_id=a', 'Team_id'],
+        ['/key/list?team%5Fid=a', 'team%5Fid'], ['/key/list?a"b=c', 'a"b'], ['/key/list?=x', '='],
+        ['/key/list?&&x=1', 'x'], ['/user/daily/activity?api_key=x', 'api_key'],
+        ['/global/spend?start_date=2026-01-01', 'start_date'], ['/global/spend/keys?page=1', 'page'],
+        (map { ["/spend/logs?start_date=$_", 'start_date'] } qw(22.11.2026 2026-02-30 2026-13-01
+            2026-1-1 20261122 yesterday 2026-11-22x 2026-11-22T25:00:00)),
+        (map { ["$_?end_date=x", 'end_date'] } qw(/spend/logs /global/spend/logs /global/activity
+            /user/daily/activity)),
+        (map { ["/spend/logs?limit=$_", 'limit'] } qw(-1 0 x 1001 1.5 99999999999999999999)),
+        ['/global/spend/keys?limit=-1', 'limit'], ['/user/list?page=0', 'page'],
+        ['/user/daily/activity?page=0', 'page'])
+    {
+        $wrong->('GET', @$_);
+    }
+    $wrong->('POST', @$_) for ['/key/generate?max_budget=5', 'max_budget'], ['/explain?keys=a', 'keys'];
+    is(call('HEAD', '/key/list?team=a')->{status}, 400, 'HEAD, too');
+    is(call('GET', '/key/list?team=a', undef, 'x-api-key' => 'sk-plain')->{status}, 403, 'a stranger');
+    for ('/key/list?page=1&size=5&return_full_object=true&include_team_keys=true&sort_by=created_at'
+        . '&sort_order=desc&include_created_by_keys=true&expand=user',
+        '/user/list?page=1&page_size=25&sort_by=spend&sort_order=asc&user_email=',
+        '/spend/logs?summarize=false&start_date=2026-01-01&end_date=2026-01-02&limit=1000',
+        '/spend/logs?start_date=2026-01-01+00:00:00&end_date=2026-01-02T00:00:00Z',
+        '/user/daily/activity?start_date=2026-01-01&end_date=2026-01-02&page=1&page_size=1000',
+        '/global/spend/provider?limit=1000', '/team/list?', '/dashboard?from=mail')
+    {
+        is(call('GET', $_)->{status}, 200, $_);
+    }
+    is($t->get('/admin/key/list?key=sk-master')->{status}, 200, 'the key of the caller');
+    is($t->get('/admin/key/list?key=sk-master&kye=1')->{status}, 400, 'and a mistake');
+};
+
 subtest 'odd but good' => sub {
     is(call('POST', '/key/generate', '')->{status}, 200, 'no body');
     is(call('POST', '/key/generate', '{ }')->{status}, 200, 'nothing asked for');

@@ -131,6 +131,35 @@ subtest 'limits of a model' => sub {
     like($r->{error}{message}, qr/does not exist/, 'and why');
 };
 
+subtest 'a list of budgets' => sub {
+    my @list = ({ budget_duration => '1d', max_budget => 5 }, { budget_duration => '30d', max_budget => 0 });
+    my $of = admin('/key/generate', { budget_limits => \@list })->{key};
+    my $shown = sub {
+        my $info = admin("/key/info?key=$of")->{info};
+        return { map { $_ => $info->{$_} } qw(max_budget budget_duration budget_limits) };
+    };
+    my $given = { max_budget => undef, budget_duration => undef, budget_limits => \@list };
+    is_deeply($shown->(), $given, 'is shown as it was given');
+    is(status($of), 429, 'and holds');
+    for my $body ({ budget_limits => \@list }, $shown->(), { max_budget => undef }) {
+        admin('/key/update', { key => $of, %$body });
+        is_deeply($shown->(), $given, 'sent again: nothing changes');
+    }
+    is(status($of), 429, 'all of it holds');
+    admin('/key/update', { key => $of, budget_limits => [$list[0]] });
+    is_deeply($shown->()->{budget_limits}, [$list[0]], 'another one takes its place');
+    is(status($of), 200, 'and that holds');
+    admin('/key/update', { key => $of, max_budget => 0, budget_duration => '7d' });
+    is(status($of), 429, 'a budget of its own beside it');
+    admin('/key/update', { key => $of, %{$shown->()} });
+    admin('/key/update', { key => $of, budget_limits => $_ }) for [@list], [], undef;
+    is_deeply($shown->(), { max_budget => 0, budget_duration => '7d', budget_limits => [] },
+        'which stays when the list goes');
+    is(status($of), 429, 'and holds');
+    admin('/key/update', { key => $of, max_budget => undef });
+    is(status($of), 200, 'until it is taken away');
+};
+
 subtest 'block and unblock' => sub {
     is(status($key), 200, 'open');
     ok(admin('/key/block', { key => $key })->{blocked}, 'blocked');

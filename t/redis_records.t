@@ -5,6 +5,7 @@ use strict;
 use warnings;
 use LLM::Test;
 use LLM::Redis;
+use Digest::SHA qw(sha256_hex);
 
 my $redis = LLM::Redis->new;
 my $master = 'sk-master-of-several-machines';
@@ -142,19 +143,47 @@ subtest 'Redis is full' => sub {
     $redis->cmd('CONFIG', 'SET', 'maxmemory', 1);
     $calls->();
     %count = ();
-    # By one of two workers: every other run it is the one that does not follow Redis.
-    my $made = admin($one, '/key/generate', {});
-    is($made->{status}, 200, 'what is on the disk is taken');
-    is(status($one, $made->{json}{key}), 200, 'and holds');
-    is(admin($two, '/key/generate', {})->{status}, 500, 'what would live nowhere else is not');
+    my $hash = sha256_hex($before);
+    my $version = sub { ($redis->cmd('HGET', 'llm:{records}:data', "key:$hash") =~ /^(\d+):/)[0] };
+    my $old = $version->();
+    for my $t ($one, $two) {
+        my $r = admin($t, '/key/block', { key => $before });
+        is($r->{status}, 500, 'a change that Redis refuses is refused, with a file and without');
+        like($r->{json}{error}{message}, qr/could not be stored and was not made/, 'and says so');
+        is(status($t, $before), 200, 'it was taken back');
+        is(admin($t, '/key/generate', { key => 'sk-nowhere-at-all' })->{status}, 500, 'a new one, too');
+        is(status($t, 'sk-nowhere-at-all'), 401, 'is nowhere');
+        like($t->log_text, qr/llm: redis refuses a record: OOM /, 'what Redis says is in the log');
+    }
+    unlike($one->log_text, qr/\Q$before\E|sk-nowhere/, 'no key is');
     $one->wait_for(sub { ($calls->()->{looks} // 0) >= 10 }, 15, 'both to look for news five times');
-    cmp_ok($count{puts}, '>=', 2, 'both told Redis of their change');
-    cmp_ok($count{puts}, '<=', 6, 'and did not tell it again with every look')
+    cmp_ok($count{puts}, '>=', 4, 'both told Redis of their changes');
+    cmp_ok($count{puts}, '<=', 8, 'and did not tell it again with every look')
         or diag(explain(\%count));
+    $one->stop;
+    $one->start;
+    is(status($one, $before), 200, 'nor does the file say what was refused');
+    is(status($one, 'sk-nowhere-at-all'), 401, 'of neither');
     $redis->cmd('CONFIG', 'SET', 'maxmemory', 0);
-    ok($one->wait_for(sub { status($two, $made->{json}{key}) == 200 }, 30, 'it'),
-        'it is handed in when there is room again');
+    ok($one->wait_for(sub { $version->() > $old }, 30, 'it'),
+        'what holds is handed in when there is room again');
+    is(status($_, $before), 200, 'as it was') for $one, $two;
+    is(admin($one, '/key/block', { key => $before })->{status}, 200, 'changes are taken again');
+    becomes($two, $before, 401, 'and hold everywhere');
     $redis->cmd('CONFIG', 'SET', 'slowlog-log-slower-than', -1);
+};
+
+subtest 'something else has the name in Redis' => sub {
+    my $key = admin($one, '/key/generate', {})->{json}{key};
+    becomes($two, $key, 200, 'a key that both know');
+    $redis->cmd('RENAME', 'llm:{records}:data', 'kept');
+    $redis->cmd('SET', 'llm:{records}:data', 'x');
+    is(admin($one, '/key/block', { key => $key })->{status}, 500, 'refused');
+    is(status($one, $key), 200, 'and taken back');
+    like($one->log_text, qr/llm: redis refuses a record: WRONGTYPE /, 'what Redis says');
+    $redis->cmd('RENAME', 'kept', 'llm:{records}:data');
+    is(admin($one, '/key/block', { key => $key })->{status}, 200, 'taken when the name is free');
+    becomes($two, $key, 401, 'and holds everywhere');
 };
 
 subtest 'the worker that follows Redis is killed' => sub {

@@ -17,8 +17,8 @@
 namespace llm {
 
 // The handlers stand in files of their own, the table is all that needs to know them.
-#define LLM_ADMIN_ROUTE(method, path, handler) AdminAnswer handler(AdminCall &call);
-#define LLM_ADMIN_OPEN LLM_ADMIN_ROUTE
+#define LLM_ADMIN_ROUTE(method, path, handler, parameters) AdminAnswer handler(AdminCall &call);
+#define LLM_ADMIN_OPEN(method, path, handler) AdminAnswer handler(AdminCall &call);
 #include "ngx_llm_module/admin/routes.def"
 
 namespace {
@@ -31,10 +31,12 @@ struct Route {
     std::string_view path;
     AdminHandler run;
     bool is_open;
+    std::string_view parameters;  // that the query may have, with blanks between them
 };
 
-#define LLM_ADMIN_ROUTE(method, path, handler) {NGX_HTTP_##method, path, handler, false},
-#define LLM_ADMIN_OPEN(method, path, handler) {NGX_HTTP_##method, path, handler, true},
+#define LLM_ADMIN_ROUTE(method, path, handler, parameters) \
+    {NGX_HTTP_##method, path, handler, false, parameters},
+#define LLM_ADMIN_OPEN(method, path, handler) {NGX_HTTP_##method, path, handler, true, {}},
 constexpr Route kRoutes[] = {
 #include "ngx_llm_module/admin/routes.def"
 };
@@ -54,11 +56,67 @@ bool fits(std::string_view pattern, std::string_view path, std::string_view &par
     return part.find('/') == std::string_view::npos;
 }
 
+// Of a query, unescaped.
+std::string plain_text(std::string_view text) {
+    std::string value(text);
+    std::replace(value.begin(), value.end(), '+', ' ');
+    auto *from = reinterpret_cast<u_char *>(value.data());
+    auto *to = from;
+    ngx_unescape_uri(&to, &from, value.size(), 0);
+    value.resize(size_t(to - reinterpret_cast<u_char *>(value.data())));
+    return value;
+}
+
+struct Parameter {
+    std::string_view name;
+    std::string value;
+};
+
+// Takes the first one from the query. Names stand there as they are: what is masked in the log is
+// found by its name, too.
+Parameter next_parameter(std::string_view &query) {
+    std::string_view one = query.substr(0, query.find('&'));
+    query.remove_prefix(std::min(query.size(), one.size() + 1));
+    size_t end = std::min(one.size(), one.find('='));
+    return {one.substr(0, end), plain_text(one.substr(std::min(one.size(), end + 1)))};
+}
+
+bool has_word(std::string_view words, std::string_view wanted) {
+    while (!words.empty()) {
+        std::string_view word = words.substr(0, words.find(' '));
+        if (word == wanted) {
+            return true;
+        }
+        words.remove_prefix(std::min(words.size(), word.size() + 1));
+    }
+    return false;
+}
+
+// The first that the route does not know, or nothing. One that says nothing may be unknown, as in
+// bodies; `key` may be the one that the caller came with.
+std::string unknown_parameter(const Route &route, std::string_view query,
+                              const std::string &own_key) {
+    while (!route.is_open && !query.empty()) {
+        auto [name, value] = next_parameter(query);
+        bool says_nothing = value.empty() || value == "false" || value == "False";
+        bool is_known = has_word(route.parameters, name) || (name == "key" && value == own_key);
+        if (!is_known && !says_nothing) {
+            return std::string(name.empty() ? "=" : name);
+        }
+    }
+    return {};
+}
+
 // One call on its way to the disk.
 class AdminTask final : public StoreWaiter, public SpendWaiter {
   public:
-    AdminTask(LlmRequest &request, const Route &route, std::string_view part)
-        : request_(request), route_(route), part_(part), query_(view(request.r->args)) {}
+    AdminTask(LlmRequest &request, const Route &route, std::string_view part,
+              const std::string &own_key)
+        : request_(request),
+          route_(route),
+          part_(part),
+          query_(view(request.r->args)),
+          unknown_(unknown_parameter(route, query_, own_key)) {}
     ~AdminTask() {
         forget_store(*this);
         forget_share(*this);
@@ -80,9 +138,10 @@ class AdminTask final : public StoreWaiter, public SpendWaiter {
     const Route &route_;
     std::string part_;
     std::string query_;
+    std::string unknown_;  // among what the query says
     AdminAnswer answer_;
     std::vector<StoredRecord> before_;  // of each change
-    bool is_stored_ = false;            // on the disk; Redis is next
+    enum class Step : uint8_t { disk, redis, back } step_ = Step::disk;
 };
 
 // Handlers see the records as they are, and ask for changes of what they saw.
@@ -121,6 +180,10 @@ bool AdminTask::change() {
 }
 
 void AdminTask::begin() {
+    if (!unknown_.empty()) {
+        send(admin_error(NGX_HTTP_BAD_REQUEST, "is not supported", unknown_));
+        return;
+    }
     if (route_.method == NGX_HTTP_GET && !route_.is_open && refresh_spend(*this)) {
         return;
     }
@@ -145,13 +208,21 @@ void AdminTask::run() {
 void AdminTask::on_stored(bool is_stored) {
     ngx_connection_t *c = request_.r->connection;
     ngx_http_set_log_request(c->log, request_.r);
-    if (is_stored && !is_stored_) {
-        is_stored_ = true;
+    if (is_stored && step_ == Step::disk) {
+        step_ = Step::redis;
         share_changes(answer_.changes, *this);
         return;
     }
-    if (!is_stored) {
+    if (!is_stored && step_ != Step::back) {
+        bool is_on_disk = step_ == Step::redis;
+        step_ = Step::back;
         undo();
+        if (is_on_disk) {
+            store_changes(answer_.changes, *this);
+            return;
+        }
+    }
+    if (step_ == Step::back) {
         answer_ = admin_error(NGX_HTTP_INTERNAL_SERVER_ERROR,
                               "the change could not be stored and was not made");
     }
@@ -159,14 +230,18 @@ void AdminTask::on_stored(bool is_stored) {
     ngx_http_run_posted_requests(c);
 }
 
-// What nobody can rely on must not hold.
+// What nobody can rely on must not hold. The old record is newer than the refused one by the least
+// that there is: what another machine says of it meanwhile stays newer still.
 void AdminTask::undo() {
-    std::vector<RecordChange> back;
     for (size_t i = 0; i < answer_.changes.size(); i++) {
-        const RecordChange &change = answer_.changes[i];
-        back.push_back({change.kind, change.id, before_[i].json, change.version, 0});
+        RecordChange &change = answer_.changes[i];
+        change.json = before_[i].json;
+        change.version++;
+        if (!merge_record(request_.config, change.kind, change.id, change.json, change.version)) {
+            ngx_log_error(NGX_LOG_ERR, request_.r->connection->log, 0,
+                          "llm: llm_zone is full, a change could not be taken back");
+        }
     }
-    (void)change_records(request_.config, back);
 }
 
 void AdminTask::send(AdminAnswer answer) {
@@ -229,18 +304,9 @@ ngx_int_t refuse_method(LlmRequest &request, bool is_post) {
 
 std::string AdminCall::argument(std::string_view name) const {
     for (std::string_view rest = query; !rest.empty();) {
-        std::string_view one = rest.substr(0, rest.find('&'));
-        rest.remove_prefix(std::min(rest.size(), one.size() + 1));
-        if (one.size() <= name.size() || !one.starts_with(name) || one[name.size()] != '=') {
-            continue;
+        if (Parameter one = next_parameter(rest); one.name == name) {
+            return one.value;
         }
-        std::string value(one.substr(name.size() + 1));
-        std::replace(value.begin(), value.end(), '+', ' ');
-        auto *from = reinterpret_cast<u_char *>(value.data());
-        auto *to = from;
-        ngx_unescape_uri(&to, &from, value.size(), 0);
-        value.resize(size_t(reinterpret_cast<char *>(to) - value.data()));
-        return value;
     }
     return {};
 }
@@ -300,7 +366,7 @@ ngx_int_t handle_admin(ngx_http_request_t *r) {
     }
     std::string key = client_key(r);
     request.identity = identify(request.config, key, int64_t(ngx_time())).identity;
-    bool has_task = route != nullptr && pool_new<AdminTask>(r->pool, request, *route, part);
+    bool has_task = route != nullptr && pool_new<AdminTask>(r->pool, request, *route, part, key);
     mask_client_key(r);  // the task has the query as it was
     if (part.starts_with("sk-")) {
         mask_part(r, std::string(part));

@@ -273,7 +273,8 @@ AdminAnswer key_list(AdminCall &call) {
                   });
     std::sort(hashes.begin(), hashes.end());
 
-    bool is_full = call.argument("return_full_object") == "true";
+    std::string full = call.argument("return_full_object");
+    bool is_full = full == "true" || full == "True";  // Python's form
     AdminAnswer answer;
     json::Writer w(answer.body);
     w.object().key("keys").array();

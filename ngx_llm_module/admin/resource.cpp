@@ -20,11 +20,6 @@ bool has_bad_byte(std::string_view id) {
     return false;
 }
 
-bool read_count(const std::string &text, size_t most, size_t &count) {
-    auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), count);
-    return code == std::errc() && end == text.data() + text.size() && count >= 1 && count <= most;
-}
-
 // Where the limit was said; the first of several.
 std::string member_of(const ModelLimit &limit) {
     return limit.rpm != kNoLimit                     ? "model_rpm_limit"
@@ -88,6 +83,11 @@ void for_each_with(const Config &config, RecordKind kind, std::string_view membe
             visit(id, json, version);
         }
     });
+}
+
+bool read_count(const std::string &text, size_t most, size_t &count) {
+    auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), count);
+    return code == std::errc() && end == text.data() + text.size() && count >= 1 && count <= most;
 }
 
 Page page_of(const AdminCall &call, size_t usual_size) {

@@ -57,6 +57,9 @@ void for_each_with(const Config &config, RecordKind kind, std::string_view membe
                    const std::function<void(const std::string &id, const std::string &json,
                                             uint64_t version)> &visit);
 
+// A whole number from 1 to `most`. False: it is none.
+bool read_count(const std::string &text, size_t most, size_t &count);
+
 // page and size (or page_size) of the query.
 struct Page {
     size_t number = 1;

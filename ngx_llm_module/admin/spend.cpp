@@ -46,22 +46,40 @@ AdminAnswer answer_of(ByteBuffer out) {
     return answer;
 }
 
+AdminAnswer bad(const FieldError &error) {
+    return admin_error(NGX_HTTP_BAD_REQUEST, error.what, error.param);
+}
+
 // start_date and end_date of the query, both included; dates compare as text.
 struct Days {
+    FieldError error;  // of what was given
     std::string first, last;
 
     explicit Days(const AdminCall &call)
-        : first(call.argument("start_date").substr(0, 10)),
-          last(call.argument("end_date").substr(0, 10)) {}
+        : first(read(call, "start_date")), last(read(call, "end_date")) {}
     bool has(const std::string &date) const {
         return (first.empty() || date >= first) && (last.empty() || date <= last);
     }
+
+  private:
+    std::string read(const AdminCall &call, std::string_view name) {
+        std::string text = call.argument(name);
+        // Seconds are a time for parse_time(), but no date.
+        if (!text.empty() && (text.find('-') != 4 || parse_time(text) < 0)) {
+            error = {std::string(name), "must be a date such as 2026-12-31, 1970 or later"};
+        }
+        return text.substr(0, 10);
+    }
 };
 
-size_t limit_of(const AdminCall &call, size_t usual) {
+// False: it was given and is none.
+bool read_limit_of(const AdminCall &call, size_t &limit, FieldError &error) {
     std::string text = call.argument("limit");
-    ngx_int_t number = ngx_atoi(reinterpret_cast<u_char *>(text.data()), text.size());
-    return number > 0 ? std::min(size_t(number), kMostRecent) : usual;
+    if (text.empty() || read_count(text, kMostRecent, limit)) {
+        return true;
+    }
+    error = {"limit", "must be a whole number from 1 to 1000"};
+    return false;
 }
 
 // The sums of all days of one kind, the dearest first.
@@ -120,7 +138,10 @@ void write_recent(const RecentRequest &recent, json::Writer &w) {
 AdminAnswer list_sums(AdminCall &call, SpendOf of, std::string_view name_member) {
     ByteBuffer out;
     json::Writer w(out);
-    size_t left = limit_of(call, kUsualLimit);
+    size_t left = kUsualLimit;
+    if (FieldError error; !read_limit_of(call, left, error)) {
+        return bad(error);
+    }
     w.array();
     for (const SpendRow &row : sums_of(call, of)) {
         if (left-- == 0) {
@@ -182,7 +203,10 @@ AdminAnswer spend_logs(AdminCall &call) {
     std::string id = call.argument("request_id");
     std::string user = call.argument("user_id");
     Days days(call);
-    size_t left = limit_of(call, kMostRecent);
+    size_t left = kMostRecent;
+    if (!days.error.param.empty() || !read_limit_of(call, left, days.error)) {
+        return bad(days.error);
+    }
     w.array();
     for (const RecentRequest &recent : read_recent(call.config, kMostRecent)) {
         bool is_wanted = (key.empty() || key == text_of(recent.key)) &&
@@ -208,12 +232,16 @@ AdminAnswer global_spend(AdminCall &call) {
 }
 
 AdminAnswer global_spend_logs(AdminCall &call) {
+    Days days(call);
+    if (!days.error.param.empty()) {
+        return bad(days.error);
+    }
     ByteBuffer out;
     json::Writer w(out);
     std::string key = call.argument("api_key");
     std::vector<SpendRow> rows = read_all_spend(call.config);
     w.array();
-    for (const auto &[date, list] : days_of(rows, Days(call))) {
+    for (const auto &[date, list] : days_of(rows, days)) {
         for (const SpendRow *row : list) {
             if (row->of == (key.empty() ? SpendOf::all : SpendOf::key) && row->view() == key) {
                 w.object().key("date").plain(date);
@@ -254,12 +282,16 @@ AdminAnswer global_spend_customers(AdminCall &call) {
 }
 
 AdminAnswer global_activity(AdminCall &call) {
+    Days days(call);
+    if (!days.error.param.empty()) {
+        return bad(days.error);
+    }
     ByteBuffer out;
     json::Writer w(out);
     SpendNumbers sum;
     std::vector<SpendRow> rows = read_all_spend(call.config);
     w.object().key("daily_data").array();
-    for (const auto &[date, list] : days_of(rows, Days(call))) {
+    for (const auto &[date, list] : days_of(rows, days)) {
         for (const SpendRow *row : list) {
             if (row->of == SpendOf::all) {
                 sum.add(row->numbers);
@@ -275,12 +307,23 @@ AdminAnswer global_activity(AdminCall &call) {
 }
 
 AdminAnswer daily_activity(AdminCall &call) {
+    Days days(call);
+    Page page = page_of(call, kMostRecent);
+    if (days.error.param.empty()) {
+        days.error = page.error;
+    }
+    if (!days.error.param.empty()) {
+        return bad(days.error);
+    }
     ByteBuffer out;
     json::Writer w(out);
     SpendNumbers sum;
     std::vector<SpendRow> rows = read_all_spend(call.config);
+    if (page.number > 1) {
+        rows.clear();  // all of it is on the first
+    }
     w.object().key("results").array();
-    for (const auto &[date, list] : days_of(rows, Days(call))) {
+    for (const auto &[date, list] : days_of(rows, days)) {
         SpendNumbers day;
         for (const SpendRow *row : list) {
             if (row->of == SpendOf::all) {
@@ -305,7 +348,8 @@ AdminAnswer daily_activity(AdminCall &call) {
     w.key("total_api_requests").number(sum.requests);
     w.key("total_successful_requests").number(sum.requests - sum.failed);
     w.key("total_failed_requests").number(sum.failed);
-    w.key("page").number(1).key("total_pages").number(1).key("has_more").boolean(false).end().end();
+    w.key("page").number(int64_t(page.number)).key("total_pages").number(1);
+    w.key("has_more").boolean(false).end().end();
     return answer_of(std::move(out));
 }
 

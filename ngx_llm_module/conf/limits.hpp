@@ -90,11 +90,14 @@ struct LimitSet {
     int64_t max_parallel_requests = kNoLimit;
     TokenKind tokens = TokenKind::total;
     std::vector<Budget> budgets;     // all of them hold
+    bool has_only_listed = false;    // max_budget is none of them: all are of budget_limits
     int64_t soft_budget = kNoLimit;  // nano-dollars: only reported
     std::vector<ModelLimit> models;
     std::optional<OnOutage> on_outage;  // none: as llm_redis says
 
     ModelLimit &of_model(std::string_view model);  // makes it when there is none
+    // How many stand before those of budget_limits: 1 or 0.
+    size_t own_budgets() const { return budgets.empty() || has_only_listed ? 0 : 1; }
 };
 
 }  // namespace llm

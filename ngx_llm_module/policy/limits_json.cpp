@@ -162,52 +162,54 @@ Wrong read_soft_budget(json::Value value, int64_t &nanos) {
 Wrong read_budgets(json::Value object, LimitSet &limits) {
     json::Value amount = object["max_budget"];
     json::Value duration = object["budget_duration"];
-    json::Value others = object["budget_limits"];
-    std::vector<Budget> budgets = limits.budgets;
-    if (amount.is_null() && !budgets.empty()) {
-        budgets.erase(budgets.begin());
+    json::Value list = object["budget_limits"];
+    auto behind_own = limits.budgets.begin() + ptrdiff_t(limits.own_budgets());
+    std::vector<Budget> own(limits.budgets.begin(), behind_own);  // one or none
+    std::vector<Budget> listed(behind_own, limits.budgets.end());
+    if (amount.is_null()) {
+        own.clear();
     } else if (!amount.is_unset()) {
-        if (budgets.empty()) {
-            budgets.emplace_back();
-        }
-        if (Wrong wrong = read_amount(amount, budgets[0].nanos)) {
+        own.resize(1);
+        if (Wrong wrong = read_amount(amount, own[0].nanos)) {
             return wrong;
         }
     }
-    if (!duration.absent() && !(duration.is_null() && budgets.empty())) {
-        if (budgets.empty()) {
+    if (!duration.absent() && !(duration.is_null() && own.empty())) {
+        if (own.empty()) {
             return "needs max_budget";
         }
         if (duration.is_null()) {
-            budgets[0].period = Period();
-        } else if (!parse_period(plain(duration), budgets[0].period)) {
+            own[0].period = Period();
+        } else if (!parse_period(plain(duration), own[0].period)) {
             return "must be a duration such as 1d, 7d, 30d, 12h or 30d/rolling";
         }
     }
-    if (!others.absent()) {
-        if (!others.is_null() && !others.is_array()) {
+    if (!list.absent()) {
+        if (!list.is_null() && !list.is_array()) {
             return "must be a list of budgets";
         }
-        budgets.resize(std::min<size_t>(budgets.size(), 1));
-        for (json::Value item : others.items()) {
-            Budget budget;
+        if (list.size() > kMaxBudgets) {
+            return "is too long";
+        }
+        listed.clear();
+        for (json::Value item : list.items()) {
+            Budget &budget = listed.emplace_back();
             json::Value period = item["budget_duration"];
-            if (budgets.size() > kMaxBudgets) {
-                return "is too long";
-            }
             if (Wrong wrong = read_amount(item["max_budget"], budget.nanos)) {
                 return wrong;
             }
             if (!period.is_unset() && !parse_period(plain(period), budget.period)) {
                 return "has a budget_duration that cannot be understood";
             }
-            budgets.push_back(budget);
         }
     }
-    if (has_twin(budgets)) {
+    bool has_own = !own.empty();
+    own.insert(own.end(), listed.begin(), listed.end());
+    if (has_twin(own)) {
         return "has two budgets for one duration";
     }
-    limits.budgets = std::move(budgets);
+    limits.budgets = std::move(own);
+    limits.has_only_listed = !has_own;
     return nullptr;
 }
 
@@ -289,12 +291,13 @@ void write_limits(const LimitSet &limits, Members &m) {
     if (limits.on_outage) {
         m.text("on_outage", std::string(name(*limits.on_outage)));
     }
-    const Budget *first = limits.budgets.empty() ? nullptr : &limits.budgets[0];
-    m.dollars("max_budget", first != nullptr ? first->nanos : kNoLimit);
-    m.text("budget_duration", first != nullptr ? render_period(first->period) : std::string());
-    if (m.begin("budget_limits", limits.budgets.size() > 1)) {
+    size_t own_budgets = limits.own_budgets();
+    const Budget *own = own_budgets == 0 ? nullptr : &limits.budgets[0];
+    m.dollars("max_budget", own != nullptr ? own->nanos : kNoLimit);
+    m.text("budget_duration", own != nullptr ? render_period(own->period) : std::string());
+    if (m.begin("budget_limits", limits.budgets.size() > own_budgets)) {
         json::Writer &w = m.writer().array();
-        for (size_t i = 1; i < limits.budgets.size(); i++) {
+        for (size_t i = own_budgets; i < limits.budgets.size(); i++) {
             write_budget(limits.budgets[i], "max_budget", "budget_duration", w);
         }
         w.end();

@@ -21,8 +21,8 @@ bool says_nothing(json::Value value);
 
 Wrong read_limit(json::Value value, int64_t &limit);
 Wrong read_soft_budget(json::Value value, int64_t &nanos);
-// Of the whole record: the first budget is max_budget with budget_duration, others are
-// budget_limits.
+// Of the whole record: max_budget with budget_duration is one budget, budget_limits are others.
+// What is said of the one leaves the others as they are.
 Wrong read_budgets(json::Value object, LimitSet &limits);
 Wrong read_tokens(json::Value value, TokenKind &tokens);
 Wrong read_outage(json::Value value, std::optional<OnOutage> &on_outage);

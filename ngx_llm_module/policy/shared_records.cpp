@@ -38,6 +38,7 @@ class Sharing {
         }
     }
     bool is_kept_here() const { return !config_.state_path.empty(); }
+    void complain(std::string_view text);
 
     void on_page(const RedisReply &reply);
     void on_page_lost();
@@ -62,6 +63,7 @@ class Sharing {
     bool has_missed_ = true;         // Redis may lack records of ours
     bool owes_ = false;              // it lacks one that this worker took
     ngx_msec_t patience_until_ = 0;  // before that nothing is handed in again
+    time_t complained_ = 0;
     std::vector<PutCommand *> waiting_;
 };
 
@@ -74,22 +76,29 @@ class PutCommand final : public RedisCommand {
             current->strike(*this);
         }
     }
-    void on_reply(const RedisReply &reply) override { end(!reply.is_error(), true); }
-    void on_lost(RedisLoss) override { end(false, false); }
+    void on_reply(const RedisReply &reply) override {
+        if (current != nullptr && reply.is_error()) {
+            current->complain(reply.text());
+        }
+        end(reply.is_error() ? End::refused : End::taken);
+    }
+    void on_lost(RedisLoss) override { end(End::lost); }
 
     StoreWaiter *waiter = nullptr;
 
   private:
-    void end(bool is_done, bool is_answered) {
+    enum class End : uint8_t { taken, refused, lost };
+
+    void end(End how) {
         if (current == nullptr) {
             return;
         }
-        if (!is_done) {
-            current->on_put_failed(is_answered);
+        if (how != End::taken) {
+            current->on_put_failed(how == End::refused);
         }
         if (StoreWaiter *told = std::exchange(waiter, nullptr)) {
             current->strike(*this);
-            told->on_stored(is_done || current->is_kept_here());
+            told->on_stored(how == End::taken || (how == End::lost && current->is_kept_here()));
         }
     }
 };
@@ -135,6 +144,15 @@ Sharing::~Sharing() {
     if (auto *part = zone_part<RecordsPart>(config_, ZonePart::records)) {
         auto own = uint32_t(ngx_pid);
         part->sharer.compare_exchange_strong(own, 0);
+    }
+}
+
+// One that is full says so to every change.
+void Sharing::complain(std::string_view text) {
+    if (complained_ != ngx_time()) {
+        complained_ = ngx_time();
+        ngx_str_t shown = str(text);
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "llm: redis refuses a record: %V", &shown);
     }
 }
 

@@ -17,9 +17,9 @@ void stop_sharing();
 // Is this the worker that looks for what other machines say? There is one of each machine.
 bool is_sharer(const Config &config);
 
-// Changes that are in the zone already go to Redis. Told at once without llm_redis. A Redis that is
-// away is an error only where the change would live nowhere else (no state=): it gets all that it
-// missed when it is back.
+// Changes that are in the zone already go to Redis. Told at once without llm_redis. What Redis
+// refuses is an error. A Redis that is away is one only where the change would live nowhere else
+// (no state=): it gets all that it missed when it is back.
 void share_changes(std::span<const RecordChange> changes, StoreWaiter &waiter);
 // It has gone and must not be told.
 void forget_share(StoreWaiter &waiter);

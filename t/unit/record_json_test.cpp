@@ -267,6 +267,69 @@ TEST(RecordJson, BudgetsAreChangedOneByOne) {
     EXPECT_EQ(change(R"({"budget_duration":"7d"})", key), "budget_duration needs max_budget");
 }
 
+std::string budgets_of(const KeyRecord &key) {
+    std::string all = shown(key);
+    size_t at = all.find(R"("max_budget":)"), end = all.find(R"(,"soft_budget")", at);
+    return all.substr(at, end - at);
+}
+
+// As it is, stored and read again.
+void expect_budgets(const KeyRecord &key, std::string_view wanted) {
+    EXPECT_EQ(budgets_of(key), wanted);
+    KeyRecord read;
+    ASSERT_TRUE(read_stored(render_stored(key), "hash", read));
+    EXPECT_EQ(budgets_of(read), wanted) << "stored";
+}
+
+TEST(RecordJson, AListOfBudgetsIsReplacedAsAWhole) {
+    constexpr std::string_view kNone = R"("max_budget":null,"budget_duration":null,)"
+                                       R"("budget_limits":[])";
+    constexpr std::string_view kListed =
+        R"("max_budget":null,"budget_duration":null,"budget_limits":[)"
+        R"({"max_budget":5,"budget_duration":"1d"},{"max_budget":50,"budget_duration":"30d"}])";
+    auto said = [](std::string_view members) { return "{" + std::string(members) + "}"; };
+    KeyRecord key;
+    ASSERT_EQ(change(R"({"budget_limits":[{"budget_duration":"1d","max_budget":5},)"
+                     R"({"budget_duration":"30d","max_budget":50}]})",
+                     key),
+              "");
+    expect_budgets(key, kListed);
+    EXPECT_EQ(key.limits.budgets.size(), 2U);
+    for (std::string_view same :
+         {kListed, kListed.substr(kListed.find(R"("budget_l)")), kListed.substr(0, 17)}) {
+        EXPECT_EQ(change(said(same), key), "") << same;
+        expect_budgets(key, kListed);
+    }
+    EXPECT_EQ(change(R"({"budget_duration":"7d"})", key), "budget_duration needs max_budget");
+    EXPECT_EQ(change(R"({"max_budget":9,"budget_duration":"30d"})", key),
+              "max_budget, budget_duration, budget_limits has two budgets for one duration");
+    expect_budgets(key, kListed);
+    // One beside them comes and goes.
+    ASSERT_EQ(change(R"({"max_budget":9,"budget_duration":"7d"})", key), "");
+    std::string both(kListed);
+    both.replace(0, both.find(R"(,"budget_limits")"), R"("max_budget":9,"budget_duration":"7d")");
+    expect_budgets(key, both);
+    EXPECT_EQ(change(said(both), key), "");
+    expect_budgets(key, both);
+    ASSERT_EQ(change(R"({"max_budget":null})", key), "");
+    expect_budgets(key, kListed);
+    for (const char *none : {"[]", "null"}) {
+        KeyRecord one = key;
+        ASSERT_EQ(change(said(std::string(R"("budget_limits":)") + none), one), "");
+        expect_budgets(one, kNone);
+        ASSERT_EQ(change(said(both), one), "");
+        ASSERT_EQ(change(said(std::string(R"("budget_limits":)") + none), one), "");
+        expect_budgets(one, R"("max_budget":9,"budget_duration":"7d","budget_limits":[])");
+    }
+    std::string many;
+    for (int i = 1; i <= 17; i++) {
+        many += (i == 1 ? "" : ",") + std::string(R"({"max_budget":1,"budget_duration":")") +
+                std::to_string(i) + R"(m"})";
+    }
+    EXPECT_EQ(change(R"({"budget_limits":[)" + many + "]}", key),
+              "max_budget, budget_duration, budget_limits is too long");
+}
+
 TEST(RecordJson, WhatIsWrongIsNamedAndNothingChanges) {
     EXPECT_EQ(wrong(R"({"rpm_limit":-1})"), "rpm_limit must be a whole number, 0 or more, or null");
     EXPECT_EQ(wrong(R"({"rpm_limit":1.5})"),
