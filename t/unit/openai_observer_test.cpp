@@ -134,8 +134,8 @@ TEST(ChatObserver, Gotcha85_SeesErrorsBeforeAndAfterContent) {
 TEST(ChatObserver, Gotcha86_AnErrorForAFinishReasonIsOne) {
     for (std::string_view text : {"", "Half of"}) {
         Watch watch;
-        watch.feed(stream_of({delta(R"("content":")" + std::string(text) + '"'),
-                              R"({"choices":[{"index":0,"delta":{},"finish_reason":"error"}]})"}));
+        watch.feed(stream_of(
+            {delta(R"("content":")" + std::string(text) + '"'), delta("", R"("error")")}));
         EXPECT_FALSE(watch.seen.front().is_error);
         EXPECT_TRUE(watch.seen.at(1).is_error);
         EXPECT_EQ(watch.observer->error().code.bytes, "error");
