@@ -9,6 +9,7 @@
 #include <iterator>
 
 #include "ngx_llm_module/state/series.hpp"
+#include "ngx_llm_module/state/state_file.hpp"
 #include "ngx_llm_module/state/zone.hpp"
 #include "ngx_llm_module/state/zone_lock.hpp"
 
@@ -172,6 +173,44 @@ bool allocate(SpendPart &made, ngx_slab_pool_t *from, size_t zone_size) {
     return true;
 }
 
+// Calls `begin`, then `take` for piece after piece of all rows; all of that again when rows moved
+// between two pieces.
+template <class Begin, class Take>
+void read_pieces(const Config &config, Begin begin, Take take) {
+    SpendPart *from = spend_part(config);
+    ngx_slab_pool_t *of = zone_pool(config);
+    if (from == nullptr) {
+        return;
+    }
+    std::vector<SpendRow> piece;
+    piece.reserve(kPiece);
+    uint32_t seen = 0;
+    uint64_t moves = 0;
+    for (bool is_begun = false;;) {
+        {
+            ZoneLock lock(of);
+            if (moves != from->moves) {
+                is_begun = false;
+            }
+            if (!is_begun) {
+                moves = from->moves;
+                seen = 0;
+            }
+            uint32_t last = std::min(from->count, seen + kPiece);
+            piece.assign(from->rows + seen, from->rows + std::max(seen, last));
+        }
+        if (!is_begun) {
+            begin();
+            is_begun = true;
+        }
+        if (piece.empty()) {
+            return;
+        }
+        take(std::span<const SpendRow>(piece));
+        seen += uint32_t(piece.size());
+    }
+}
+
 // "123\t" at the begin of `text`, taken away.
 template <class Number>
 bool take_number(std::string_view &text, Number &number) {
@@ -237,31 +276,13 @@ void book_spend(std::span<const SpendName> names, const SpendNumbers &numbers,
 
 std::vector<SpendRow> read_spend(const Config &config, uint64_t since) {
     std::vector<SpendRow> rows;
-    SpendPart *from = spend_part(config);
-    ngx_slab_pool_t *of = zone_pool(config);
-    if (from == nullptr) {
-        return rows;
-    }
-    uint32_t seen = 0;
-    uint64_t moves = 0;
-    // Rows that move between two pieces begin the copy anew.
-    for (bool is_new = true;;) {
-        ZoneLock lock(of);
-        if (is_new || moves != from->moves) {
-            moves = from->moves;
-            is_new = false;
-            rows.clear();
-            seen = 0;
-        }
-        uint32_t count = from->count;
-        if (seen >= count) {
-            return rows;
-        }
-        uint32_t last = std::min(count, seen + kPiece);
-        std::copy_if(from->rows + seen, from->rows + last, std::back_inserter(rows),
-                     [since](const SpendRow &row) { return row.changed > since; });
-        seen = last;
-    }
+    read_pieces(
+        config, [&] { rows.clear(); },
+        [&](std::span<const SpendRow> piece) {
+            std::copy_if(piece.begin(), piece.end(), std::back_inserter(rows),
+                         [since](const SpendRow &row) { return row.changed > since; });
+        });
+    return rows;
 }
 
 std::vector<RecentRequest> read_recent(const Config &config, size_t most) {
@@ -321,20 +342,28 @@ uint64_t spend_generation(const Config &config) {
 
 // Lines: day, what, seven numbers, name, with tabs between them; before them the table's own name,
 // for it goes on being the same one.
-void save_spend(const Config &config, std::string &out) {
-    if (SpendPart *from = spend_part(config)) {
+void save_spend(const Config &config, StateWriter &out) {
+    std::string text;
+    auto begin = [&] {
+        out.restart();
+        SpendPart *from = spend_part(config);
         ZoneLock lock(zone_pool(config));
-        out.append(kShareLine).append(text_of(from->share.id)).append("\t");
-        out.append(text_of(from->share.epoch)).append("\n");
-    }
-    for (const SpendRow &row : read_spend(config)) {
-        out.append(std::to_string(row.day)).append("\t");
-        out.append(std::to_string(int(row.of))).append("\t");
-        for (auto field : kSpendFields) {
-            out.append(std::to_string(row.numbers.*field)).append("\t");
+        text.assign(kShareLine).append(text_of(from->share.id)).append("\t");
+        text.append(text_of(from->share.epoch)).append("\n");
+    };
+    read_pieces(config, begin, [&](std::span<const SpendRow> piece) {
+        for (const SpendRow &row : piece) {
+            text.append(std::to_string(row.day)).append("\t");
+            text.append(std::to_string(int(row.of))).append("\t");
+            for (auto field : kSpendFields) {
+                text.append(std::to_string(row.numbers.*field)).append("\t");
+            }
+            text.append(row.view()).append("\n");
         }
-        out.append(row.view()).append("\n");
-    }
+        out.append(text);
+        text.clear();
+    });
+    out.append(text);  // of a table without rows
 }
 
 bool load_spend(const Config &config, std::string_view text) {

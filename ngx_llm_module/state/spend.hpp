@@ -13,6 +13,8 @@
 
 namespace llm {
 
+class StateWriter;
+
 enum class SpendOf : uint8_t { all, key, team, user, customer, tag, model, provider, count };
 
 struct SpendNumbers {
@@ -125,7 +127,7 @@ void set_epoch(const Config &config, std::string_view epoch);
 
 // --- the section "spend" of the state file ---
 uint64_t spend_generation(const Config &config);
-void save_spend(const Config &config, std::string &out);
+void save_spend(const Config &config, StateWriter &out);
 bool load_spend(const Config &config, std::string_view text);
 
 template <size_t kSize>
