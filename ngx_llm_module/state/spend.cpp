@@ -69,22 +69,32 @@ uint32_t &place_of(SpendPart &in, const Wanted &wanted) {
     }
 }
 
+// Anybody who may send a request can make as many of them as he likes.
+bool is_free(SpendOf of, std::string_view name) {
+    return (of == SpendOf::customer || of == SpendOf::tag) && name != kOther;
+}
+
 void rebuild(SpendPart &in) {
     in.is_rebuilding = 1;
+    in.free_names = 0;
     std::fill_n(in.index, in.mask + 1, 0);
     for (uint32_t i = 0; i < in.count; i++) {
         const SpendRow &row = in.rows[i];
+        in.free_names += is_free(row.of, row.view()) ? 1 : 0;
         place_of(in, Wanted(row.day, row.of, row.view())) = i + 1;
     }
     in.is_rebuilding = 0;
     in.moves++;
 }
 
-// Makes room: the oldest day goes, but never `today`.
-bool drop_oldest(SpendPart &in, uint32_t today) {
+// Makes room: the oldest day goes, or only what clients chose of it; but never `today`.
+bool drop_oldest(SpendPart &in, uint32_t today, bool of_clients) {
+    auto may_go = [&](const SpendRow &row) {
+        return row.day != kAllDays && (!of_clients || is_free(row.of, row.view()));
+    };
     uint32_t oldest = today;
     for (uint32_t i = 0; i < in.count; i++) {
-        if (in.rows[i].day != kAllDays) {
+        if (may_go(in.rows[i])) {
             oldest = std::min(oldest, in.rows[i].day);
         }
     }
@@ -92,14 +102,16 @@ bool drop_oldest(SpendPart &in, uint32_t today) {
         return false;
     }
     in.is_rebuilding = 1;
-    SpendRow *end = std::remove_if(in.rows, in.rows + in.count,
-                                   [&](const SpendRow &row) { return row.day == oldest; });
+    SpendRow *end = std::remove_if(in.rows, in.rows + in.count, [&](const SpendRow &row) {
+        return row.day == oldest && may_go(row);
+    });
     in.count = uint32_t(end - in.rows);
     rebuild(in);
     return true;
 }
 
-// Null: there is no room. Names that are many leave an eighth for sums of few.
+// Null: there is no room. Names that are many leave an eighth for sums of few, those of clients a
+// half for all others.
 SpendRow *find_or_add(SpendPart &in, const Wanted &wanted, uint32_t today) {
     if (in.is_rebuilding != 0) {
         rebuild(in);
@@ -108,11 +120,13 @@ SpendRow *find_or_add(SpendPart &in, const Wanted &wanted, uint32_t today) {
     if (*place != 0 && *place <= in.count) {
         return &in.rows[*place - 1];
     }
-    bool is_few = wanted.of == SpendOf::all || wanted.of == SpendOf::provider ||
-                  std::string_view(wanted.name, wanted.size) == kOther;
+    std::string_view name(wanted.name, wanted.size);
+    bool is_few = wanted.of == SpendOf::all || wanted.of == SpendOf::provider || name == kOther;
+    bool is_of_client = is_free(wanted.of, name);
     uint32_t most = is_few ? in.capacity : in.capacity - in.capacity / 8;
-    if (in.count >= most) {
-        if (!drop_oldest(in, today)) {
+    bool is_share_used = is_of_client && in.free_names >= in.capacity / 2;
+    if (is_share_used || in.count >= most) {
+        if (!drop_oldest(in, today, is_share_used)) {
             return nullptr;
         }
         place = &place_of(in, wanted);
@@ -125,18 +139,32 @@ SpendRow *find_or_add(SpendPart &in, const Wanted &wanted, uint32_t today) {
     ngx_memcpy(row.name, wanted.name, wanted.size);
     *place = in.count + 1;
     in.count++;
+    in.free_names += is_of_client ? 1 : 0;
     return &row;
 }
 
-void book_one(SpendPart &in, const Wanted &wanted, uint32_t today, const SpendNumbers &numbers) {
+// False: it is counted as `other`.
+bool book_one(SpendPart &in, const Wanted &wanted, uint32_t today, const SpendNumbers &numbers) {
     SpendRow *row = find_or_add(in, wanted, today);
-    if (row == nullptr) {
+    bool has_room = row != nullptr;
+    if (!has_room) {
         row = find_or_add(in, Wanted(wanted.day, wanted.of, kOther), today);
     }
     if (row != nullptr) {
         row->numbers.add(numbers);
         row->changed = in.generation.load() + 1;
     }
+    return has_room;
+}
+
+void warn_of_other(SpendOf of) {
+    static constexpr const char *kWhat[] = {"all",       "keys", "teams",  "users",
+                                            "customers", "tags", "models", "providers"};
+    static_assert(std::size(kWhat) == size_t(SpendOf::count));
+    ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                  "llm: the table of what was spent is full, further %s are counted as \"other\" "
+                  "(llm_zone); said once a day",
+                  kWhat[size_t(of)]);
 }
 
 // Two tables that were made in the same moment, at whatever machines, have different ones.
@@ -263,15 +291,25 @@ void book_spend(std::span<const SpendName> names, const SpendNumbers &numbers,
     for (const SpendName &name : names) {
         wanted.emplace_back(kAllDays, name.of, name.name);
     }
-    ZoneLock lock(pool);
-    for (Wanted &row : wanted) {
-        book_one(*part, row, today, numbers);
-        row.set_day(today);
-        book_one(*part, row, today, numbers);
+    auto without_room = SpendOf::count;
+    {
+        ZoneLock lock(pool);
+        for (Wanted &row : wanted) {
+            bool has_room = book_one(*part, row, today, numbers);
+            row.set_day(today);
+            has_room = book_one(*part, row, today, numbers) && has_room;
+            if (!has_room && part->told != today) {
+                part->told = today;
+                without_room = row.of;
+            }
+        }
+        part->ring[part->ring_next % part->ring_size] = recent;
+        part->ring_next++;
+        part->generation.fetch_add(1);
     }
-    part->ring[part->ring_next % part->ring_size] = recent;
-    part->ring_next++;
-    part->generation.fetch_add(1);
+    if (without_room != SpendOf::count) {
+        warn_of_other(without_room);
+    }
 }
 
 std::vector<SpendRow> read_spend(const Config &config, uint64_t since) {
