@@ -1,8 +1,10 @@
 #include "ngx_llm_module/state/record_table.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <vector>
 
+#include "ngx_llm_module/state/lock_check.hpp"
 #include "ngx_llm_module/state/zone_lock.hpp"
 
 namespace llm {
@@ -11,7 +13,8 @@ namespace llm {
 struct SharedRecord {
     SharedRecord *next;
     uint64_t version;
-    uint64_t hash;
+    uint32_t hash;
+    uint32_t room;       // what was allocated for it
     uint32_t json_size;  // 0: deleted, remembered so that no older version comes back
     uint16_t id_size;
     RecordKind kind;
@@ -25,14 +28,17 @@ namespace {
 
 constexpr uint64_t kSecond = 1000000;  // of versions, which are times in microseconds
 constexpr uint64_t kRemembered = 3600 * kSecond;
+// A record that is not blocked keeps so much free for the day when it says that it is.
+constexpr size_t kSpare = 32;
+constexpr std::string_view kBlocked = "\"blocked\":true";
 
 // FNV-1a. The ids of keys are hashes already; those of others are given by the administrator.
-uint64_t hash_of(RecordKind kind, std::string_view id) {
+uint32_t hash_of(RecordKind kind, std::string_view id) {
     uint64_t hash = 0xcbf29ce484222325u ^ uint64_t(kind);
     for (unsigned char c : id) {
         hash = (hash ^ c) * 0x100000001b3u;
     }
-    return hash ^ (hash >> 32);
+    return uint32_t(hash ^ (hash >> 32));
 }
 
 uint64_t now() {
@@ -40,12 +46,12 @@ uint64_t now() {
     return uint64_t(time->sec) * kSecond + uint64_t(time->msec) * 1000;
 }
 
-SharedRecord **bucket_of(RecordsPart &part, uint64_t hash) {
+SharedRecord **bucket_of(RecordsPart &part, uint32_t hash) {
     return &part.buckets[hash & (part.bucket_count - 1)];
 }
 
 // Where the pointer to the record stands, or would stand.
-SharedRecord **find_place(RecordsPart &part, RecordKind kind, std::string_view id, uint64_t hash) {
+SharedRecord **find_place(RecordsPart &part, RecordKind kind, std::string_view id, uint32_t hash) {
     SharedRecord **place = bucket_of(part, hash);
     while (*place != nullptr) {
         SharedRecord &record = **place;
@@ -57,14 +63,37 @@ SharedRecord **find_place(RecordsPart &part, RecordKind kind, std::string_view i
     return place;
 }
 
-SharedRecord *make_record(ngx_slab_pool_t *pool, RecordKind kind, std::string_view id,
-                          std::string_view json, uint64_t hash) {
-    auto *record = static_cast<SharedRecord *>(
-        ngx_slab_alloc_locked(pool, sizeof(SharedRecord) + id.size() + json.size()));
+// As much as the pool takes for it anyway.
+size_t room_for(size_t size) {
+    return size > ngx_pagesize / 2 ? ngx_align(size, ngx_pagesize) : std::bit_ceil(size);
+}
+
+SharedRecord *allocate(ngx_slab_pool_t *pool, size_t size) {
+    auto *record = static_cast<SharedRecord *>(ngx_slab_alloc_locked(pool, room_for(size)));
     if (record != nullptr) {
-        *record = {nullptr, 0, hash, uint32_t(json.size()), uint16_t(id.size()), kind};
-        memcpy(record->bytes(), id.data(), id.size());
-        std::copy(json.begin(), json.end(), record->bytes() + id.size());
+        record->room = uint32_t(room_for(size));
+    }
+    return record;
+}
+
+size_t size_of(std::string_view id, std::string_view json) {
+    bool has_spare = !json.empty() && json.find(kBlocked) == std::string_view::npos;
+    return sizeof(SharedRecord) + id.size() + json.size() + (has_spare ? kSpare : 0);
+}
+
+void fill(SharedRecord &record, RecordKind kind, std::string_view id, std::string_view json,
+          uint32_t hash) {
+    record = {nullptr, 0, hash, record.room, uint32_t(json.size()), uint16_t(id.size()), kind};
+    memcpy(record.bytes(), id.data(), id.size());
+    std::copy(json.begin(), json.end(), record.bytes() + id.size());
+}
+
+// Null: no room.
+SharedRecord *make_record(ngx_slab_pool_t *pool, RecordKind kind, std::string_view id,
+                          std::string_view json, uint32_t hash) {
+    SharedRecord *record = allocate(pool, size_of(id, json));
+    if (record != nullptr) {
+        fill(*record, kind, id, json, hash);
     }
     return record;
 }
@@ -77,6 +106,50 @@ void publish(ngx_slab_pool_t *pool, SharedRecord **place, SharedRecord *record) 
     if (old != nullptr) {
         ngx_slab_free_locked(pool, old);
     }
+}
+
+// Makes what stands in for a record that record again, with these contents.
+void put_back(RecordsPart &part, SharedRecord **place, std::string_view json, uint64_t version) {
+    SharedRecord *copy = part.stand_in;
+    SharedRecord *record = part.rewritten;
+    fill(*record, copy->kind, copy->id(), json, copy->hash);
+    record->version = version;
+    record->next = copy->next;
+    ngx_memory_barrier();
+    *place = record;
+}
+
+// The record that stands there gets other contents, for which it has room. At every moment the old
+// or the new one is to be found: barriers keep the order.
+void rewrite(RecordsPart &part, ngx_slab_pool_t *pool, SharedRecord **place, std::string_view json,
+             uint64_t version) {
+    need_lock(pool);
+    SharedRecord *record = *place;
+    SharedRecord *copy = part.stand_in;
+    fill(*copy, record->kind, record->id(), record->json(), record->hash);
+    copy->version = record->version;
+    copy->next = record->next;
+    part.rewritten = record;
+    ngx_memory_barrier();
+    *place = copy;
+    ngx_memory_barrier();
+    put_back(part, place, json, version);
+}
+
+// After a process that was killed in the middle of that: the old contents hold.
+void end_rewrite(RecordsPart &part) {
+    SharedRecord *copy = part.stand_in;
+    SharedRecord **place = bucket_of(part, copy->hash);
+    while (*place != nullptr && *place != copy) {
+        place = &(*place)->next;
+    }
+    if (*place != nullptr) {
+        put_back(part, place, copy->json(), copy->version);
+    }
+}
+
+bool can_rewrite(const SharedRecord *old, std::string_view id, std::string_view json) {
+    return old != nullptr && size_of(id, json) <= old->room;
 }
 
 // Deletions are remembered for a while only.
@@ -108,7 +181,13 @@ bool make_record_table(ngx_slab_pool_t *pool, size_t zone_size, RecordsPart &par
     part.buckets =
         static_cast<SharedRecord **>(ngx_slab_calloc(pool, count * sizeof(SharedRecord *)));
     part.bucket_count = count;
-    return part.buckets != nullptr;
+    ZoneLock lock(pool);
+    part.stand_in = allocate(pool, sizeof(SharedRecord) + kMaxRecordId + kMaxRecord + kSpare);
+    if (part.buckets == nullptr || part.stand_in == nullptr) {
+        return false;
+    }
+    fill(*part.stand_in, RecordKind::key, {}, {}, 0);
+    return true;
 }
 
 StoredRecord find_record(const Config &config, RecordKind kind, std::string_view id) {
@@ -117,7 +196,7 @@ StoredRecord find_record(const Config &config, RecordKind kind, std::string_view
     if (part == nullptr || id.size() > kMaxRecordId) {
         return found;
     }
-    uint64_t hash = hash_of(kind, id);
+    uint32_t hash = hash_of(kind, id);
     ZoneLock lock(zone_pool(config));
     if (SharedRecord *record = *find_place(*part, kind, id, hash)) {
         found.json = record->json();
@@ -141,9 +220,10 @@ Changed change_records(const Config &config, std::span<RecordChange> changes) {
     std::vector<SharedRecord *> made;
     made.reserve(changes.size());
     ZoneLock lock(pool);
+    end_rewrite(*part);
     Changed result = Changed::done;
     for (const RecordChange &change : changes) {
-        uint64_t hash = hash_of(change.kind, change.id);
+        uint32_t hash = hash_of(change.kind, change.id);
         SharedRecord *old = *find_place(*part, change.kind, change.id, hash);
         if ((old != nullptr ? old->version : 0) != change.expected) {
             result = Changed::conflict;
@@ -152,23 +232,33 @@ Changed change_records(const Config &config, std::span<RecordChange> changes) {
         SharedRecord *record = is_too_large(change.id, change.json)
                                    ? nullptr
                                    : make_record(pool, change.kind, change.id, change.json, hash);
-        if (record == nullptr) {
+        if (record == nullptr &&
+            (is_too_large(change.id, change.json) || !can_rewrite(old, change.id, change.json))) {
             result = Changed::full;
             break;
         }
-        made.push_back(record);
+        made.push_back(record);  // null: where the old one is
     }
     if (result != Changed::done) {
         for (SharedRecord *record : made) {
-            ngx_slab_free_locked(pool, record);
+            if (record != nullptr) {
+                ngx_slab_free_locked(pool, record);
+            }
         }
         return result;
     }
     for (size_t i = 0; i < changes.size(); i++) {
         part->last_version = std::max(part->last_version + 1, time);
-        changes[i].version = made[i]->version = part->last_version;
-        publish(pool, find_place(*part, changes[i].kind, changes[i].id, made[i]->hash), made[i]);
-        forget_old(pool, bucket_of(*part, made[i]->hash), time);
+        changes[i].version = part->last_version;
+        uint32_t hash = hash_of(changes[i].kind, changes[i].id);
+        SharedRecord **place = find_place(*part, changes[i].kind, changes[i].id, hash);
+        if (made[i] != nullptr) {
+            made[i]->version = part->last_version;
+            publish(pool, place, made[i]);
+        } else {
+            rewrite(*part, pool, place, changes[i].json, part->last_version);
+        }
+        forget_old(pool, bucket_of(*part, hash), time);
     }
     part->generation.fetch_add(1, std::memory_order_release);
     return result;
@@ -181,19 +271,23 @@ bool merge_record(const Config &config, RecordKind kind, std::string_view id, st
     if (part == nullptr || is_too_large(id, json)) {
         return false;
     }
-    uint64_t hash = hash_of(kind, id);
+    uint32_t hash = hash_of(kind, id);
     ZoneLock lock(pool);
+    end_rewrite(*part);
     SharedRecord **place = find_place(*part, kind, id, hash);
     if (*place != nullptr && (*place)->version >= version) {
         return true;
     }
     SharedRecord *record = make_record(pool, kind, id, json, hash);
-    if (record == nullptr) {
+    if (record != nullptr) {
+        record->version = version;
+        publish(pool, place, record);
+    } else if (can_rewrite(*place, id, json)) {
+        rewrite(*part, pool, place, json, version);
+    } else {
         return false;
     }
-    record->version = version;
     part->last_version = std::max(part->last_version, version);
-    publish(pool, place, record);
     part->generation.fetch_add(1, std::memory_order_release);
     return true;
 }

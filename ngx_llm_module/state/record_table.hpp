@@ -4,7 +4,9 @@
 // that was made meanwhile.
 //
 // A record is replaced, never changed: a process that is killed while it writes leaves the old or
-// the new one, and at worst a piece of memory that nobody uses.
+// the new one, and at worst a piece of memory that nobody uses. When the zone is full a new one
+// that is no larger is written where the old one was, for which a copy stands in meanwhile: whoever
+// is to be blocked, limited or deleted is so without a free byte.
 #pragma once
 
 #include <functional>
@@ -33,6 +35,8 @@ struct RecordsPart {
     std::atomic<uint64_t> saved[8];    // of each StateSection: its generation on the disk
     uint64_t last_version;
     SharedRecord **buckets;
+    SharedRecord *stand_in;   // has room for any record
+    SharedRecord *rewritten;  // the one that it stands in for, or did
 };
 
 // Of a new part. False: the zone is too small.

@@ -9,9 +9,12 @@
 #include <vector>
 
 #include "ngx_llm_module/state/meters.hpp"
+#include "ngx_llm_module/state/state_file.hpp"
 
 namespace llm {
 namespace {
+
+constexpr uint32_t kPiece = 64;  // meters that are looked at under one lock
 
 int64_t unix_ms() {
     return int64_t(ngx_timeofday()->sec) * 1000 + int64_t(ngx_timeofday()->msec);
@@ -151,42 +154,49 @@ uint64_t budgets_generation(const Config &config) {
     return table != nullptr ? table->budgets_changed.load() : 0;
 }
 
-void save_budgets(const Config &config, std::string &out) {
+void save_budgets(const Config &config, StateWriter &out) {
     Meters *table = find_meters(config);
     if (table == nullptr) {
         return;
     }
     Clocks clocks = clocks_now();
+    std::string text("key");
+    put(text, table->seed[0]);
+    put(text, table->seed[1]);
+    text.push_back('\n');
     std::vector<Copy> copies;
-    copies.reserve(table->meters_used.load() + 64);
-    {
-        MetersLock lock(*table, zone_pool(config));
-        for (uint32_t i = 0; i < table->fresh_meter && copies.size() < copies.capacity(); i++) {
-            const Meter &meter = table->meters[i];
-            if (!is_budget(meter, clocks)) {
-                continue;
+    copies.reserve(kPiece);
+    // What counts something stays where it is, so none is missed or met twice.
+    for (uint32_t seen = 0, end = 1; seen < end;) {
+        copies.clear();
+        {
+            MetersLock lock(*table, zone_pool(config));
+            end = table->fresh_meter;
+            for (uint32_t i = 0; i < kPiece && seen < end; i++, seen++) {
+                const Meter &meter = table->meters[seen];
+                if (!is_budget(meter, clocks)) {
+                    continue;
+                }
+                Copy &copy = copies.emplace_back();
+                copy.id = meter.id;
+                copy.period = meter.period;
+                copy.seconds = meter.seconds;
+                if (meter.period == PeriodKind::sliding) {
+                    copy.window = meter.window;
+                } else {
+                    copy.sum = meter.sum;
+                }
             }
-            Copy &copy = copies.emplace_back();
-            copy.id = meter.id;
-            copy.period = meter.period;
-            copy.seconds = meter.seconds;
-            if (meter.period == PeriodKind::sliding) {
-                copy.window = meter.window;
+        }
+        for (const Copy &copy : copies) {
+            if (copy.period == PeriodKind::sliding) {
+                write_window(copy, clocks, text);
             } else {
-                copy.sum = meter.sum;
+                write_sum(copy, text);
             }
         }
-    }
-    out.append("key");
-    put(out, table->seed[0]);
-    put(out, table->seed[1]);
-    out.push_back('\n');
-    for (const Copy &copy : copies) {
-        if (copy.period == PeriodKind::sliding) {
-            write_window(copy, clocks, out);
-        } else {
-            write_sum(copy, out);
-        }
+        out.append(text);
+        text.clear();
     }
     out.append("end\n");
 }

@@ -9,9 +9,11 @@
 
 namespace llm {
 
+class StateWriter;
+
 // Another number whenever something was spent.
 uint64_t budgets_generation(const Config &config);
-void save_budgets(const Config &config, std::string &out);
+void save_budgets(const Config &config, StateWriter &out);
 // Into a zone that has counted nothing yet. False: the text is not what save_budgets writes.
 bool load_budgets(const Config &config, std::string_view text);
 

@@ -9,6 +9,7 @@
 #include <iterator>
 
 #include "ngx_llm_module/state/series.hpp"
+#include "ngx_llm_module/state/state_file.hpp"
 #include "ngx_llm_module/state/zone.hpp"
 #include "ngx_llm_module/state/zone_lock.hpp"
 
@@ -68,22 +69,32 @@ uint32_t &place_of(SpendPart &in, const Wanted &wanted) {
     }
 }
 
+// Anybody who may send a request can make as many of them as he likes.
+bool is_free(SpendOf of, std::string_view name) {
+    return (of == SpendOf::customer || of == SpendOf::tag) && name != kOther;
+}
+
 void rebuild(SpendPart &in) {
     in.is_rebuilding = 1;
+    in.free_names = 0;
     std::fill_n(in.index, in.mask + 1, 0);
     for (uint32_t i = 0; i < in.count; i++) {
         const SpendRow &row = in.rows[i];
+        in.free_names += is_free(row.of, row.view()) ? 1 : 0;
         place_of(in, Wanted(row.day, row.of, row.view())) = i + 1;
     }
     in.is_rebuilding = 0;
     in.moves++;
 }
 
-// Makes room: the oldest day goes, but never `today`.
-bool drop_oldest(SpendPart &in, uint32_t today) {
+// Makes room: the oldest day goes, or only what clients chose of it; but never `today`.
+bool drop_oldest(SpendPart &in, uint32_t today, bool of_clients) {
+    auto may_go = [&](const SpendRow &row) {
+        return row.day != kAllDays && (!of_clients || is_free(row.of, row.view()));
+    };
     uint32_t oldest = today;
     for (uint32_t i = 0; i < in.count; i++) {
-        if (in.rows[i].day != kAllDays) {
+        if (may_go(in.rows[i])) {
             oldest = std::min(oldest, in.rows[i].day);
         }
     }
@@ -91,14 +102,16 @@ bool drop_oldest(SpendPart &in, uint32_t today) {
         return false;
     }
     in.is_rebuilding = 1;
-    SpendRow *end = std::remove_if(in.rows, in.rows + in.count,
-                                   [&](const SpendRow &row) { return row.day == oldest; });
+    SpendRow *end = std::remove_if(in.rows, in.rows + in.count, [&](const SpendRow &row) {
+        return row.day == oldest && may_go(row);
+    });
     in.count = uint32_t(end - in.rows);
     rebuild(in);
     return true;
 }
 
-// Null: there is no room. Names that are many leave an eighth for sums of few.
+// Null: there is no room. Names that are many leave an eighth for sums of few, those of clients a
+// half for all others.
 SpendRow *find_or_add(SpendPart &in, const Wanted &wanted, uint32_t today) {
     if (in.is_rebuilding != 0) {
         rebuild(in);
@@ -107,11 +120,13 @@ SpendRow *find_or_add(SpendPart &in, const Wanted &wanted, uint32_t today) {
     if (*place != 0 && *place <= in.count) {
         return &in.rows[*place - 1];
     }
-    bool is_few = wanted.of == SpendOf::all || wanted.of == SpendOf::provider ||
-                  std::string_view(wanted.name, wanted.size) == kOther;
+    std::string_view name(wanted.name, wanted.size);
+    bool is_few = wanted.of == SpendOf::all || wanted.of == SpendOf::provider || name == kOther;
+    bool is_of_client = is_free(wanted.of, name);
     uint32_t most = is_few ? in.capacity : in.capacity - in.capacity / 8;
-    if (in.count >= most) {
-        if (!drop_oldest(in, today)) {
+    bool is_share_used = is_of_client && in.free_names >= in.capacity / 2;
+    if (is_share_used || in.count >= most) {
+        if (!drop_oldest(in, today, is_share_used)) {
             return nullptr;
         }
         place = &place_of(in, wanted);
@@ -124,18 +139,32 @@ SpendRow *find_or_add(SpendPart &in, const Wanted &wanted, uint32_t today) {
     ngx_memcpy(row.name, wanted.name, wanted.size);
     *place = in.count + 1;
     in.count++;
+    in.free_names += is_of_client ? 1 : 0;
     return &row;
 }
 
-void book_one(SpendPart &in, const Wanted &wanted, uint32_t today, const SpendNumbers &numbers) {
+// False: it is counted as `other`.
+bool book_one(SpendPart &in, const Wanted &wanted, uint32_t today, const SpendNumbers &numbers) {
     SpendRow *row = find_or_add(in, wanted, today);
-    if (row == nullptr) {
+    bool has_room = row != nullptr;
+    if (!has_room) {
         row = find_or_add(in, Wanted(wanted.day, wanted.of, kOther), today);
     }
     if (row != nullptr) {
         row->numbers.add(numbers);
         row->changed = in.generation.load() + 1;
     }
+    return has_room;
+}
+
+void warn_of_other(SpendOf of) {
+    static constexpr const char *kWhat[] = {"all",       "keys", "teams",  "users",
+                                            "customers", "tags", "models", "providers"};
+    static_assert(std::size(kWhat) == size_t(SpendOf::count));
+    ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                  "llm: the table of what was spent is full, further %s are counted as \"other\" "
+                  "(llm_zone); said once a day",
+                  kWhat[size_t(of)]);
 }
 
 // Two tables that were made in the same moment, at whatever machines, have different ones.
@@ -170,6 +199,44 @@ bool allocate(SpendPart &made, ngx_slab_pool_t *from, size_t zone_size) {
     make_id(made.share);
     made.is_ready = 1;
     return true;
+}
+
+// Calls `begin`, then `take` for piece after piece of all rows; all of that again when rows moved
+// between two pieces.
+template <class Begin, class Take>
+void read_pieces(const Config &config, Begin begin, Take take) {
+    SpendPart *from = spend_part(config);
+    ngx_slab_pool_t *of = zone_pool(config);
+    if (from == nullptr) {
+        return;
+    }
+    std::vector<SpendRow> piece;
+    piece.reserve(kPiece);
+    uint32_t seen = 0;
+    uint64_t moves = 0;
+    for (bool is_begun = false;;) {
+        {
+            ZoneLock lock(of);
+            if (moves != from->moves) {
+                is_begun = false;
+            }
+            if (!is_begun) {
+                moves = from->moves;
+                seen = 0;
+            }
+            uint32_t last = std::min(from->count, seen + kPiece);
+            piece.assign(from->rows + seen, from->rows + std::max(seen, last));
+        }
+        if (!is_begun) {
+            begin();
+            is_begun = true;
+        }
+        if (piece.empty()) {
+            return;
+        }
+        take(std::span<const SpendRow>(piece));
+        seen += uint32_t(piece.size());
+    }
 }
 
 // "123\t" at the begin of `text`, taken away.
@@ -224,44 +291,36 @@ void book_spend(std::span<const SpendName> names, const SpendNumbers &numbers,
     for (const SpendName &name : names) {
         wanted.emplace_back(kAllDays, name.of, name.name);
     }
-    ZoneLock lock(pool);
-    for (Wanted &row : wanted) {
-        book_one(*part, row, today, numbers);
-        row.set_day(today);
-        book_one(*part, row, today, numbers);
+    auto without_room = SpendOf::count;
+    {
+        ZoneLock lock(pool);
+        for (Wanted &row : wanted) {
+            bool has_room = book_one(*part, row, today, numbers);
+            row.set_day(today);
+            has_room = book_one(*part, row, today, numbers) && has_room;
+            if (!has_room && part->told != today) {
+                part->told = today;
+                without_room = row.of;
+            }
+        }
+        part->ring[part->ring_next % part->ring_size] = recent;
+        part->ring_next++;
+        part->generation.fetch_add(1);
     }
-    part->ring[part->ring_next % part->ring_size] = recent;
-    part->ring_next++;
-    part->generation.fetch_add(1);
+    if (without_room != SpendOf::count) {
+        warn_of_other(without_room);
+    }
 }
 
 std::vector<SpendRow> read_spend(const Config &config, uint64_t since) {
     std::vector<SpendRow> rows;
-    SpendPart *from = spend_part(config);
-    ngx_slab_pool_t *of = zone_pool(config);
-    if (from == nullptr) {
-        return rows;
-    }
-    uint32_t seen = 0;
-    uint64_t moves = 0;
-    // Rows that move between two pieces begin the copy anew.
-    for (bool is_new = true;;) {
-        ZoneLock lock(of);
-        if (is_new || moves != from->moves) {
-            moves = from->moves;
-            is_new = false;
-            rows.clear();
-            seen = 0;
-        }
-        uint32_t count = from->count;
-        if (seen >= count) {
-            return rows;
-        }
-        uint32_t last = std::min(count, seen + kPiece);
-        std::copy_if(from->rows + seen, from->rows + last, std::back_inserter(rows),
-                     [since](const SpendRow &row) { return row.changed > since; });
-        seen = last;
-    }
+    read_pieces(
+        config, [&] { rows.clear(); },
+        [&](std::span<const SpendRow> piece) {
+            std::copy_if(piece.begin(), piece.end(), std::back_inserter(rows),
+                         [since](const SpendRow &row) { return row.changed > since; });
+        });
+    return rows;
 }
 
 std::vector<RecentRequest> read_recent(const Config &config, size_t most) {
@@ -321,20 +380,28 @@ uint64_t spend_generation(const Config &config) {
 
 // Lines: day, what, seven numbers, name, with tabs between them; before them the table's own name,
 // for it goes on being the same one.
-void save_spend(const Config &config, std::string &out) {
-    if (SpendPart *from = spend_part(config)) {
+void save_spend(const Config &config, StateWriter &out) {
+    std::string text;
+    auto begin = [&] {
+        out.restart();
+        SpendPart *from = spend_part(config);
         ZoneLock lock(zone_pool(config));
-        out.append(kShareLine).append(text_of(from->share.id)).append("\t");
-        out.append(text_of(from->share.epoch)).append("\n");
-    }
-    for (const SpendRow &row : read_spend(config)) {
-        out.append(std::to_string(row.day)).append("\t");
-        out.append(std::to_string(int(row.of))).append("\t");
-        for (auto field : kSpendFields) {
-            out.append(std::to_string(row.numbers.*field)).append("\t");
+        text.assign(kShareLine).append(text_of(from->share.id)).append("\t");
+        text.append(text_of(from->share.epoch)).append("\n");
+    };
+    read_pieces(config, begin, [&](std::span<const SpendRow> piece) {
+        for (const SpendRow &row : piece) {
+            text.append(std::to_string(row.day)).append("\t");
+            text.append(std::to_string(int(row.of))).append("\t");
+            for (auto field : kSpendFields) {
+                text.append(std::to_string(row.numbers.*field)).append("\t");
+            }
+            text.append(row.view()).append("\n");
         }
-        out.append(row.view()).append("\n");
-    }
+        out.append(text);
+        text.clear();
+    });
+    out.append(text);  // of a table without rows
 }
 
 bool load_spend(const Config &config, std::string_view text) {

@@ -1,6 +1,7 @@
 // What was spent, by whom and on what, for every day and in all: a bounded table in the zone, and
 // a ring of the latest requests. When the table is full the oldest day goes; the sums of all days
-// stay. Entries are booked under the pool's mutex, a few hundred bytes at a time.
+// stay. Names that clients choose have a half of it, so that they push out no key, team, user or
+// model. Entries are booked under the pool's mutex, a few hundred bytes at a time.
 #pragma once
 
 #include <algorithm>
@@ -12,6 +13,8 @@
 #include "ngx_llm_module/conf/config.hpp"
 
 namespace llm {
+
+class StateWriter;
 
 enum class SpendOf : uint8_t { all, key, team, user, customer, tag, model, provider, count };
 
@@ -90,6 +93,8 @@ struct SpendPart {
     uint32_t is_ready;
     uint32_t capacity;
     uint32_t count;
+    uint32_t free_names;  // rows whose names clients choose
+    uint32_t told;        // the day of the latest warning
     uint32_t mask;
     uint32_t is_rebuilding;  // the index is not to be trusted
     uint32_t ring_size;
@@ -125,7 +130,7 @@ void set_epoch(const Config &config, std::string_view epoch);
 
 // --- the section "spend" of the state file ---
 uint64_t spend_generation(const Config &config);
-void save_spend(const Config &config, std::string &out);
+void save_spend(const Config &config, StateWriter &out);
 bool load_spend(const Config &config, std::string_view text);
 
 template <size_t kSize>

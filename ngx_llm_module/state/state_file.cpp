@@ -18,6 +18,7 @@ constexpr std::string_view kHeader = "{\"llm_state\":1}";
 constexpr size_t kCrcSize = 8;
 constexpr off_t kMaxFile = off_t(4) << 30;
 constexpr off_t kJournalAtLeast = 1 << 20;
+constexpr size_t kPiece = 64 << 10;  // is written at once
 
 uint32_t crc_of(std::string_view text) {
     return ngx_crc32_long(reinterpret_cast<u_char *>(const_cast<char *>(text.data())), text.size());
@@ -128,22 +129,6 @@ int sync_directory(const std::string &path) {
     return directory.is_open() && fsync(directory.fd()) == 0 ? 0 : errno;
 }
 
-// Beside the file, synced, renamed: whoever reads sees the old one or the new one. It belongs to
-// whom `journal` belongs to.
-int replace_file(const std::string &path, std::string_view bytes, int journal) {
-    std::string beside = path + ".new";
-    {
-        File file(beside, O_WRONLY | O_CREAT | O_TRUNC);
-        struct stat owner;
-        if (!file.is_open() || fstat(journal, &owner) != 0 ||
-            (geteuid() == 0 && fchown(file.fd(), owner.st_uid, owner.st_gid) != 0) ||
-            !write_all(file.fd(), bytes) || fsync(file.fd()) != 0) {
-            return errno;
-        }
-    }
-    return rename(beside.c_str(), path.c_str()) == 0 ? sync_directory(path) : errno;
-}
-
 std::string journal_of(const Config &config) {
     return config.state_path + ".journal";
 }
@@ -151,6 +136,15 @@ std::string journal_of(const Config &config) {
 std::string section_of(const Config &config, const StateSection &section) {
     return config.state_path + "." + std::string(section.name);
 }
+
+struct Head {
+    char text[64];
+    size_t size;
+
+    Head(size_t body, uint32_t crc)
+        : size(size_t(snprintf(text, sizeof(text), "llm_state 1 %zu %08x\n", body, crc))) {}
+    std::string_view view() const { return {text, size}; }
+};
 
 // --- loading ---
 
@@ -281,9 +275,7 @@ bool Loader::load_section(const StateSection &section) {
     }
     size_t end = text.find('\n');
     std::string_view rest = end == std::string::npos ? "" : std::string_view(text).substr(end + 1);
-    char header[64];
-    int size = snprintf(header, sizeof(header), "llm_state 1 %zu %08x", rest.size(), crc_of(rest));
-    if (text.substr(0, end) != std::string_view(header, size_t(size))) {
+    if (!text.starts_with(Head(rest.size(), crc_of(rest)).view())) {
         return complain(path, "is damaged");
     }
     return section.load(config_, rest) || complain(path, "cannot be understood");
@@ -317,6 +309,72 @@ std::string render_changes(std::span<const RecordChange> changes) {
     std::string line;
     append_line(json.view(), line);
     return line;
+}
+
+StateWriter::StateWriter(std::string path, int journal, std::string &buffer)
+    : path_(std::move(path)), buffer_(buffer) {
+    fd_ = ::open((path_ + ".new").c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    struct stat owner;
+    if (fd_ < 0 || fstat(journal, &owner) != 0 ||
+        (geteuid() == 0 && fchown(fd_, owner.st_uid, owner.st_gid) != 0)) {
+        error_ = errno;
+    }
+}
+
+StateWriter::~StateWriter() {
+    buffer_.clear();
+    if (fd_ >= 0) {
+        ::close(fd_);
+    }
+}
+
+void StateWriter::begin(size_t head) {
+    buffer_.clear();
+    head_ = head;
+    size_ = 0;
+    crc_ = 0xffffffff;
+    if (error_ == 0 && (ftruncate(fd_, 0) != 0 || lseek(fd_, off_t(head), SEEK_SET) < 0)) {
+        error_ = errno;
+    }
+}
+
+void StateWriter::append(std::string_view text) {
+    size_ += text.size();
+    ngx_crc32_update(&crc_, reinterpret_cast<u_char *>(const_cast<char *>(text.data())),
+                     text.size());
+    if (buffer_.size() + text.size() > kPiece) {
+        flush();
+    }
+    text.size() > kPiece ? write(text) : void(buffer_.append(text));
+}
+
+void StateWriter::flush() {
+    write(buffer_);
+    buffer_.clear();
+}
+
+void StateWriter::write(std::string_view bytes) {
+    if (error_ == 0 && !write_all(fd_, bytes)) {
+        error_ = errno;
+    }
+}
+
+int StateWriter::replace(std::string_view head) {
+    flush();
+    if (error_ == 0 && !head.empty() && lseek(fd_, 0, SEEK_SET) < 0) {
+        error_ = errno;
+    }
+    write(head);
+    if (error_ == 0 && (fsync(fd_) != 0 || rename((path_ + ".new").c_str(), path_.c_str()) != 0)) {
+        error_ = errno;
+    }
+    return error_ == 0 ? sync_directory(path_) : error_;
+}
+
+StateFile::StateFile(const Config &config) : config_(config) {
+    if (!config.state_path.empty()) {
+        buffer_.reserve(kPiece);  // not in a thread: each has a heap of its own
+    }
 }
 
 StateFile::~StateFile() {
@@ -384,8 +442,14 @@ int StateFile::write_snapshot() {
         return EBADF;
     }
     FileLock lock(fd_);
-    std::string text;
-    append_line(kHeader, text);
+    StateWriter file(config_.state_path, fd_, buffer_);
+    std::string line;
+    auto write_line = [&](std::string_view json) {
+        line.clear();
+        append_line(json, line);
+        file.append(line);
+    };
+    write_line(kHeader);
     for_each_record(config_, [&](RecordKind kind, const std::string &id, const std::string &json,
                                  uint64_t version) {
         ByteBuffer out;
@@ -393,10 +457,10 @@ int StateFile::write_snapshot() {
         w.array();
         write_record(w, kind, id, json, version);
         w.end();
-        append_line(out.view(), text);
+        write_line(out.view());
     });
-    append_line("[]", text);
-    if (int error = replace_file(config_.state_path, text, fd_)) {
+    write_line("[]");
+    if (int error = file.replace()) {
         return error;
     }
     return ftruncate(fd_, 0) == 0 && fdatasync(fd_) == 0 ? 0 : errno;
@@ -407,12 +471,22 @@ int StateFile::save_section(const StateSection &section) {
         return EBADF;
     }
     FileLock lock(fd_);
-    std::string body;
-    section.save(config_, body);
-    char header[64];
-    int size =
-        snprintf(header, sizeof(header), "llm_state 1 %zu %08x\n", body.size(), crc_of(body));
-    return replace_file(section_of(config_, section), body.insert(0, header, size_t(size)), fd_);
+    std::string path = section_of(config_, section);
+    struct stat last;
+    size_t guess = stat(path.c_str(), &last) == 0 ? size_t(last.st_size) : 0;
+    StateWriter file(path, fd_, buffer_);
+    // The head says how much follows, and has room for as many digits as it had before: nearly
+    // always that is right.
+    for (;;) {
+        size_t room = Head(guess, 0).size;
+        file.begin(room);
+        section.save(config_, file);
+        Head head(file.size(), file.crc());
+        if (head.size == room) {
+            return file.replace(head.view());
+        }
+        guess = file.size();
+    }
 }
 
 bool StateFile::is_snapshot_due() const {

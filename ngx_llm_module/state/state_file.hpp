@@ -20,13 +20,47 @@
 
 namespace llm {
 
+// A file that takes another one's place as a whole, written in pieces: however much there is, and
+// whichever of nginx's threads writes, the worker's memory does not grow with it.
+class StateWriter {
+  public:
+    // `buffer` is empty, and keeps its room; the file belongs to whom `journal` belongs to.
+    StateWriter(std::string path, int journal, std::string &buffer);
+    ~StateWriter();
+    StateWriter(const StateWriter &) = delete;
+    StateWriter &operator=(const StateWriter &) = delete;
+
+    void append(std::string_view text);
+    // What was appended does not count.
+    void restart() { begin(head_); }
+    // The same, and so much stays free before it, for the head.
+    void begin(size_t head);
+    // Of what was appended.
+    size_t size() const { return size_; }
+    uint32_t crc() const { return crc_ ^ 0xffffffff; }
+    // Synced, renamed: whoever reads sees the old file or the new one. 0 or the error's number.
+    int replace(std::string_view head = {});
+
+  private:
+    void flush();
+    void write(std::string_view bytes);
+
+    std::string path_;
+    std::string &buffer_;
+    int fd_;
+    int error_ = 0;  // the first one
+    size_t head_ = 0;
+    size_t size_ = 0;
+    uint32_t crc_ = 0xffffffff;
+};
+
 // Counters of their owner's own form. The table of all stands in module.cpp.
 struct StateSection {
     std::string_view name;  // of the file's ending
     // Another number whenever there is something new to save.
     uint64_t (*generation)(const Config &config);
-    // Appends the whole state. Runs in a thread: shared memory may be read, nothing of the worker.
-    void (*save)(const Config &config, std::string &out);
+    // Writes the whole state. Runs in a thread: shared memory may be read, nothing of the worker.
+    void (*save)(const Config &config, StateWriter &out);
     // At start, with what save wrote. False: it cannot be understood.
     bool (*load)(const Config &config, std::string_view text);
 };
@@ -41,7 +75,7 @@ std::string render_changes(std::span<const RecordChange> changes);
 
 class StateFile {
   public:
-    explicit StateFile(const Config &config) : config_(config) {}
+    explicit StateFile(const Config &config);
     ~StateFile();
     StateFile(const StateFile &) = delete;
     StateFile &operator=(const StateFile &) = delete;
@@ -58,6 +92,7 @@ class StateFile {
 
   private:
     int fd_ = -1;  // of the journal
+    std::string buffer_;
     const Config &config_;
 };
 

@@ -3,6 +3,10 @@
 #     LLM::StateFile::write_keys($path, $count);   # sk-many-1 (alias many-1) and so on
 #
 # Those with an even number belong to the team "even".
+#
+#     LLM::StateFile::write_spend("$path.spend", $count);
+#
+# So many customers (customer-1 and so on) that have spent a cent each, in all and today.
 
 package LLM::StateFile;
 
@@ -23,8 +27,28 @@ sub write_keys {
             . ',"record":{"key_alias":"many-' . $n . '","team_id":"' . ($n % 2 ? '' : 'even')
             . '","rpm_limit":1000000,"metadata":{"n":' . $n . '}}}]');
     }
+    return _write($path, $text . _line('[{"kind":"team","id":"even","version":1,"record":{}}]')
+        . _line('[]'));
+}
+
+sub write_spend {
+    my ($path, $count) = @_;
+    my $customer = 4;
+    my @days = (0, int(time / 86400));
+    my $text = '';
+
+    for my $n (1 .. $count) {
+        $text .= join "\t", $_, $customer, 1, 0, 10, 5, 0, 0, 10_000_000, "customer-$n\n" for @days;
+    }
+    my $head = sprintf "llm_state 1 %d %08x\n", length $text, Compress::Zlib::crc32($text);
+    return _write($path, $head . $text);
+}
+
+sub _write {
+    my ($path, $bytes) = @_;
     open my $out, '>', $path or die "$path: $!";
-    print $out $text, _line('[{"kind":"team","id":"even","version":1,"record":{}}]'), _line('[]');
+
+    print $out $bytes;
     close $out or die "$path: $!";
     chmod 0666, $path;
     return;

@@ -1,0 +1,103 @@
+# A zone without a free byte: no new key has room, and every key that is there can be blocked,
+# unblocked, updated and deleted, with a state file and without one, and after a restart.
+
+use strict;
+use warnings;
+use LLM::Test;
+
+sub conf {
+    my ($state) = @_;
+
+    return "llm_zone 3m $state;
+        keepalive_requests 1000000;
+        llm_provider mock { } llm_model m { deployment mock/m; } llm_master_key sk-master;
+        server {
+            listen 127.0.0.1:%%PORT%%;
+            location / { llm_pass models; }
+            location /admin/ { llm_admin; }
+        }";
+}
+
+for my $has_state (0, 1) {
+    subtest $has_state ? 'with a state file' : 'without one' => sub {
+        my $t = LLM::Test->new(workers => 2);
+        my $dir = $t->dir . '/state';
+        mkdir $dir or die "$dir: $!";
+        chmod 0777, $dir;
+        $t->http_conf(conf($has_state ? "state=$dir/llm.state" : ''))->start;
+        my $conn;
+        my $admin = sub {
+            my ($path, $body) = @_;
+            my $r = $t->post("/admin$path", $body, headers => { 'x-api-key' => 'sk-master' },
+                keep => 1, $conn ? (conn => $conn) : ());
+
+            $conn = $r->{conn};
+            return $r;
+        };
+        my $status = sub {
+            my ($key) = @_;
+
+            return $t->post('/v1/chat/completions', { model => 'm', messages =>
+                [{ role => 'user', content => 'x' }] }, headers => { 'x-api-key' => $key })->{status};
+        };
+        # Small and large ones, until neither has room: of every size of block there is none.
+        my (@keys, %refused);
+        for my $turn ((map { [$_, 20] } 0, 64, 200, 600, 1200, 3000, 9000),
+            map { [$_, 20_000] } 9000, 3000, 1200, 600, 200, 64, 0) {
+            my ($padding, $most) = @$turn;
+            my $failed = 0;
+            # Sizes on either side of where a larger block is needed, until none of them has room.
+            for my $n (1 .. $most) {
+                my $key = sprintf 'sk-full-%d-%06d', $padding, scalar @keys;
+                my $r = $admin->('/key/generate', { key => $key, rpm_limit => 100000,
+                    metadata => { padding => 'x' x ($padding + $n % 64) } });
+                $refused{$padding} = $r->{status};
+                $failed = $r->{status} == 200 ? 0 : $failed + 1;
+                last if $failed == 64;
+                push @keys, [$key, $padding] if $r->{status} == 200;
+            }
+        }
+        is_deeply([sort values %refused], [(507) x 7], scalar(@keys) . ' keys, then no room');
+        $t->expect_log(qr/llm_zone is full, a record could not be stored/);
+        my ($other, @some);
+        for my $size (9000, 3000, 1200, 600, 200, 64, 0) {
+            my @of = map { $_->[0] } grep { $_->[1] == $size } @keys;
+            $other = shift @of;
+            push @some, @of;
+        }
+        my $all = sub {
+            my ($path, $more, $wanted) = @_;
+            my %statuses;
+
+            for my $key (@some) {
+                $statuses{$admin->($path, { key => $key, %$more })->{status}}++;
+            }
+            is_deeply(\%statuses, { 200 => scalar @some }, "$path of " . scalar @some);
+            my %opens;
+            $opens{$status->($_)}++ for @some;
+            is_deeply(\%opens, { $wanted => scalar @some }, "then $wanted");
+        };
+        $all->('/key/block', {}, 401);
+        $all->('/key/unblock', {}, 200);
+        $all->('/key/update', { rpm_limit => 99999 }, 200);
+        is($admin->('/key/generate', { key => 'sk-one-more', rpm_limit => 100000,
+            metadata => { padding => 'x' x 20 } })->{status}, 507, 'it is full still');
+        $all->('/key/block', {}, 401);
+        if ($has_state) {
+            $conn = undef;
+            $t->stop;
+            $t->start;
+            my %opens;
+            $opens{$status->($_)}++ for @some;
+            is_deeply(\%opens, { 401 => scalar @some }, 'blocked after a restart');
+            $all->('/key/unblock', {}, 200);
+        }
+        is($admin->('/key/delete', { keys => \@some })->{status}, 200, 'all are deleted at once');
+        my %opens;
+        $opens{$status->($_)}++ for @some;
+        is_deeply(\%opens, { 401 => scalar @some }, 'and open nothing');
+        is($status->($other), 200, 'others are as they were');
+        $t->done;
+    };
+}
+done_testing();
