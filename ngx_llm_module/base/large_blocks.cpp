@@ -26,6 +26,11 @@ bool is_started = false;
 
 void start_large_blocks() {
     is_started = true;
+#ifdef M_MMAP_THRESHOLD
+    // What is not kept goes back to the kernel at once: glibc would raise this with the first large
+    // block, and then sit on up to 64 MB.
+    (void)mallopt(M_MMAP_THRESHOLD, int(kLargeBlock));
+#endif
 }
 
 void stop_large_blocks() {

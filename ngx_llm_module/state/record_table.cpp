@@ -84,7 +84,7 @@ size_t size_of(std::string_view id, std::string_view json) {
 void fill(SharedRecord &record, RecordKind kind, std::string_view id, std::string_view json,
           uint32_t hash) {
     record = {nullptr, 0, hash, record.room, uint32_t(json.size()), uint16_t(id.size()), kind};
-    memcpy(record.bytes(), id.data(), id.size());
+    std::copy(id.begin(), id.end(), record.bytes());
     std::copy(json.begin(), json.end(), record.bytes() + id.size());
 }
 
