@@ -27,9 +27,10 @@ bool is_started = false;
 void start_large_blocks() {
     is_started = true;
 #ifdef M_MMAP_THRESHOLD
-    // What is not kept goes back to the kernel at once: glibc would raise this with the first large
-    // block, and then sit on up to 64 MB.
-    (void)mallopt(M_MMAP_THRESHOLD, int(kLargeBlock));
+    // Very large ones go back to the kernel at once: glibc would raise these two with the first
+    // such block, and then sit on up to 64 MB.
+    (void)mallopt(M_MMAP_THRESHOLD, 4 << 20);
+    (void)mallopt(M_TRIM_THRESHOLD, int(kMaxSpareBytes));
 #endif
 }
 
