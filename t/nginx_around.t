@@ -24,6 +24,7 @@ $t->http_conf(<<"END");
     client_body_buffer_size 16k;
     llm_key sk-of-ada { alias ada; }
     llm_key sk-of-bob { alias bob; }
+    llm_key sk-of-eve { alias eve; models dead; }
     limit_req_zone \$llm_key_alias zone=by_key:1m rate=1r/m;
     server {
         listen 127.0.0.1:%%PORT%%;
@@ -35,6 +36,12 @@ $t->http_conf(<<"END");
         location \@gateway { rewrite ^/own-first(/.*)\$ \$1 break; llm_pass models; }
         location /spare/ { error_page 502 503 = \@spare; llm_pass models; }
         location \@spare { rewrite ^/spare(/.*)\$ \$1 break; proxy_pass ${\$q->url}; }
+        location /odd/ { llm_max_body 1k; error_page 400 413 = \@keeper; llm_pass models; }
+        location \@keeper { rewrite ^/odd(/.*)\$ \$1 break; proxy_pass ${\$q->url}; }
+        location /any/ { satisfy any; allow 127.0.0.1; llm_pass models; }
+        location /any-by-key/ {
+            satisfy any; allow 127.0.0.1; limit_req zone=by_key burst=9 nodelay; llm_pass models;
+        }
         location /twice/ { error_page 502 503 = \@second; llm_pass p; }
         location \@second { rewrite ^/twice(/.*)\$ \$1 break; llm_pass q; }
         location /page/ { error_page 502 /page.txt; llm_pass models; }
@@ -98,6 +105,24 @@ for ([short => $hi], [long => $long]) {
     };
 }
 
+subtest 'a body that we could not read' => sub {
+    $q->on({}, json(200, { served => 'elsewhere' }));
+    for my $framing ({}, { chunked => 1 }) {
+        my $r = $t->request('POST', '/odd/v1/chat/completions', body => 'x' x 4000, %$framing,
+            headers => { Authorization => 'Bearer sk-of-ada', 'Content-Type' => 'application/json' });
+        is($r->{status}, 200, 'too large: the spare is asked');
+        is($q->last_request->{body}, '', 'and gets no part of it as the whole');
+    }
+    my $damaged = substr Compress::Zlib::memGzip('{"model":"p"}' x 9), 0, 30;
+    my $r = $t->request('POST', '/odd/v1/chat/completions', body => $damaged,
+        headers => { Authorization => 'Bearer sk-of-ada', 'Content-Type' => 'application/json',
+            'Content-Encoding' => 'gzip' });
+    is($r->{status}, 200, 'damaged: the spare is asked');
+    is($q->last_request->{body}, $damaged, 'and gets what the client sent');
+    is($q->last_request->{headers}{'content-encoding'}, 'gzip', 'in its coding');
+    $q->clear;
+};
+
 subtest 'what the operator wrote stays' => sub {
     my $r = ask('/return', 'p', $hi, 'X-Ban' => 1);
     is("$r->{status} $r->{body}", '403 {"ask":"ops"}', 'the text of a return');
@@ -129,6 +154,15 @@ subtest 'limit_req knows whose key it is' => sub {
     is(ask('/by-key', 'p', $hi)->{status}, 200, 'the first of a key');
     is(ask('/by-key', 'p', $hi)->{status}, 429, 'the second');
     is(ask('/by-key', 'p', $hi, Authorization => 'Bearer sk-of-bob')->{status}, 200, 'another key');
+    $p->clear;
+};
+
+subtest 'who is in by address is not asked for a key, whatever else looks at it' => sub {
+    $p->on({}, json(200, chat_answer()));
+    for my $where ('/any', '/any-by-key') {
+        is(ask($where, 'p', $hi, Authorization => 'Bearer sk-of-eve')->{status}, 200, $where);
+    }
+    is(ask('', 'p', $hi, Authorization => 'Bearer sk-of-eve')->{status}, 403, 'with no such rule');
     $p->clear;
 };
 

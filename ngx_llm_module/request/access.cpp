@@ -110,6 +110,7 @@ ngx_int_t check_access(ngx_http_request_t *r) {
     if (access == nullptr && (access = pool_new<Access>(r->pool)) == nullptr) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
+    access->is_checked = true;
     std::string key = client_key(r);
     mask_client_key(r);
     if (key.empty()) {

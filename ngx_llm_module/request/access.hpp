@@ -9,6 +9,7 @@ namespace llm {
 
 struct Access {
     Identity identity;
+    bool is_checked = false;  // by the access phase; else a variable was read before
     bool is_refused = false;
     // Of a refusal: one word that is known to users of such gateways (ApiError::own), and why.
     std::string_view word;

@@ -140,7 +140,16 @@ bool RequestBody::take_over(const ngx_chain_t *read) {
 }
 
 void RequestBody::hand_over(ngx_http_request_t *r) {
-    if (size_ == 0 || r->request_body == nullptr || is_taken_over_) {
+    if (r->request_body == nullptr || is_taken_over_) {
+        return;
+    }
+    if (is_too_large_) {
+        // A part would pass for the whole. nginx, too, has no body where it answered 413 itself.
+        r->request_body->bufs = nullptr;
+        r->headers_in.content_length_n = 0;
+        return;
+    }
+    if (size_ == 0) {
         return;
     }
     ngx_pool_cleanup_t *cleanup = ngx_pool_cleanup_add(r->pool, 0);
@@ -165,7 +174,6 @@ void RequestBody::hand_over(ngx_http_request_t *r) {
 }
 
 const char *RequestBody::decompress() {
-    was_compressed_ = true;
     RequestBody packed;
     std::swap(packed.data_, data_);
     std::swap(packed.size_, size_);
@@ -192,7 +200,15 @@ const char *RequestBody::decompress() {
     }
     bool is_whole = rc == Z_STREAM_END && z.avail_in == 0;
     inflateEnd(&z);
-    return is_whole || is_too_large_ ? nullptr : "the compressed body is damaged";
+    if (is_whole || is_too_large_) {
+        was_compressed_ = true;
+        return nullptr;
+    }
+    // Whoever gets it next gets what the client sent.
+    std::swap(packed.data_, data_);
+    std::swap(packed.size_, size_);
+    std::swap(packed.capacity_, capacity_);
+    return "the compressed body is damaged";
 }
 
 void RequestBody::blank(size_t begin, size_t end) {

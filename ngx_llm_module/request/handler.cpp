@@ -151,7 +151,8 @@ LlmRequest *make_llm_request(ngx_http_request_t *r) {
     ngx_http_set_ctx(r, request, ngx_http_llm_module);
     // An answer of a provider was not "modified" at a time: If-Match would throw it away.
     r->disable_not_modified = 1;
-    if (Access *access = find_access(r)) {
+    // With `satisfy any` nobody may have asked for the key.
+    if (Access *access = find_access(r); access != nullptr && access->is_checked) {
         request->identity = access->identity;
     }
     return request;
