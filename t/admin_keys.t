@@ -226,6 +226,21 @@ subtest 'delete' => sub {
 };
 
 subtest 'case 67: no key in the log' => sub {
+    my $chosen = 'chosen-without-the-usual-begin';
+    admin('/key/generate', { key => $chosen });
+    admin('/spend/logs?limit=5&api_key=sk-raw-key-of-logs&user_id=x');
+    admin('/global/spend/logs?api_key=sk-raw-key-of-days');
+    admin('/key/list?key_hash=sk-raw-key-of-list');
+    admin('/key/list?nosuch=sk-raw-key-of-nothing', undef, status => 400);
+    admin("/key/$chosen/regenerate?x=", { new_key => 'chosen-again' });
+    admin('/key/chosen%2Dagain/regenerate', { new_key => 'sk-at-the-end' });
+    admin('/key/delete', { keys => ['sk-at-the-end'] });
+    $t->wait_for(sub { $t->slurp('logs/combined.log') =~ m{/key/\*+/regenerate HTTP} }, 5, 'the log');
+    for my $text ($t->log_text, $t->slurp('logs/combined.log')) {
+        unlike($text, qr/sk-raw-key|chosen-without|chosen%2Dagain/, 'not of what was asked for');
+    }
+    like($t->slurp('logs/combined.log'), qr{spend/logs\?limit=5&api_key=\*+&user_id=x},
+        'the rest is there');
     $t->wait_for(sub { $t->slurp('logs/combined.log') =~ m{/key/delete} }, 5, 'the log');
     for my $text ($t->log_text, $t->slurp('logs/combined.log')) {
         unlike($text, qr/\Q$key\E|sk-master|sk-third-key/, 'none');

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "ngx_llm_module/admin/resource.hpp"
 #include "ngx_llm_module/base/guard.hpp"
 #include "ngx_llm_module/base/pool.hpp"
 #include "ngx_llm_module/policy/identify.hpp"
@@ -266,13 +267,15 @@ void on_body(ngx_http_request_t *r) {
     task->begin();
 }
 
-// A key in the path, as LiteLLM has it, stands in the log as a key in the query would.
-void mask_part(ngx_http_request_t *r, const std::string &part) {
+// A key in the path, as LiteLLM has it, stands in the log as a key in the query would; `behind` is
+// what follows it there. Escaped or not, it is one part of the path.
+void mask_part(ngx_http_request_t *r, std::string_view behind) {
     for (const ngx_str_t &line : {r->request_line, r->unparsed_uri, r->uri}) {
         std::string_view text = view(line);
-        size_t at = text.find(part);
-        if (at != std::string_view::npos) {
-            std::fill_n(const_cast<char *>(text.data()) + at, part.size(), '*');
+        size_t end = text.substr(0, text.find('?')).rfind(behind);
+        size_t begin = end == std::string_view::npos || end == 0 ? end : text.rfind('/', end - 1);
+        if (begin != std::string_view::npos && begin < end) {
+            std::fill_n(const_cast<char *>(text.data()) + begin + 1, end - begin - 1, '*');
         }
     }
 }
@@ -368,8 +371,8 @@ ngx_int_t handle_admin(ngx_http_request_t *r) {
     request.identity = identify(request.config, key, int64_t(ngx_time())).identity;
     bool has_task = route != nullptr && pool_new<AdminTask>(r->pool, request, *route, part, key);
     mask_client_key(r);  // the task has the query as it was
-    if (part.starts_with("sk-")) {
-        mask_part(r, std::string(part));
+    if (route != nullptr && !part.empty() && hash_of_key(std::string(part)) != part) {
+        mask_part(r, route->path.substr(route->path.find('*') + 1));
     }
     if (!request.identity.is_master && !(route != nullptr && route->is_open)) {
         return request.identity.key == nullptr

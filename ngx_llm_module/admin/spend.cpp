@@ -93,6 +93,12 @@ std::vector<SpendRow> sums_of(const AdminCall &call, SpendOf of) {
     return rows;
 }
 
+// api_key of the query: a hash, or a key, which is known by its hash only.
+std::string asked_key(const AdminCall &call) {
+    std::string key = call.argument("api_key");
+    return key.starts_with("sk-") ? hash_of_key(key) : key;
+}
+
 std::string alias_of(const AdminCall &call, std::string_view hash) {
     auto key = find_key(call.config, std::string(hash));
     return key != nullptr ? key->alias : std::string();
@@ -196,10 +202,7 @@ void write_breakdown(const AdminCall &call, const std::vector<const SpendRow *> 
 AdminAnswer spend_logs(AdminCall &call) {
     ByteBuffer out;
     json::Writer w(out);
-    std::string key = call.argument("api_key");
-    if (key.starts_with("sk-")) {
-        key = hash_of_key(key);
-    }
+    std::string key = asked_key(call);
     std::string id = call.argument("request_id");
     std::string user = call.argument("user_id");
     Days days(call);
@@ -238,7 +241,7 @@ AdminAnswer global_spend_logs(AdminCall &call) {
     }
     ByteBuffer out;
     json::Writer w(out);
-    std::string key = call.argument("api_key");
+    std::string key = asked_key(call);
     std::vector<SpendRow> rows = read_all_spend(call.config);
     w.array();
     for (const auto &[date, list] : days_of(rows, days)) {
