@@ -64,11 +64,12 @@ struct Days {
   private:
     std::string read(const AdminCall &call, std::string_view name) {
         std::string text = call.argument(name);
+        int64_t time = parse_time(text);
         // Seconds are a time for parse_time(), but no date.
-        if (!text.empty() && (text.find('-') != 4 || parse_time(text) < 0)) {
+        if (!text.empty() && (text.find('-') != 4 || time < 0)) {
             error = {std::string(name), "must be a date such as 2026-12-31, 1970 or later"};
         }
-        return text.substr(0, 10);
+        return text.empty() || time < 0 ? "" : date_of(uint32_t(time / kSecondsOfDay));
     }
 };
 
