@@ -25,7 +25,7 @@ namespace llm {
 namespace {
 
 constexpr size_t kMaxBody = 1024 * 1024;
-constexpr int kTries = 16;  // when others change the same record
+constexpr int kTries = 64;  // when others change the same record, or any
 
 struct Route {
     ngx_uint_t method;
@@ -155,6 +155,7 @@ bool AdminTask::change() {
             return false;
         }
         AdminCall call{request_, request_.config, *root, part_, query_, int64_t(ngx_time())};
+        uint64_t generation = records_generation(request_.config);
         answer_ = route_.run(call);
         if (answer_.changes.empty()) {
             return false;
@@ -163,7 +164,11 @@ bool AdminTask::change() {
         for (const RecordChange &change : answer_.changes) {
             before_.push_back(find_record(request_.config, change.kind, change.id));
         }
-        switch (change_records(request_.config, answer_.changes)) {
+        std::optional<uint64_t> seen;
+        if (call.has_seen_all) {
+            seen = generation;
+        }
+        switch (change_records(request_.config, answer_.changes, seen)) {
             case Changed::done:
                 return true;
             case Changed::full:
