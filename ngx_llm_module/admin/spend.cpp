@@ -46,10 +46,6 @@ AdminAnswer answer_of(ByteBuffer out) {
     return answer;
 }
 
-AdminAnswer bad(const FieldError &error) {
-    return admin_error(NGX_HTTP_BAD_REQUEST, error.what, error.param);
-}
-
 // start_date and end_date of the query, both included; dates compare as text.
 struct Days {
     FieldError error;  // of what was given
