@@ -7,6 +7,7 @@ use LLM::Test;
 
 my $t = LLM::Test->new;
 $t->http_conf(<<"END");
+    limit_req_zone \$uri zone=one:1m rate=1r/m;
     llm_provider mock { }
     llm_model m { deployment mock/m; }
     llm_master_key sk-master;
@@ -17,7 +18,11 @@ $t->http_conf(<<"END");
         location / { llm_pass models; }
         location /admin/ { llm_admin; }
         location /inside/ { llm_admin; deny all; }
+        location /small/ { llm_admin; client_max_body_size 1k; }
+        location /if/ { if (\$request_method = PATCH) { return 418; } llm_admin; }
+        location /limited/ { limit_req zone=one; limit_req_status 429; llm_admin; }
         location = /exact { llm_admin; }
+        location ~ ^/(key|team|user|customer|end_user|spend|global)/ { llm_admin; }
     }
 END
 $t->start;
@@ -109,7 +114,41 @@ subtest 'bodies' => sub {
         }
     }
     is(call('POST', '/key/delete', '{"key_aliases":["odd"]}')->{status}, 200, 'the key is still there');
-    is(call('POST', '/key/generate', '{"x":"' . 'y' x 1_100_000 . '"}')->{status}, 413, 'too large');
+};
+
+# What a client reads an error from: an object with these members, whoever refuses.
+sub is_json_error {
+    my ($r, $status, $what) = @_;
+    my $error = eval { decode_json($r->{body})->{error} } || {};
+
+    is($r->{status}, $status, $what);
+    is($r->{headers}{'content-type'}, 'application/json', 'as JSON');
+    is(join(' ', sort keys %$error), 'code message param type', 'in the form of others')
+        or diag($r->{body});
+    ok($error->{message}, 'with a message');
+    return;
+}
+
+subtest "nginx's own refusals" => sub {
+    my @auth = (headers => { 'x-api-key' => 'sk-master' });
+    my $large = '{"x":"' . 'y' x 1_100_000 . '"}';
+    for my $how ([], [chunked => 100_000]) {
+        is_json_error($t->request('POST', '/admin/key/generate', @auth, body => $large, @$how), 413,
+            "too large, @$how");
+        is_json_error($t->request('POST', '/small/key/generate', @auth, body => '{"x":"' . 'y' x 2000
+            . '"}', @$how), 413, "client_max_body_size, @$how");
+    }
+    is_json_error($t->get('/inside/key/list', @auth), 403, 'deny');
+    is($t->get('/limited/key/list', @auth)->{status}, 200, 'limit_req lets one pass');
+    is_json_error($t->get('/limited/key/list', @auth), 429, 'and no second one');
+    is($t->get('/if/key/list', @auth)->{status}, 200, 'beside an if');
+    is_json_error($t->request('PATCH', '/if/key/list', @auth), 418, 'a return in it');
+    is_json_error($t->request('PUT', '/admin/key/update', @auth, body => '{}'), 405, 'a method');
+    is_json_error($t->get('/admin/nosuch', @auth), 404, 'a path');
+    is_json_error($t->get('/admin/key/list'), 401, 'no key');
+    my $question = { model => 'm', messages => [{ role => 'user', content => 'y' x 1_500_000 }] };
+    is($t->post('/admin/explain', $question, @auth)->{status}, 200,
+        'what is explained may be as large as what is asked');
 };
 is(call('GET', '/key/list')->{body}, $before, 'nothing was made');
 
@@ -120,7 +159,7 @@ subtest 'queries' => sub {
         is($r->{status}, 400, "$method $path") or diag($r->{body});
         is(eval { decode_json($r->{body})->{error}{param} }, $name, "names $name");
     };
-    for (['/user/list?user_ids=fa', 'user_ids'], ['/key/list?organization_id=zz', 'organization_id'],
+    for (['/user/list?team=fa', 'team'], ['/user/list?sort_by=rpm', 'sort_by'], ['/key/list?organization_id=zz', 'organization_id'],
         ['/key/list?team_id=a&status=deleted', 'status'], ['/team/list?user_id=fa', 'user_id'],
         ['/team/info?team_id=a&x=1', 'x'], ['/customer/list?page=2', 'page'],
         ['/spend/logs?apikey=typo', 'apikey'], ['/spend/logs?api_key=a&summarize=true', 'summarize'],
@@ -153,6 +192,32 @@ subtest 'queries' => sub {
     }
     is($t->get('/admin/key/list?key=sk-master')->{status}, 200, 'the key of the caller');
     is($t->get('/admin/key/list?key=sk-master&kye=1')->{status}, 400, 'and a mistake');
+};
+
+subtest 'the member that is wrong' => sub {
+    for (['{"max_budget":"5"}', 'max_budget'], ['{"max_budget":5,"budget_duration":"x"}', 'budget_duration'],
+        ['{"budget_duration":"1d"}', 'budget_duration'], ['{"max_budget":5,"budget_limits":{}}',
+        'budget_limits'], ['{"max_budget":5,"budget_limits":[{"max_budget":-1}]}', 'budget_limits'],
+        ['{"key_type":"management"}', 'key_type'], ['{"key_type":"read_only"}', 'key_type'])
+    {
+        my ($body, $param) = @$_;
+        my $r = call('POST', '/key/generate', $body);
+        is($r->{status}, 400, $body);
+        is(decode_json($r->{body})->{error}{param}, $param, "is $param");
+    }
+    is(call('POST', '/key/generate', qq({"key_type":$_}))->{status}, 200, $_)
+        for '"llm_api"', '"default"', 'null';
+};
+
+# Scripts for LiteLLM know one address, for both.
+subtest 'at the paths of the models' => sub {
+    my @auth = (headers => { 'x-api-key' => 'sk-master' });
+    my $key = decode_json($t->post('/key/generate', { key_alias => 'root' }, @auth)->{body})->{key};
+    is(decode_json($t->get("/key/info?key=$key", @auth)->{body})->{info}{key_alias}, 'root', 'info');
+    is($t->post('/v1/chat/completions', { model => 'm', messages => [{ role => 'user', content => 'x' }] },
+        headers => { 'x-api-key' => $key })->{status}, 200, 'and what it is for');
+    is($t->post("/key/$key/regenerate", {}, @auth)->{status}, 200, 'regenerate');
+    is($t->get('/global/spend/report', @auth)->{status}, 404, 'an unknown path');
 };
 
 subtest 'odd but good' => sub {

@@ -5,6 +5,7 @@ use strict;
 use warnings;
 use LLM::Test;
 use Digest::SHA qw(sha256_hex);
+use Time::Local qw(timegm);
 
 my $t = LLM::Test->new(workers => 2, access_log => 1);
 $t->http_conf(<<"END");
@@ -31,6 +32,12 @@ sub admin {
     is($r->{status}, $o{status} || 200, $o{what} || $path) or diag($r->{body});
     like($r->{headers}{'content-type'}, qr{\Aapplication/json}, 'is JSON');
     return decode_json($r->{body});
+}
+
+sub timegm_of {
+    my ($y, $mo, $d, $h, $mi, $s) = $_[0] =~ /\A(\d+)-(\d+)-(\d+)T(\d+):(\d+):(\d+)Z\z/
+        or return 0;
+    return timegm($s, $mi, $h, $d, $mo - 1, $y);
 }
 
 # Asked so often that each worker is: a change holds everywhere at once.
@@ -195,20 +202,129 @@ subtest 'regenerate' => sub {
     admin('/key/regenerate', { key => $new, grace_period => 'soon' }, status => 400);
 };
 
+# LiteLLM refuses a second key with an alias: whoever finds keys by it finds one.
+subtest 'an alias is one key\'s' => sub {
+    my $one = admin('/key/generate', { key_alias => 'only one' });
+    my $two = admin('/key/generate', { key_alias => 'another' });
+    my $refused = sub {
+        my ($path, $body) = @_;
+        my $error = admin($path, $body, status => 400)->{error};
+        is($error->{param}, 'key_alias', 'names it');
+        like($error->{message}, qr/already exists/, 'and says why');
+    };
+    $refused->('/key/generate', { key_alias => $_ }) for 'only one', 'configured';
+    $refused->('/key/update', { key => $two->{key}, key_alias => $_ }) for 'only one', 'configured';
+    $refused->('/key/regenerate', { key => $two->{key}, key_alias => 'only one' });
+    $refused->('/user/new', { key_alias => 'only one', user_id => 'nobody' });
+    admin('/user/info?user_id=nobody', undef, status => 404, what => 'nor is the user made');
+    is(admin("/key/info?key=$two->{key}")->{info}{key_alias}, 'another', 'nothing was changed');
+    admin('/key/update', { key => $one->{key}, key_alias => 'only one', rpm_limit => 7 });
+    admin('/key/generate', {}) for 1, 2;    # none is no alias
+    my $next = admin('/key/regenerate', { key => $one->{key}, grace_period => '1h' });
+    is($next->{key_alias}, 'only one', 'a new key of the same one keeps it');
+    admin('/key/update', { key => $next->{key}, key_alias => 'only one' });
+    my $third = admin('/key/regenerate', { key => $next->{key}, key_alias => 'only one' });
+    admin('/key/update', { key => $third->{key}, key_alias => 'renamed' });
+    admin('/key/delete', { keys => [$one->{key}] });
+    $two = admin('/key/update', { key => $two->{key}, key_alias => 'only one' });
+    is($two->{key_alias}, 'only one', 'what nobody has any more is free');
+    admin('/key/delete', { key_aliases => ['only one'] });
+    admin('/key/generate', { key_alias => 'only one' });
+    is(admin('/key/delete', { key_aliases => ['configured'] }, status => 400)->{error}{param},
+        'key_aliases', 'a key of the configuration stays');
+
+    # Of many at a time, in two workers, one is made.
+    my @streams = map { $t->stream('/admin/key/generate', { key_alias => 'race' }, headers =>
+        { 'x-api-key' => 'sk-master' }) } 1 .. 20;
+    my %seen;
+    $seen{$_->status}++ for @streams;
+    is_deeply(\%seen, { 200 => 1, 400 => 19 }, 'also of many that come at once');
+};
+
+subtest 'how long' => sub {
+    my $made = admin('/key/generate', { duration => '-1' });
+    is($made->{expires}, undef, '-1 is for ever');
+    my $seconds = sub {
+        my $expires = admin('/key/update', { key => $made->{key}, duration => $_[0] })->{expires};
+        return timegm_of($expires) - time;
+    };
+    my %length = ('30s' => 30, '30m' => 1800, '30h' => 108_000, '30d' => 2_592_000,
+        '1w' => 604_800, '1mo' => 2_592_000);
+    for (sort keys %length) {
+        my $got = $seconds->($_);
+        ok(abs($got - $length{$_}) <= 5, "$_ is $got seconds");
+    }
+    is(admin('/key/update', { key => $made->{key}, duration => '' })->{expires},
+        admin("/key/info?key=$made->{key}")->{info}{expires}, 'an empty one says nothing');
+    is(admin('/key/update', { key => $made->{key}, duration => '-1' })->{expires}, undef,
+        'for ever again');
+    for (qw(-2 30x 1y d 0d), '1 d') {
+        is(admin('/key/update', { key => $made->{key}, duration => $_ }, status => 400)->{error}{param},
+            'duration', "not $_");
+    }
+    my $at = sub { admin('/key/update', { key => $made->{key}, expires => $_[0] })->{expires} };
+    is($at->('2030-01-31T00:30:00+02:00'), '2030-01-30T22:30:00Z', 'a time with a zone');
+    is($at->('2030-12-31T23:00:00.123456-01:30'), '2031-01-01T00:30:00Z', 'west of Greenwich');
+    is($at->($_), '2030-01-31T12:00:00Z', $_) for qw(2030-01-31T12:00:00Z 2030-01-31t12:00:00z
+        2030-01-31T12:00:00), '2030-01-31 12:00:00+00:00';
+    for (qw(2030-01-31T12:00:00+2 2030-01-31T12:00:00+0200 2030-01-31T12:00:00+24:00
+        2030-01-31T12:00:00+02:60 2030-01-31T12:00:00CET 1970-01-01T00:00:00+01:00)) {
+        admin('/key/update', { key => $made->{key}, expires => $_ }, status => 400, what => "not $_");
+    }
+};
+
 subtest 'list' => sub {
-    admin('/key/generate', { key_alias => 'page', user_id => $_ % 2 ? 'odd' : 'even' }) for 1 .. 25;
-    my $list = admin('/key/list?size=10&page=3&key_alias=page');
+    my $team = admin('/team/new', { team_id => 'pages' })->{team_id};
+    admin('/key/generate', { key_alias => "page-$_", team_id => $team,
+        user_id => $_ % 2 ? 'odd' : 'even' }) for 1 .. 25;
+    my $list = admin('/key/list?size=10&page=3&team_id=pages');
     is($list->{total_count}, 25, 'all');
     is($list->{total_pages}, 3, 'in pages');
     is(scalar @{$list->{keys}}, 5, 'the last one');
     my %seen;
-    $seen{$_}++ for map { @{admin("/key/list?size=10&page=$_&key_alias=page")->{keys}} } 1 .. 4;
+    $seen{$_}++ for map { @{admin("/key/list?size=10&page=$_&team_id=pages")->{keys}} } 1 .. 4;
     is(scalar keys %seen, 25, 'each on one page');
     is(admin('/key/list?user_id=odd')->{total_count}, 13, 'of a user');
+    is(admin('/key/list?user_id=odd&key_alias=page-3')->{total_count}, 1, 'by alias');
+    is(admin('/key/list?user_id=odd&key_alias=page-4')->{total_count}, 0, 'all filters hold');
+    is(admin('/key/list?key_hash=' . sha256_hex($key))->{keys}[0], sha256_hex($key), 'by hash');
     is(admin('/key/list?team_id=conf-team')->{total_count}, 1, 'of a team, configured ones, too');
     my $full = admin('/key/list?return_full_object=true&key_alias=first');
     is($full->{keys}[0]{key_alias}, 'first', 'whole records');
     admin("/key/list?$_", undef, status => 400) for qw(page=0 page=x size=0 size=100000 page=-1);
+};
+
+subtest 'sorted lists' => sub {
+    admin('/team/new', { team_id => 'sorted' });
+    my %of = (beta => { max_budget => 20 }, Alpha => { max_budget => 3.5 }, gamma => {},
+        delta => { max_budget => 100 }, '' => { max_budget => 1 });
+    my %key = map { $_ => admin('/key/generate', { %{$of{$_}}, team_id => 'sorted',
+        length $_ ? (key_alias => $_) : () })->{key} } sort keys %of;
+    status($key{gamma});
+    $t->post('/v1/chat/completions', { model => 'm', max_tokens => 5, messages =>
+        [{ role => 'user', content => 'x' x 5000 }] }, headers => { 'x-api-key' => $key{Alpha} });
+    my $order = sub {
+        my $list = admin("/key/list?team_id=sorted&return_full_object=true&$_[0]");
+        is($list->{total_count}, 5, 'all of them');
+        return join ' ', map { $_->{key_alias} // '-' } @{$list->{keys}};
+    };
+    is($order->('sort_by=key_alias&sort_order=asc'), 'Alpha beta delta gamma -', 'by alias');
+    is($order->('sort_by=max_budget'), 'gamma delta beta Alpha -',
+        'the largest first, no limit is the largest');
+    is($order->('sort_by=max_budget&sort_order=ASC'), '- Alpha beta delta gamma', 'or the least');
+    like($order->('sort_by=spend&size=2'), qr/\AAlpha gamma\z/, 'who spent most');
+    is($order->('sort_by=max_budget&size=2&page=2'), 'beta Alpha', 'a page of it');
+    my @hashes = sort map { sha256_hex($_) } values %key;
+    is_deeply(admin('/key/list?team_id=sorted&sort_by=token')->{keys}, [reverse @hashes], 'by hash');
+    is_deeply(admin('/key/list?team_id=sorted')->{keys}, \@hashes, 'as usual');
+    my $made = time;
+    $t->wait_for(sub { time > $made }, 5, 'the next second');
+    my $last = admin('/key/generate', { key_alias => 'late', team_id => 'sorted' })->{token};
+    is(admin('/key/list?team_id=sorted&sort_by=created_at&sort_order=desc')->{keys}[0], $last,
+        'the newest first');
+    for (['sort_by=nosuch', 'sort_by'], ['sort_by=spend&sort_order=up', 'sort_order']) {
+        is(admin("/key/list?$_->[0]", undef, status => 400)->{error}{param}, $_->[1], "not $_->[0]");
+    }
 };
 
 subtest 'delete' => sub {
@@ -226,6 +342,21 @@ subtest 'delete' => sub {
 };
 
 subtest 'case 67: no key in the log' => sub {
+    my $chosen = 'chosen-without-the-usual-begin';
+    admin('/key/generate', { key => $chosen });
+    admin('/spend/logs?limit=5&api_key=sk-raw-key-of-logs&user_id=x');
+    admin('/global/spend/logs?api_key=sk-raw-key-of-days');
+    admin('/key/list?key_hash=sk-raw-key-of-list');
+    admin('/key/list?nosuch=sk-raw-key-of-nothing', undef, status => 400);
+    admin("/key/$chosen/regenerate?x=", { new_key => 'chosen-again' });
+    admin('/key/chosen%2Dagain/regenerate', { new_key => 'sk-at-the-end' });
+    admin('/key/delete', { keys => ['sk-at-the-end'] });
+    $t->wait_for(sub { $t->slurp('logs/combined.log') =~ m{/key/\*+/regenerate HTTP} }, 5, 'the log');
+    for my $text ($t->log_text, $t->slurp('logs/combined.log')) {
+        unlike($text, qr/sk-raw-key|chosen-without|chosen%2Dagain/, 'not of what was asked for');
+    }
+    like($t->slurp('logs/combined.log'), qr{spend/logs\?limit=5&api_key=\*+&user_id=x},
+        'the rest is there');
     $t->wait_for(sub { $t->slurp('logs/combined.log') =~ m{/key/delete} }, 5, 'the log');
     for my $text ($t->log_text, $t->slurp('logs/combined.log')) {
         unlike($text, qr/\Q$key\E|sk-master|sk-third-key/, 'none');

@@ -69,8 +69,9 @@ subtest 'teams' => sub {
     is(status($key, 'n'), 401, 'case 55: at once');
     admin('/team/new', { team_id => $id });
     is(status($key, 'n'), 401, 'a team of the same name does not bring the key back');
-    admin('/team/new', { team_id => $id }, status => 409);
-    admin('/team/new', { team_id => 'conf-team' }, status => 409);
+    is(admin('/team/new', { team_id => $id }, status => 400)->{error}{message}, 'team_id already exists',
+        'not twice');
+    admin('/team/new', { team_id => 'conf-team' }, status => 400);
     admin('/team/update', { team_id => 'conf-team', models => [] }, status => 400);
     admin('/team/delete', { team_ids => ['conf-team'] }, status => 400);
     admin('/team/delete', { team_ids => [$id, 'none'] }, status => 404);
@@ -101,10 +102,50 @@ subtest 'users' => sub {
     is($info->{user_info}{user_email}, 'ada@example.org', 'info');
     is(scalar @{$info->{keys}}, 1, 'with keys');
     is(admin('/user/list?page_size=1&page=2')->{total}, 2, 'list');
-    admin('/user/new', { user_id => 'ada@example.org' }, status => 409);
+    my $error = admin('/user/new', { user_id => 'ada@example.org' }, status => 409)->{error};
+    like($error->{message}, qr/already exists/, 'not twice');
     admin('/user/info?user_id=bob', undef, status => 404);
     is(admin('/user/delete', { user_ids => ['ada@example.org'] })->{deleted_keys}, 1, 'deleted');
     is(status($user->{key}), 401, 'with the key');
+};
+
+# LiteLLM's /user/new takes what its key is to have, too, and answers with both.
+subtest 'a new user and the key' => sub {
+    my $user = admin('/user/new', { user_id => 'eve', user_email => 'eve@example.org', user_alias => 'E',
+        key_alias => 'key of eve', team_id => 'conf-team', duration => '30d', max_budget => 20,
+        budget_duration => '1d', aliases => { mine => 'm' }, permissions => { customers => \0 } });
+    is_deeply([@$user{qw(user_id user_email user_alias max_budget budget_duration key_alias team_id)}],
+        ['eve', 'eve@example.org', 'E', 20, '1d', 'key of eve', 'conf-team'], 'both are shown');
+    like($user->{expires}, qr/\A20/, 'when the key ends');
+    like($user->{key}, qr/\Ask-/, 'and the key');
+    my $key = admin("/key/info?key=$user->{key}")->{info};
+    is_deeply([@$key{qw(user_id key_alias team_id expires aliases max_budget)}],
+        ['eve', 'key of eve', 'conf-team', $user->{expires}, { mine => 'm' }, undef],
+        'the key has its own, the budget is the user\'s');
+    is(status($user->{key}, 'mine'), 200, 'it opens its models');
+    is(status($user->{key}, 'n'), 403, 'and none that the team lacks');
+    is(admin('/user/info?user_id=eve')->{user_info}{max_budget}, 20, 'the user');
+    for (['teams', ['conf-team']], ['team_id', 'none'], ['aliases', { a => 'none' }],
+        ['organizations', ['o']], ['send_invite_email', \1], ['sso_user_id', 'x'],
+        ['key_alias', 'key of eve'], ['duration', 'soon'], ['auto_create_key', 'no'])
+    {
+        my ($name, $value) = @$_;
+        is(admin('/user/new', { user_id => 'no', $name => $value }, status => 400)->{error}{param}, $name,
+            "$name is named");
+    }
+    is(admin('/user/new', { user_id => 'no', auto_create_key => \0, team_id => 'conf-team' },
+        status => 400)->{error}{param}, 'team_id', 'what no key can have');
+    admin('/user/info?user_id=no', undef, status => 404, what => 'none of them was made');
+    is(admin('/user/new', { user_id => 'plain', auto_create_key => \0, teams => [], key_alias => '' })
+        ->{key}, undef, 'without a key');
+    my $users = sub { join ' ', map { $_->{user_id} } @{admin("/user/list?$_[0]")->{users}} };
+    is($users->('user_ids=plain,nobody,eve'), 'eve plain', 'some');
+    is($users->('user_ids=ev'), '', 'by whole names');
+    is($users->('user_email=EVE%40'), 'eve', 'by a part of the address');
+    is($users->('user_ids=plain,eve&sort_by=user_alias&sort_order=desc'), 'plain eve', 'in an order');
+    is($users->('user_ids=plain,eve&sort_by=spend&sort_order=desc'), 'eve plain', 'by what they spent');
+    admin('/user/list?sort_by=max_parallel_requests', undef, status => 400);
+    admin('/user/delete', { user_ids => ['eve', 'plain'] });
 };
 
 subtest 'customers' => sub {
@@ -125,6 +166,13 @@ subtest 'customers' => sub {
     admin('/customer/delete', { user_ids => ['shopper'] });
     admin('/customer/info?end_user_id=shopper', undef, status => 404);
     admin('/customer/new', {}, status => 400);
+    admin('/customer/new', { user_id => 'stranger' }, status => 400, what => 'a second one');
+    for (['/user/info', undef, 'user_id'], ['/customer/info', undef, 'end_user_id'],
+        ['/user/update', { user_email => 'ada@example.org' }, 'user_id'])
+    {
+        my ($path, $body, $param) = @$_;
+        is(admin($path, $body, status => 400)->{error}{message}, "$param must be given", $path);
+    }
     admin('/customer/update', { user_id => 'shopper' }, status => 404);
 };
 

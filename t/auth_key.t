@@ -104,7 +104,10 @@ for my $refusal (@refusals) {
         is($error->{code}, $code, 'code of OpenAI');
         like($error->{message}, $message, 'why');
         $r = ask('/v1/messages', @header);
-        is(decode_json($r->{body})->{error}{type}, 'authentication_error', 'of Anthropic');
+        my $json = decode_json($r->{body});
+        is($json->{error}{type}, 'authentication_error', 'of Anthropic');
+        like($json->{request_id} // '', qr/\Areq_[0-9a-f]{24}\z/, 'with the id that SDKs show');
+        is($json->{request_id}, $r->{headers}{'x-llm-request-id'}, 'as in the header');
         $r = $t->post('/v1beta/models/m:generateContent', {}, headers => [@header]);
         is(decode_json($r->{body})->{error}{status}, 'UNAUTHENTICATED', 'of Gemini');
         $r = $t->get('/v1/models', headers => [@header]);

@@ -78,6 +78,9 @@ sub in_dialect {
         'of its dialect') or diag($r->{body});
     is($json->{type}, $client eq 'chat' ? undef : 'error', 'in its form');
     is($error->{type}, $type, "type $type") if $type;
+    my $id = $r->{headers}{'x-llm-request-id'} // '';
+    like($id, qr/\Areq_[0-9a-f]{24}\z/, 'with an id');
+    is($json->{request_id}, $client eq 'chat' ? undef : $id, 'where Anthropic has it');
     unlike($r->{body}, qr/<html|nginx/i, 'nothing of nginx\'s page');
     return;
 }

@@ -30,6 +30,8 @@ $t->http_conf(<<"END");
     llm_key sk-loner { models all-team-models; }
     llm_key sk-nothing { team none; }
     llm_key sk-own { models b; model_alias mine b; model_alias theirs a; }
+    llm_key sk-shadow { model_alias b a; model_alias a-alias b2; model_alias a a; }
+    llm_key sk-shut { models b2; model_alias b2 a; }
     llm_key sk-direct { models chat/up-a chat/deep/*; }
     llm_key sk-account { models chat/*; }
     server {
@@ -82,6 +84,24 @@ for my $key (sort keys %may) {
             [grep { $allowed{$_} } sort qw(a a-alias b-like b b2 mine)], 'list of models');
     };
 }
+
+# A key may have a name of its own that is a model's or an alias's, too.
+subtest 'each name once' => sub {
+    my $names = sub {
+        my ($key, $path, $list, $id, @headers) = @_;
+        my $json = decode_json($t->get($path, headers => ['x-api-key' => $key, @headers])->{body});
+        return join ' ', sort map { $_->{$id} } @{$json->{$list}};
+    };
+    my $all = 'a a-alias b b-like b2';
+    is($names->('sk-shadow', '/v1/models', 'data', 'id'), $all, 'OpenAI');
+    is($names->('sk-shadow', '/v1/models', 'data', 'id', 'anthropic-version' => 'x'), $all, 'Anthropic');
+    is($names->('sk-shadow', '/v1beta/models', 'models', 'name'),
+        join(' ', map { "models/$_" } split / /, $all), 'Gemini');
+    is(ask('shadow', 'b')->{status}, 200, 'it is asked for under its name');
+    is($p->last_request->{json}{model}, 'up-a', 'and is what the key means by it');
+    is($names->('sk-shut', '/v1/models', 'data', 'id'), '', 'what may not be asked is not shown');
+    is(ask('shut', 'b2')->{status}, 403, 'and is refused');
+};
 
 subtest 'the refusal' => sub {
     my $before = $p->request_count;

@@ -85,6 +85,17 @@ subtest 'case 55: changes hold at every machine' => sub {
     becomes($one, $member, 401, 'the team is blocked');
 };
 
+subtest 'an alias is one key\'s at all machines' => sub {
+    my $made = decode_json(admin($one, '/key/generate', { key_alias => 'shared' })->{body});
+    becomes($two, $made->{key}, 200, 'the other one knows the key');
+    my $r = admin($two, '/key/generate', { key_alias => 'shared' });
+    is($r->{status}, 400, 'and refuses a second one of its alias');
+    is(decode_json($r->{body})->{error}{param}, 'key_alias', 'by name');
+    is(admin($two, '/key/delete', { key_aliases => ['shared'] })->{status}, 200, 'deleted there');
+    becomes($one, $made->{key}, 401, 'it is gone everywhere');
+    is(admin($one, '/key/generate', { key_alias => 'shared' })->{status}, 200, 'and the alias is free');
+};
+
 subtest 'no key stands in Redis' => sub {
     my $key = admin($one, '/key/generate', {})->{json}{key};
     my $all = join ' ', @{$redis->cmd('HGETALL', 'llm:{records}:data')};

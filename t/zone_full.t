@@ -82,6 +82,17 @@ for my $has_state (0, 1) {
         $all->('/key/update', { rpm_limit => 99999 }, 200);
         is($admin->('/key/generate', { key => 'sk-one-more', rpm_limit => 100000,
             metadata => { padding => 'x' x 20 } })->{status}, 507, 'it is full still');
+        my $one = $some[0];
+        for my $more ({}, { grace_period => '1h' }, { new_key => 'sk-in-its-place', rpm_limit => 7 }) {
+            my $r = $admin->('/key/regenerate', { key => $one, %$more });
+            is($r->{status}, 507, join ' ', 'no room for a second record, regenerate', %$more);
+            like(decode_json($r->{body})->{error}{message}, qr/llm_zone is full/, 'and why');
+            is($status->($one), 200, 'the key is good as before');
+        }
+        is($status->('sk-in-its-place'), 401, 'there is no new one');
+        my $info = decode_json($t->get("/admin/key/info?key=$one",
+            headers => { 'x-api-key' => 'sk-master' })->{body})->{info};
+        is_deeply([@$info{qw(rpm_limit expires)}], [99999, undef], 'and the old one is unchanged');
         $all->('/key/block', {}, 401);
         if ($has_state) {
             $conn = undef;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "ngx_llm_module/admin/resource.hpp"
 #include "ngx_llm_module/base/guard.hpp"
 #include "ngx_llm_module/base/pool.hpp"
 #include "ngx_llm_module/policy/identify.hpp"
@@ -24,7 +25,7 @@ namespace llm {
 namespace {
 
 constexpr size_t kMaxBody = 1024 * 1024;
-constexpr int kTries = 16;  // when others change the same record
+constexpr int kTries = 64;  // when others change the same record, or any
 
 struct Route {
     ngx_uint_t method;
@@ -154,6 +155,7 @@ bool AdminTask::change() {
             return false;
         }
         AdminCall call{request_, request_.config, *root, part_, query_, int64_t(ngx_time())};
+        uint64_t generation = records_generation(request_.config);
         answer_ = route_.run(call);
         if (answer_.changes.empty()) {
             return false;
@@ -162,7 +164,11 @@ bool AdminTask::change() {
         for (const RecordChange &change : answer_.changes) {
             before_.push_back(find_record(request_.config, change.kind, change.id));
         }
-        switch (change_records(request_.config, answer_.changes)) {
+        std::optional<uint64_t> seen;
+        if (call.has_seen_all) {
+            seen = generation;
+        }
+        switch (change_records(request_.config, answer_.changes, seen)) {
             case Changed::done:
                 return true;
             case Changed::full:
@@ -266,13 +272,15 @@ void on_body(ngx_http_request_t *r) {
     task->begin();
 }
 
-// A key in the path, as LiteLLM has it, stands in the log as a key in the query would.
-void mask_part(ngx_http_request_t *r, const std::string &part) {
+// A key in the path, as LiteLLM has it, stands in the log as a key in the query would; `behind` is
+// what follows it there. Escaped or not, it is one part of the path.
+void mask_part(ngx_http_request_t *r, std::string_view behind) {
     for (const ngx_str_t &line : {r->request_line, r->unparsed_uri, r->uri}) {
         std::string_view text = view(line);
-        size_t at = text.find(part);
-        if (at != std::string_view::npos) {
-            std::fill_n(const_cast<char *>(text.data()) + at, part.size(), '*');
+        size_t end = text.substr(0, text.find('?')).rfind(behind);
+        size_t begin = end == std::string_view::npos || end == 0 ? end : text.rfind('/', end - 1);
+        if (begin != std::string_view::npos && begin < end) {
+            std::fill_n(const_cast<char *>(text.data()) + begin + 1, end - begin - 1, '*');
         }
     }
 }
@@ -368,8 +376,8 @@ ngx_int_t handle_admin(ngx_http_request_t *r) {
     request.identity = identify(request.config, key, int64_t(ngx_time())).identity;
     bool has_task = route != nullptr && pool_new<AdminTask>(r->pool, request, *route, part, key);
     mask_client_key(r);  // the task has the query as it was
-    if (part.starts_with("sk-")) {
-        mask_part(r, std::string(part));
+    if (route != nullptr && !part.empty() && hash_of_key(std::string(part)) != part) {
+        mask_part(r, route->path.substr(route->path.find('*') + 1));
     }
     if (!request.identity.is_master && !(route != nullptr && route->is_open)) {
         return request.identity.key == nullptr

@@ -23,6 +23,8 @@ struct AdminCall {
     std::string_view part;   // what stood for the * of the route's path
     std::string_view query;  // read it through argument()
     int64_t now = 0;
+    // The handler has looked at all records: its changes hold only while none of them changes.
+    bool has_seen_all = false;
 
     // A parameter of the query, unescaped; empty: not given.
     std::string argument(std::string_view name) const;

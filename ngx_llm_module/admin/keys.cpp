@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "ngx_llm_module/admin/resource.hpp"
+#include "ngx_llm_module/policy/limits_json.hpp"
 #include "ngx_llm_module/policy/record_cache.hpp"
 #include "translators/core/sha256.hpp"
 
@@ -20,52 +21,44 @@ AdminAnswer not_found() {
     return admin_error(NGX_HTTP_NOT_FOUND, "does not exist", "key");
 }
 
-AdminAnswer is_configured() {
-    return admin_error(NGX_HTTP_BAD_REQUEST, "is set by llm_key and changed there", "key");
-}
-
-// From now on; null: for ever.
-bool apply_duration(const AdminCall &call, int64_t &expires, FieldError &error) {
-    json::Value duration = call.body["duration"];
-    if (duration.absent()) {
-        return true;
-    }
-    int64_t seconds = duration.is_null() ? 0 : parse_duration(call.text("duration"));
-    if (seconds < 0) {
-        error = {"duration", "must be a time such as 30s, 15m, 12h or 30d"};
-        return false;
-    }
-    expires = seconds == 0 ? 0 : call.now + seconds;
-    return true;
+AdminAnswer is_configured(std::string_view param) {
+    return admin_error(NGX_HTTP_BAD_REQUEST, "is set by llm_key and changed there", param);
 }
 
 // Everything that the body says of a key, and whether it can be.
-bool apply_body(const AdminCall &call, std::span<const std::string_view> known, KeyRecord &key,
-                FieldError &error) {
-    if (!apply_members(call.body, known, key, error) || !apply_duration(call, key.expires, error)) {
+bool apply_body(AdminCall &call, std::span<const std::string_view> known, KeyRecord &key,
+                FieldError &error, const KeyRecord *before = nullptr) {
+    if (!apply_members(call.body, known, key, error) || !read_expiry(call, key.expires, error)) {
         return false;
     }
-    if (!key.team.empty() && find_team(call.config, key.team) == nullptr) {
-        error = {"team_id", "does not exist"};
+    // Of LiteLLM's types of keys those that administer are none of ours.
+    json::Value type = call.body["key_type"];
+    if (!type.absent() && !says_nothing(type) && !type.equals("llm_api") &&
+        !type.equals("default")) {
+        error = {"key_type", "must be llm_api: only the master key administers"};
         return false;
     }
-    error = check_models(call.config, key.models, key.limits);
-    if (!error.param.empty()) {
-        return false;
-    }
-    std::vector<std::string> targets;
-    for (const auto &[name, model] : key.aliases) {
-        targets.push_back(model);
-    }
-    if (!check_models(call.config, targets, {}).param.empty()) {
-        error = {"aliases", "names a model that does not exist"};
-        return false;
-    }
-    return true;
+    error = check_key(call, key, before);
+    return error.param.empty();
 }
 
-AdminAnswer bad(const FieldError &error) {
-    return admin_error(NGX_HTTP_BAD_REQUEST, error.what, error.param);
+// A key has an alias for itself; the one that it was regenerated from is the same key.
+bool is_alias_taken(AdminCall &call, const KeyRecord &key) {
+    for (const auto &[hash, other] : call.config.keys) {
+        if (other->alias == key.alias) {
+            return true;
+        }
+    }
+    bool is_taken = false;
+    call.has_seen_all = true;
+    for_each_with(call.config, RecordKind::key, "key_alias", key.alias,
+                  [&](const std::string &id, const std::string &json, uint64_t) {
+                      KeyRecord other;
+                      is_taken =
+                          is_taken || (read_stored(json, id, other) && other.alias == key.alias &&
+                                       other.counted_as() != key.counted_as());
+                  });
+    return is_taken;
 }
 
 bool is_good_secret(const std::string &secret) {
@@ -98,7 +91,7 @@ Subject target_of(const AdminCall &call, const std::string &given) {
     }
     target.hash = hash_of_key(given);
     if (call.config.keys.count(target.hash) != 0) {
-        target.refusal = is_configured();
+        target.refusal = is_configured("key");
         return target;
     }
     target.key = load_record<KeyRecord>(call, RecordKind::key, target.hash);
@@ -108,12 +101,15 @@ Subject target_of(const AdminCall &call, const std::string &given) {
     return target;
 }
 
-void write_new_key(const KeyRecord &key, const std::string &secret, json::Writer &w) {
-    w.object().key("key").plain(secret);
-    w.key("key_name").plain("sk-..." + secret.substr(secret.size() - 4));
-    w.key("token").plain(key.hash).key("token_id").plain(key.hash);
-    write_members(key, RecordForm::shown, w);
-    w.key("spend").number(0).end();
+AdminAnswer shown_once(AdminAnswer answer, const KeyRecord &key, const std::string &secret) {
+    if (!answer.changes.empty()) {
+        json::Writer w(answer.body);
+        w.object();
+        write_secret(key, secret, w);
+        write_members(key, RecordForm::shown, w);
+        w.key("spend").number(0).end();
+    }
+    return answer;
 }
 
 AdminAnswer set_blocked(AdminCall &call, bool is_blocked) {
@@ -177,7 +173,35 @@ size_t delete_keys_of(const AdminCall &call, std::string_view member, std::strin
     return count;
 }
 
-AdminAnswer make_key(AdminCall &call, KeyRecord key, std::string secret) {
+FieldError check_key(AdminCall &call, const KeyRecord &key, const KeyRecord *before) {
+    if (!key.team.empty() && find_team(call.config, key.team) == nullptr) {
+        return {"team_id", "does not exist"};
+    }
+    FieldError error = check_models(call.config, key.models, key.limits);
+    if (!error.param.empty()) {
+        return error;
+    }
+    std::vector<std::string> targets;
+    for (const auto &[name, model] : key.aliases) {
+        targets.push_back(model);
+    }
+    if (!check_models(call.config, targets, {}).param.empty()) {
+        return {"aliases", "names a model that does not exist"};
+    }
+    bool is_new_alias = !key.alias.empty() && (before == nullptr || before->alias != key.alias);
+    if (is_new_alias && is_alias_taken(call, key)) {
+        return {"key_alias", "already exists: another key has it"};
+    }
+    return {};
+}
+
+void write_secret(const KeyRecord &key, const std::string &secret, json::Writer &w) {
+    w.key("key").plain(secret);
+    w.key("key_name").plain("sk-..." + secret.substr(secret.size() - 4));
+    w.key("token").plain(key.hash).key("token_id").plain(key.hash);
+}
+
+AdminAnswer make_key(AdminCall &call, KeyRecord &key, std::string &secret) {
     if (secret.empty()) {
         secret = make_secret();
     }
@@ -187,12 +211,10 @@ AdminAnswer make_key(AdminCall &call, KeyRecord key, std::string secret) {
     }
     key.hash = sha256_hex(secret);
     if (is_taken(call, key.hash)) {
-        return admin_error(NGX_HTTP_CONFLICT, "exists already", "key");
+        return admin_error(NGX_HTTP_CONFLICT, "already exists", "key");
     }
     key.created = key.updated = call.now;
     AdminAnswer answer;
-    json::Writer w(answer.body);
-    write_new_key(key, secret, w);
     uint64_t version = find_record(call.config, RecordKind::key, key.hash).version;
     store_record(answer, RecordKind::key, key.hash, key, version);
     return answer;
@@ -207,7 +229,9 @@ AdminAnswer key_generate(AdminCall &call) {
     if (!is_text(call, "key")) {
         return admin_error(NGX_HTTP_BAD_REQUEST, "must be a string", "key");
     }
-    return make_key(call, std::move(key), call.text("key"));
+    std::string secret = call.text("key");
+    AdminAnswer answer = make_key(call, key, secret);
+    return shown_once(std::move(answer), key, secret);
 }
 
 AdminAnswer key_info(AdminCall &call) {
@@ -228,77 +252,14 @@ AdminAnswer key_info(AdminCall &call) {
     return answer;
 }
 
-AdminAnswer key_list(AdminCall &call) {
-    Page page = page_of(call, 10);
-    if (!page.error.param.empty()) {
-        return bad(page.error);
-    }
-    struct Filter {
-        std::string_view member;
-        std::string KeyRecord::*field;
-        std::string value;
-    };
-    Filter filters[] = {{"team_id", &KeyRecord::team, call.argument("team_id")},
-                        {"user_id", &KeyRecord::user, call.argument("user_id")},
-                        {"key_alias", &KeyRecord::alias, call.argument("key_alias")}};
-    std::string hash = call.argument("key_hash");
-    const Filter *first = nullptr;
-    for (const Filter &filter : filters) {
-        first = first == nullptr && !filter.value.empty() ? &filter : first;
-    }
-    auto is_wanted = [&](const KeyRecord &key) {
-        for (const Filter &filter : filters) {
-            if (!filter.value.empty() && key.*filter.field != filter.value) {
-                return false;
-            }
-        }
-        return hash.empty() || key.hash == hash;
-    };
-    // In the order of their hashes, which does not change while somebody pages through them.
-    std::vector<std::string> hashes;
-    for (const auto &[id, key] : call.config.keys) {
-        if (is_wanted(*key)) {
-            hashes.push_back(id);
-        }
-    }
-    for_each_with(call.config, RecordKind::key, first != nullptr ? first->member : "",
-                  first != nullptr ? first->value : "",
-                  [&](const std::string &id, const std::string &json, uint64_t) {
-                      KeyRecord key;
-                      bool is_plain = first == nullptr && hash.empty();
-                      if (call.config.keys.count(id) == 0 &&
-                          (is_plain || (read_stored(json, id, key) && is_wanted(key)))) {
-                          hashes.push_back(id);
-                      }
-                  });
-    std::sort(hashes.begin(), hashes.end());
-
-    std::string full = call.argument("return_full_object");
-    bool is_full = full == "true" || full == "True";  // Python's form
-    AdminAnswer answer;
-    json::Writer w(answer.body);
-    w.object().key("keys").array();
-    for (size_t i = page.first(); i < hashes.size() && i < page.first() + page.size; i++) {
-        if (!is_full) {
-            w.plain(hashes[i]);
-        } else if (auto key = find_key(call.config, hashes[i])) {
-            write_key(call, *key, w);
-        }
-    }
-    w.end().key("total_count").number(int64_t(hashes.size()));
-    w.key("current_page").number(int64_t(page.number));
-    w.key("total_pages").number(int64_t(page.count(hashes.size()))).end();
-    return answer;
-}
-
 AdminAnswer key_update(AdminCall &call) {
     Subject target = target_of(call, call.text("key"));
     if (target.refusal) {
         return std::move(*target.refusal);
     }
-    KeyRecord &key = target.key.record;
+    KeyRecord key = target.key.record;
     FieldError error;
-    if (!apply_body(call, kUpdateKnown, key, error)) {
+    if (!apply_body(call, kUpdateKnown, key, error, &target.key.record)) {
         return bad(error);
     }
     key.updated = call.now;
@@ -332,6 +293,11 @@ AdminAnswer key_delete(AdminCall &call) {
     }
     for (const std::string &alias : call.texts("key_aliases")) {
         size_t before = deleted.size();
+        for (const auto &[hash, key] : call.config.keys) {
+            if (!alias.empty() && key->alias == alias) {
+                return is_configured("key_aliases");
+            }
+        }
         for_each_with(call.config, RecordKind::key, "key_alias", alias,
                       [&](const std::string &id, const std::string &json, uint64_t version) {
                           KeyRecord key;
@@ -366,7 +332,7 @@ AdminAnswer key_regenerate(AdminCall &call) {
         return std::move(*target.refusal);
     }
     int64_t grace = 0;
-    if (!call.body["grace_period"].is_unset()) {
+    if (json::Value given = call.body["grace_period"]; !given.absent() && !says_nothing(given)) {
         grace = parse_duration(call.text("grace_period"));
         if (grace < 0) {
             return admin_error(NGX_HTTP_BAD_REQUEST, "must be a time such as 30s, 15m, 12h or 30d",
@@ -376,14 +342,15 @@ AdminAnswer key_regenerate(AdminCall &call) {
     KeyRecord old = target.key.record;
     KeyRecord key = old;
     FieldError error;
-    if (!apply_body(call, kRegenerateKnown, key, error)) {
+    key.replaces = old.counted_as();
+    if (!apply_body(call, kRegenerateKnown, key, error, &old)) {
         return bad(error);
     }
     if (!is_text(call, "new_key")) {
         return admin_error(NGX_HTTP_BAD_REQUEST, "must be a string", "new_key");
     }
-    key.replaces = old.counted_as();
-    AdminAnswer answer = make_key(call, std::move(key), call.text("new_key"));
+    std::string secret = call.text("new_key");
+    AdminAnswer answer = shown_once(make_key(call, key, secret), key, secret);
     if (answer.changes.empty()) {
         return answer;
     }

@@ -2,8 +2,10 @@
 
 #include <openssl/rand.h>
 
+#include <algorithm>
 #include <charconv>
 
+#include "ngx_llm_module/admin/sorting.hpp"
 #include "ngx_llm_module/conf/identities.hpp"
 #include "translators/core/sha256.hpp"
 #include "translators/pricing/cost.hpp"
@@ -45,6 +47,25 @@ FieldError check_models(const Config &config, const std::vector<std::string> &mo
     return {};
 }
 
+AdminAnswer bad(const FieldError &error) {
+    return admin_error(NGX_HTTP_BAD_REQUEST, error.what, error.param);
+}
+
+bool read_expiry(const AdminCall &call, int64_t &expires, FieldError &error) {
+    json::Value duration = call.body["duration"];
+    if (duration.absent() || duration.equals("")) {
+        return true;
+    }
+    bool is_for_ever = duration.is_null() || duration.equals("-1");
+    int64_t seconds = is_for_ever ? 0 : parse_duration(call.text("duration"));
+    if (seconds < 0) {
+        error = {"duration", "must be a time such as 30s, 15m, 12h or 30d, or -1: for ever"};
+        return false;
+    }
+    expires = is_for_ever ? 0 : call.now + seconds;
+    return true;
+}
+
 bool is_text(const AdminCall &call, std::string_view name) {
     return call.body[name].is_unset() || call.body[name].is_string();
 }
@@ -77,12 +98,9 @@ void for_each_with(const Config &config, RecordKind kind, std::string_view membe
         json::append_escaped(value, wanted);
         wanted.append("\"");
     }
-    for_each_record(config, [&](RecordKind of, const std::string &id, const std::string &json,
-                                uint64_t version) {
-        if (of == kind && !json.empty() && json.find(wanted.view()) != std::string::npos) {
-            visit(id, json, version);
-        }
-    });
+    for_each_record(config, kind, wanted.view(),
+                    [&](RecordKind, const std::string &id, const std::string &json,
+                        uint64_t version) { visit(id, json, version); });
 }
 
 bool read_count(const std::string &text, size_t most, size_t &count) {
@@ -105,6 +123,24 @@ Page page_of(const AdminCall &call, size_t usual_size) {
         page.error = {"size", "must be a whole number from 1 to 1000"};
     }
     return page;
+}
+
+Order order_of(const AdminCall &call, std::span<const std::string_view> known,
+               bool is_usually_descending) {
+    Order order;
+    order.by = call.argument("sort_by");
+    std::string direction = call.argument("sort_order");
+    std::transform(direction.begin(), direction.end(), direction.begin(),
+                   [](char c) { return char(ngx_tolower(c)); });
+    order.is_descending =
+        direction.empty() ? is_usually_descending && !order.by.empty() : direction == "desc";
+    if (!direction.empty() && direction != "asc" && direction != "desc") {
+        order.error = {"sort_order", "must be asc or desc"};
+    }
+    if (!order.by.empty() && std::find(known.begin(), known.end(), order.by) == known.end()) {
+        order.error = {"sort_by", "is none of the members that this list can be sorted by"};
+    }
+    return order;
 }
 
 void write_spend(const AdminCall &call, SpendOf of, std::string_view name, json::Writer &w) {

@@ -44,11 +44,19 @@ inline void delete_record(AdminAnswer &answer, RecordKind kind, const std::strin
 FieldError check_models(const Config &config, const std::vector<std::string> &models,
                         const LimitSet &limits);
 
+AdminAnswer bad(const FieldError &error);
+
 // A string, or nothing was said.
 bool is_text(const AdminCall &call, std::string_view name);
 
 // An id that the caller chose, or a new one. False: it cannot be one.
 bool choose_id(const std::string &given, std::string &id);
+
+// What is wrong with the key as the call wants it, or nothing; `before`: as it is, if it is.
+FieldError check_key(AdminCall &call, const KeyRecord &key, const KeyRecord *before = nullptr);
+
+// The member "duration": from now on; null and "-1" are for ever. False: it cannot be understood.
+bool read_expiry(const AdminCall &call, int64_t &expires, FieldError &error);
 
 // Visits the records of a kind that may have this string as this member (all, when it is empty).
 // Whoever needs to be sure looks at the record.
@@ -89,7 +97,10 @@ void write_keys_of(const AdminCall &call, std::string_view member, std::string_v
 size_t delete_keys_of(const AdminCall &call, std::string_view member, std::string_view value,
                       AdminAnswer &answer);
 
-// A new key for these members; answered with the key itself.
-AdminAnswer make_key(AdminCall &call, KeyRecord key, std::string secret);
+// The change that makes this key, with a secret of its own unless one is given; what is answered
+// is left to the caller. Without a change: the refusal.
+AdminAnswer make_key(AdminCall &call, KeyRecord &key, std::string &secret);
+// The members that say it, once.
+void write_secret(const KeyRecord &key, const std::string &secret, json::Writer &w);
 
 }  // namespace llm

@@ -46,10 +46,6 @@ AdminAnswer answer_of(ByteBuffer out) {
     return answer;
 }
 
-AdminAnswer bad(const FieldError &error) {
-    return admin_error(NGX_HTTP_BAD_REQUEST, error.what, error.param);
-}
-
 // start_date and end_date of the query, both included; dates compare as text.
 struct Days {
     FieldError error;  // of what was given
@@ -64,11 +60,12 @@ struct Days {
   private:
     std::string read(const AdminCall &call, std::string_view name) {
         std::string text = call.argument(name);
+        int64_t time = parse_time(text);
         // Seconds are a time for parse_time(), but no date.
-        if (!text.empty() && (text.find('-') != 4 || parse_time(text) < 0)) {
+        if (!text.empty() && (text.find('-') != 4 || time < 0)) {
             error = {std::string(name), "must be a date such as 2026-12-31, 1970 or later"};
         }
-        return text.substr(0, 10);
+        return text.empty() || time < 0 ? "" : date_of(uint32_t(time / kSecondsOfDay));
     }
 };
 
@@ -91,6 +88,12 @@ std::vector<SpendRow> sums_of(const AdminCall &call, SpendOf of) {
                                                 : a.view() < b.view();
     });
     return rows;
+}
+
+// api_key of the query: a hash, or a key, which is known by its hash only.
+std::string asked_key(const AdminCall &call) {
+    std::string key = call.argument("api_key");
+    return key.starts_with("sk-") ? hash_of_key(key) : key;
 }
 
 std::string alias_of(const AdminCall &call, std::string_view hash) {
@@ -196,10 +199,7 @@ void write_breakdown(const AdminCall &call, const std::vector<const SpendRow *> 
 AdminAnswer spend_logs(AdminCall &call) {
     ByteBuffer out;
     json::Writer w(out);
-    std::string key = call.argument("api_key");
-    if (key.starts_with("sk-")) {
-        key = hash_of_key(key);
-    }
+    std::string key = asked_key(call);
     std::string id = call.argument("request_id");
     std::string user = call.argument("user_id");
     Days days(call);
@@ -238,7 +238,7 @@ AdminAnswer global_spend_logs(AdminCall &call) {
     }
     ByteBuffer out;
     json::Writer w(out);
-    std::string key = call.argument("api_key");
+    std::string key = asked_key(call);
     std::vector<SpendRow> rows = read_all_spend(call.config);
     w.array();
     for (const auto &[date, list] : days_of(rows, days)) {

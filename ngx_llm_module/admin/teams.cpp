@@ -87,7 +87,7 @@ AdminAnswer team_new(AdminCall &call) {
     }
     Loaded<TeamRecord> before = load_record<TeamRecord>(call, RecordKind::team, team.id);
     if (before.exists || call.config.teams.count(team.id) != 0) {
-        return admin_error(NGX_HTTP_CONFLICT, "exists already", "team_id");
+        return admin_error(NGX_HTTP_BAD_REQUEST, "already exists", "team_id");
     }
     team.created = team.updated = call.now;
     AdminAnswer answer;

@@ -2,38 +2,50 @@
 // one form, kept apart; a customer's id is what requests say ("user").
 #include <algorithm>
 
-#include "ngx_llm_module/admin/resource.hpp"
+#include "ngx_llm_module/admin/sorting.hpp"
+#include "ngx_llm_module/policy/limits_json.hpp"
 
 namespace llm {
 namespace {
 
+// Of the key that a new user gets.
+constexpr std::string_view kOfKey[] = {"key_alias", "team_id", "aliases", "permissions"};
+constexpr std::string_view kNewUserKnown[] = {
+    "user_id", "auto_create_key", "duration", "key_alias", "team_id", "aliases", "permissions"};
 constexpr std::string_view kUserKnown[] = {"user_id", "auto_create_key", "duration"};
 constexpr std::string_view kCustomerKnown[] = {"user_id"};
+
+constexpr std::string_view kUserOrders[] = {"user_id", "user_alias", "user_email", "created_at",
+                                            "spend"};
 
 struct Resource {
     RecordKind kind;
     bool is_customer;
+    // Members that are read here.
+    std::span<const std::string_view> known_when_new;
+    std::span<const std::string_view> known;
 };
 
-constexpr Resource kUsers = {RecordKind::user, false};
-constexpr Resource kCustomers = {RecordKind::customer, true};
+constexpr Resource kUsers = {RecordKind::user, false, kNewUserKnown, kUserKnown};
+constexpr Resource kCustomers = {RecordKind::customer, true, kCustomerKnown, kCustomerKnown};
+
+void write_members_of(const Resource &resource, const AdminCall &call, const UserRecord &user,
+                      json::Writer &w) {
+    w.key("user_id").plain(user.id);
+    write_members(user, RecordForm::shown, resource.is_customer, w);
+    write_spend(call, resource.is_customer ? SpendOf::customer : SpendOf::user, user.id, w);
+}
 
 void write_user(const Resource &resource, const AdminCall &call, const UserRecord &user,
                 json::Writer &w) {
-    w.object().key("user_id").plain(user.id);
-    write_members(user, RecordForm::shown, resource.is_customer, w);
-    write_spend(call, resource.is_customer ? SpendOf::customer : SpendOf::user, user.id, w);
+    w.object();
+    write_members_of(resource, call, user, w);
     w.end();
 }
 
-AdminAnswer bad(const FieldError &error) {
-    return admin_error(NGX_HTTP_BAD_REQUEST, error.what, error.param);
-}
-
-bool apply_body(const Resource &resource, const AdminCall &call, UserRecord &user,
-                FieldError &error) {
-    if (!(resource.is_customer ? apply_members(call.body, kCustomerKnown, user, error)
-                               : apply_members(call.body, kUserKnown, user, error))) {
+bool apply_body(const Resource &resource, const AdminCall &call,
+                std::span<const std::string_view> known, UserRecord &user, FieldError &error) {
+    if (!apply_members(call.body, known, user, error)) {
         return false;
     }
     if (resource.is_customer && !user.models.empty()) {
@@ -46,7 +58,7 @@ bool apply_body(const Resource &resource, const AdminCall &call, UserRecord &use
 
 AdminAnswer make_user(const Resource &resource, AdminCall &call, UserRecord &user) {
     FieldError error;
-    if (!apply_body(resource, call, user, error)) {
+    if (!apply_body(resource, call, resource.known_when_new, user, error)) {
         return bad(error);
     }
     std::string given = call.text("user_id");
@@ -57,7 +69,9 @@ AdminAnswer make_user(const Resource &resource, AdminCall &call, UserRecord &use
     }
     Loaded<UserRecord> before = load_record<UserRecord>(call, resource.kind, user.id);
     if (before.exists) {
-        return admin_error(NGX_HTTP_CONFLICT, "exists already", "user_id");
+        // LiteLLM's statuses.
+        return admin_error(resource.is_customer ? NGX_HTTP_BAD_REQUEST : NGX_HTTP_CONFLICT,
+                           "already exists", "user_id");
     }
     user.created = user.updated = call.now;
     AdminAnswer answer;
@@ -65,15 +79,21 @@ AdminAnswer make_user(const Resource &resource, AdminCall &call, UserRecord &use
     return answer;
 }
 
+// Nothing has this id.
+AdminAnswer not_found(const std::string &id, std::string_view param) {
+    return id.empty() ? admin_error(NGX_HTTP_BAD_REQUEST, "must be given", param)
+                      : admin_error(NGX_HTTP_NOT_FOUND, "does not exist", param);
+}
+
 AdminAnswer update_user(const Resource &resource, AdminCall &call) {
     std::string id = call.text("user_id");
     Loaded<UserRecord> loaded = load_record<UserRecord>(call, resource.kind, id);
     if (!loaded.exists) {
-        return admin_error(NGX_HTTP_NOT_FOUND, "does not exist", "user_id");
+        return not_found(id, "user_id");
     }
     UserRecord &user = loaded.record;
     FieldError error;
-    if (!apply_body(resource, call, user, error)) {
+    if (!apply_body(resource, call, resource.known, user, error)) {
         return bad(error);
     }
     user.updated = call.now;
@@ -138,6 +158,35 @@ std::vector<UserRecord> all_users(const Resource &resource, const AdminCall &cal
     return users;
 }
 
+Rank rank_of(const AdminCall &call, std::string_view by, const UserRecord &user) {
+    Rank rank;
+    rank.id = user.id;
+    if (by == "created_at") {
+        rank.set_number(user.created, user.created != 0);
+    } else if (by == "user_alias") {
+        rank.set_text(user.alias);
+    } else if (by == "user_email") {
+        rank.set_text(user.email);
+    } else if (by == "spend") {
+        rank.number = spent_by_all(call.config, SpendOf::user, user.id).cost;
+    }
+    return rank;
+}
+
+std::string lower(std::string text) {
+    std::transform(text.begin(), text.end(), text.begin(),
+                   [](char c) { return char(ngx_tolower(c)); });
+    return text;
+}
+
+// user_ids of the query, with commas between them, and user_email, a part of it.
+bool is_wanted(const AdminCall &call, const UserRecord &user) {
+    std::string ids = call.argument("user_ids");
+    std::string email = call.argument("user_email");
+    bool is_named = ids.empty() || ("," + ids + ",").find("," + user.id + ",") != std::string::npos;
+    return is_named && lower(user.email).find(lower(email)) != std::string::npos;
+}
+
 // A customer needs no record to be named by requests, so it needs none to be blocked.
 AdminAnswer set_blocked(AdminCall &call, bool is_blocked) {
     AdminAnswer answer;
@@ -172,24 +221,44 @@ AdminAnswer user_new(AdminCall &call) {
     if (answer.changes.empty()) {
         return answer;
     }
-    std::optional<bool> wants_key = call.body["auto_create_key"].as_bool();
-    if (wants_key.value_or(true)) {
-        KeyRecord key;
-        key.user = user.id;
-        if (!call.body["duration"].is_unset()) {
-            int64_t seconds = parse_duration(call.text("duration"));
-            if (seconds < 0) {
-                return bad({"duration", "must be a time such as 30s, 15m, 12h or 30d"});
-            }
-            key.expires = call.now + seconds;
-        }
-        AdminAnswer with_key = make_key(call, std::move(key), {});
-        with_key.changes.insert(with_key.changes.begin(), answer.changes.begin(),
-                                answer.changes.end());
-        return with_key;
-    }
     json::Writer w(answer.body);
-    write_user(kUsers, call, user, w);
+    json::Value wants_key = call.body["auto_create_key"];
+    if (!wants_key.is_unset() && !wants_key.is_bool()) {
+        return bad({"auto_create_key", "must be true or false"});
+    }
+    if (wants_key.is_bool() && !wants_key.is_true()) {
+        for (std::string_view name : kOfKey) {
+            if (json::Value said = call.body[name]; !said.absent() && !says_nothing(said)) {
+                return bad({std::string(name), "is for a key, and auto_create_key is false"});
+            }
+        }
+        write_user(kUsers, call, user, w);
+        return answer;
+    }
+    KeyRecord key;
+    FieldError error;
+    key.user = user.id;
+    if (!apply_only(call.body, kOfKey, key, error) || !read_expiry(call, key.expires, error)) {
+        return bad(error);
+    }
+    error = check_key(call, key);
+    if (!error.param.empty()) {
+        return bad(error);
+    }
+    std::string secret;
+    AdminAnswer made = make_key(call, key, secret);
+    if (made.changes.empty()) {
+        return made;
+    }
+    answer.changes.insert(answer.changes.end(), made.changes.begin(), made.changes.end());
+    w.object();
+    write_secret(key, secret, w);
+    Members of_key(RecordForm::shown, w);
+    of_key.text("key_alias", key.alias);
+    of_key.text("team_id", key.team);
+    of_key.time("expires", key.expires);
+    write_members_of(kUsers, call, user, w);
+    w.end();
     return answer;
 }
 
@@ -197,7 +266,7 @@ AdminAnswer user_info(AdminCall &call) {
     std::string id = call.argument("user_id");
     Loaded<UserRecord> loaded = load_record<UserRecord>(call, RecordKind::user, id);
     if (!loaded.exists) {
-        return admin_error(NGX_HTTP_NOT_FOUND, "does not exist", "user_id");
+        return not_found(id, "user_id");
     }
     AdminAnswer answer;
     json::Writer w(answer.body);
@@ -211,15 +280,24 @@ AdminAnswer user_info(AdminCall &call) {
 
 AdminAnswer user_list(AdminCall &call) {
     Page page = page_of(call, 25);
-    if (!page.error.param.empty()) {
-        return bad(page.error);
+    Order order = order_of(call, kUserOrders, false);
+    if (!page.error.param.empty() || !order.error.param.empty()) {
+        return bad(page.error.param.empty() ? order.error : page.error);
     }
-    std::vector<UserRecord> users = all_users(kUsers, call);
+    std::vector<std::pair<Rank, UserRecord>> users;
+    for (UserRecord &user : all_users(kUsers, call)) {
+        if (is_wanted(call, user)) {
+            Rank rank = rank_of(call, order.by, user);
+            users.emplace_back(std::move(rank), std::move(user));
+        }
+    }
+    std::sort(users.begin(), users.end(),
+              [&](const auto &a, const auto &b) { return order(a.first, b.first); });
     AdminAnswer answer;
     json::Writer w(answer.body);
     w.object().key("users").array();
     for (size_t i = page.first(); i < users.size() && i < page.first() + page.size; i++) {
-        write_user(kUsers, call, users[i], w);
+        write_user(kUsers, call, users[i].second, w);
     }
     w.end().key("total").number(int64_t(users.size()));
     w.key("page").number(int64_t(page.number)).key("page_size").number(int64_t(page.size));
@@ -249,7 +327,7 @@ AdminAnswer customer_info(AdminCall &call) {
     std::string id = call.argument("end_user_id");
     Loaded<UserRecord> loaded = load_record<UserRecord>(call, RecordKind::customer, id);
     if (!loaded.exists) {
-        return admin_error(NGX_HTTP_NOT_FOUND, "does not exist", "end_user_id");
+        return not_found(id, "end_user_id");
     }
     AdminAnswer answer;
     json::Writer w(answer.body);

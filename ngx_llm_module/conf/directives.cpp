@@ -133,6 +133,7 @@ char *set_admin(ngx_conf_t *cf, ngx_command_t *, void *conf) {
     loc->is_admin = true;
     ngx_http_core_loc_conf_t *core = own_location(cf);
     core->handler = guard<handle_admin, NGX_HTTP_INTERNAL_SERVER_ERROR>;
+    loc->handler = core->handler;
     keep_prefix(*core, *loc);
     main_config(cf).in_use = true;
     return conf_ok();

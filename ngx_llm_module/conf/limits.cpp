@@ -50,6 +50,22 @@ bool parse_digits(std::string_view text, size_t at, size_t count, int &number) {
     return true;
 }
 
+// "Z", "+02:00" or nothing, which is UTC.
+bool parse_offset(std::string_view text, int64_t &seconds) {
+    seconds = 0;
+    if (text.empty() || text == "Z" || text == "z") {
+        return true;
+    }
+    int hours = 0, minutes = 0;
+    if ((text[0] != '+' && text[0] != '-') || text.size() != 6 || text[3] != ':' ||
+        !parse_digits(text, 1, 2, hours) || !parse_digits(text, 4, 2, minutes) || hours > 23 ||
+        minutes > 59) {
+        return false;
+    }
+    seconds = (hours * 3600 + minutes * 60) * (text[0] == '-' ? -1 : 1);
+    return true;
+}
+
 }  // namespace
 
 std::string_view name(OnOutage on_outage) {
@@ -153,11 +169,12 @@ int64_t parse_time(std::string_view text) {
         !parse_digits(text, 8, 2, day) || text[4] != '-' || text[7] != '-') {
         return -1;
     }
+    int64_t offset = 0;
     bool has_time = text.size() > 10;
     if (has_time) {
-        if ((text[10] != 'T' && text[10] != ' ') || !parse_digits(text, 11, 2, hour) ||
-            !parse_digits(text, 14, 2, minute) || !parse_digits(text, 17, 2, second) ||
-            text[13] != ':' || text[16] != ':') {
+        if ((text[10] != 'T' && text[10] != 't' && text[10] != ' ') ||
+            !parse_digits(text, 11, 2, hour) || !parse_digits(text, 14, 2, minute) ||
+            !parse_digits(text, 17, 2, second) || text[13] != ':' || text[16] != ':') {
             return -1;
         }
         std::string_view rest = text.substr(19);
@@ -167,7 +184,7 @@ int64_t parse_time(std::string_view text) {
                 rest.remove_prefix(1);
             }
         }
-        if (!rest.empty() && rest != "Z" && rest != "+00:00") {
+        if (!parse_offset(rest, offset)) {
             return -1;
         }
     }
@@ -177,8 +194,8 @@ int64_t parse_time(std::string_view text) {
         return -1;
     }
     int64_t days = std::chrono::sys_days(date).time_since_epoch().count();
-    int64_t time = days * kDay + hour * 3600 + minute * 60 + second;
-    return time >= 0 ? time : -1;
+    int64_t time = days * kDay + hour * 3600 + minute * 60 + second - offset;
+    return time >= 0 && time <= kLatest ? time : -1;
 }
 
 std::string render_time(int64_t time) {

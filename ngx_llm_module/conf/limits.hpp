@@ -45,8 +45,8 @@ int64_t parse_duration(std::string_view text);
 // Dollars as nano-dollars; negative: unreadable, negative or too large.
 int64_t parse_dollars(std::string_view text);
 
-// Unix time of "2026-12-31" (its end in UTC), "2026-12-31T23:59:59Z" or seconds; negative:
-// unreadable.
+// Unix time of "2026-12-31" (its end in UTC), "2026-12-31T23:59:59Z" (or +02:00; without a zone it
+// is UTC) or seconds; negative: unreadable.
 int64_t parse_time(std::string_view text);
 // "2026-12-31T23:59:59Z"
 std::string render_time(int64_t time);

@@ -24,8 +24,16 @@ void inherit_pass(ngx_conf_t *cf, const ngx_http_llm_loc_conf_t &parent,
         own.handler = parent.handler;
         core->handler = parent.handler;
     }
-    // nginx's limit of 1m is made for forms; ours is llm_max_body. Another value was meant.
-    if (own.pass != PassKind::unset && core->client_max_body_size == kNginxDefaultBody) {
+    if (own.pass == PassKind::unset && core->noname && parent.is_admin) {
+        own.is_admin = true;
+        own.location = parent.location;
+        own.handler = parent.handler;
+        core->handler = parent.handler;
+    }
+    // nginx's limit of 1m is made for forms; ours is llm_max_body, and the admin API has its own.
+    // Another value was meant.
+    if ((own.pass != PassKind::unset || own.is_admin) &&
+        core->client_max_body_size == kNginxDefaultBody) {
         core->client_max_body_size = 0;
     }
     if (own.pass != PassKind::unset && core->client_body_buffer_size == 2 * ngx_pagesize) {

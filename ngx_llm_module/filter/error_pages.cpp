@@ -1,4 +1,4 @@
-// A header filter that notices a response of nginx itself in an llm_pass location, and a body
+// A header filter that notices a response of nginx itself below llm_pass or llm_admin, and a body
 // filter that puts JSON in place of its HTML. Responses of the gateway pass untouched, and so does
 // what the operator wrote: the text of a `return`, a page that error_page takes from another
 // location.
@@ -20,12 +20,20 @@ ngx_http_output_body_filter_pt next_body_filter;
 // The context of the filter module: the body that takes the place of nginx's own.
 struct Replacement {
     ByteBuffer body;
+    std::string id;
     bool is_sent = false;
 };
+
+Replacement *find_replacement(ngx_http_request_t *r) {
+    return static_cast<Replacement *>(ngx_http_get_module_ctx(r, ngx_http_llm_filter_module));
+}
 
 const Dialect &caller_dialect(ngx_http_request_t *r) {
     if (LlmRequest *request = find_llm_request(r)) {
         return *request->client;
+    }
+    if (loc_conf(r).is_admin) {
+        return kOpenAi;
     }
     // Rejected before the content phase: the path tells, or the headers.
     std::string_view path = view(r->uri);
@@ -40,7 +48,7 @@ const Dialect &caller_dialect(ngx_http_request_t *r) {
 }
 
 // Why a key was refused; false: this is some other refusal.
-bool render_refused_key(ngx_http_request_t *r, ByteBuffer &out) {
+bool render_refused_key(ngx_http_request_t *r, std::string_view request_id, ByteBuffer &out) {
     Access *access = find_access(r);
     if (access == nullptr || !access->is_refused ||
         r->headers_out.status != NGX_HTTP_UNAUTHORIZED) {
@@ -51,14 +59,14 @@ bool render_refused_key(ngx_http_request_t *r, ByteBuffer &out) {
     error.message.bytes = access->message;
     error.own = access->word;
     json::Writer writer(out);
-    (void)caller_dialect(r).render_error(error, {}, writer);
+    (void)caller_dialect(r).render_error(error, request_id, writer);
     return true;
 }
 
 ngx_int_t filter_header(ngx_http_request_t *r) {
     const ngx_http_llm_loc_conf_t &loc = loc_conf(r);
     // nginx notes the status of its own pages (r->err_status), not that of a `return` with a text.
-    if (r != r->main || loc.pass == PassKind::unset || r->err_status == 0 ||
+    if (r != r->main || (loc.pass == PassKind::unset && !loc.is_admin) || r->err_status == 0 ||
         r->headers_out.status < NGX_HTTP_BAD_REQUEST) {
         return next_header_filter(r);
     }
@@ -71,15 +79,17 @@ ngx_int_t filter_header(ngx_http_request_t *r) {
         return NGX_ERROR;
     }
     ngx_http_set_ctx(r, replacement, ngx_http_llm_filter_module);
+    // Also what never came to be a request of the gateway can be asked about.
+    replacement->id = request != nullptr ? request->id : new_request_id();
     if (request != nullptr && request->downstream.has_error_body(r->headers_out.status)) {
         replacement->body = request->downstream.take_error_body();
-    } else if (!render_refused_key(r, replacement->body)) {
-        render_status(caller_dialect(r), r->headers_out.status,
-                      request != nullptr ? std::string_view(request->id) : std::string_view(),
-                      replacement->body);
+    } else if (!render_refused_key(r, replacement->id, replacement->body)) {
+        render_status(caller_dialect(r), r->headers_out.status, replacement->id, replacement->body);
     }
     if (request != nullptr) {
         add_answer_headers(*request);
+    } else {
+        add_header(r, "x-llm-request-id", replacement->id);
     }
     ngx_str_set(&r->headers_out.content_type, "application/json");
     r->headers_out.content_type_len = r->headers_out.content_type.len;
@@ -91,8 +101,7 @@ ngx_int_t filter_header(ngx_http_request_t *r) {
 }
 
 ngx_int_t filter_body(ngx_http_request_t *r, ngx_chain_t *in) {
-    auto *replacement =
-        static_cast<Replacement *>(ngx_http_get_module_ctx(r, ngx_http_llm_filter_module));
+    Replacement *replacement = find_replacement(r);
     if (replacement == nullptr || in == nullptr) {
         return next_body_filter(r, in);
     }
@@ -120,6 +129,11 @@ ngx_int_t filter_body(ngx_http_request_t *r, ngx_chain_t *in) {
 }
 
 }  // namespace
+
+std::string_view refused_id(ngx_http_request_t *r) {
+    Replacement *replacement = find_replacement(r);
+    return replacement != nullptr ? std::string_view(replacement->id) : std::string_view();
+}
 
 void install_error_pages() {
     next_header_filter = ngx_http_top_header_filter;

@@ -2,6 +2,7 @@
 #include "ngx_llm_module/observe/variables.hpp"
 
 #include "ngx_llm_module/base/guard.hpp"
+#include "ngx_llm_module/filter/error_pages.hpp"
 #include "ngx_llm_module/request/access.hpp"
 #include "ngx_llm_module/request/llm_request.hpp"
 #include "ngx_llm_module/state/inflight.hpp"
@@ -190,6 +191,9 @@ constexpr IdentityPart kIdentityParts[] = {
 
 // For a request that is not one of ours yet, or never became one.
 Text without_request(ngx_http_request_t *r, const Row &row) {
+    if (row.getter == get_request_id) {
+        return Text(refused_id(r));
+    }
     if (row.name == "llm_in_flight") {
         return std::to_string(count_in_flight(config(r)).total);
     }

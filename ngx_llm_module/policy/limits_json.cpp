@@ -159,13 +159,14 @@ Wrong read_soft_budget(json::Value value, int64_t &nanos) {
     return value.is_null() ? nullptr : read_amount(value, nanos);
 }
 
-Wrong read_budgets(json::Value object, LimitSet &limits) {
+Wrong read_budgets(json::Value object, LimitSet &limits, std::string &param) {
     json::Value amount = object["max_budget"];
     json::Value duration = object["budget_duration"];
     json::Value list = object["budget_limits"];
     auto behind_own = limits.budgets.begin() + ptrdiff_t(limits.own_budgets());
     std::vector<Budget> own(limits.budgets.begin(), behind_own);  // one or none
     std::vector<Budget> listed(behind_own, limits.budgets.end());
+    param = "max_budget";
     if (amount.is_null()) {
         own.clear();
     } else if (!amount.is_unset()) {
@@ -174,6 +175,7 @@ Wrong read_budgets(json::Value object, LimitSet &limits) {
             return wrong;
         }
     }
+    param = "budget_duration";
     if (!duration.absent() && !(duration.is_null() && own.empty())) {
         if (own.empty()) {
             return "needs max_budget";
@@ -184,6 +186,7 @@ Wrong read_budgets(json::Value object, LimitSet &limits) {
             return "must be a duration such as 1d, 7d, 30d, 12h or 30d/rolling";
         }
     }
+    param = "budget_limits";
     if (!list.absent()) {
         if (!list.is_null() && !list.is_array()) {
             return "must be a list of budgets";
@@ -202,6 +205,9 @@ Wrong read_budgets(json::Value object, LimitSet &limits) {
                 return "has a budget_duration that cannot be understood";
             }
         }
+    }
+    if (list.is_unset()) {
+        param = duration.is_unset() ? "max_budget" : "budget_duration";
     }
     bool has_own = !own.empty();
     own.insert(own.end(), listed.begin(), listed.end());

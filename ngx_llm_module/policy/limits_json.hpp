@@ -23,7 +23,8 @@ Wrong read_limit(json::Value value, int64_t &limit);
 Wrong read_soft_budget(json::Value value, int64_t &nanos);
 // Of the whole record: max_budget with budget_duration is one budget, budget_limits are others.
 // What is said of the one leaves the others as they are.
-Wrong read_budgets(json::Value object, LimitSet &limits);
+// `param`: the member that is wrong, if one is.
+Wrong read_budgets(json::Value object, LimitSet &limits, std::string &param);
 Wrong read_tokens(json::Value value, TokenKind &tokens);
 Wrong read_outage(json::Value value, std::optional<OnOutage> &on_outage);
 Wrong read_model_limits(json::Value value, int64_t ModelLimit::*which, LimitSet &limits);

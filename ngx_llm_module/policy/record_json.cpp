@@ -126,6 +126,11 @@ Wrong read_role(json::Value value, UserRecord &) {
     return is_plain ? nullptr : "must be internal_user: only the master key administers";
 }
 
+Wrong refuse_teams(json::Value value, UserRecord &) {
+    return says_nothing(value) ? nullptr
+                               : "is not supported: keys are in teams (team_id), users in none";
+}
+
 template <class Record>
 struct Field {
     std::string_view name;
@@ -205,6 +210,7 @@ constexpr Field<UserRecord> kUserFields[] = {
     {"alias", text_field<UserRecord, &UserRecord::alias>},  // of customers
     {"user_email", text_field<UserRecord, &UserRecord::email>},
     {"user_role", read_role},
+    {"teams", refuse_teams},
 };
 
 // What only we write, into records that are stored.
@@ -257,11 +263,9 @@ bool apply(json::Value object, std::span<const std::string_view> known,
             return false;
         }
     }
-    if (Wrong wrong = read_budgets(object, changed.limits)) {
-        error = {object["budget_limits"].is_unset() && object["max_budget"].is_unset()
-                     ? "budget_duration"
-                     : "max_budget, budget_duration, budget_limits",
-                 wrong};
+    std::string param;
+    if (Wrong wrong = read_budgets(object, changed.limits, param)) {
+        error = {param, wrong};
         return false;
     }
     record = std::move(changed);
@@ -382,6 +386,22 @@ bool apply_members(json::Value object, std::span<const std::string_view> known, 
 bool apply_members(json::Value object, std::span<const std::string_view> known, UserRecord &record,
                    FieldError &error) {
     return apply<UserRecord>(object, known, kUserFields, record, error);
+}
+
+bool apply_only(json::Value object, std::span<const std::string_view> names, KeyRecord &record,
+                FieldError &error) {
+    for (const Field<KeyRecord> &field : kKeyFields) {
+        json::Value value = object[field.name];
+        bool is_meant = std::find(names.begin(), names.end(), field.name) != names.end();
+        if (!is_meant || value.absent()) {
+            continue;
+        }
+        if (Wrong wrong = field.read(value, record)) {
+            error = {std::string(field.name), wrong};
+            return false;
+        }
+    }
+    return true;
 }
 
 bool read_stored(std::string_view json, std::string_view id, KeyRecord &record) {

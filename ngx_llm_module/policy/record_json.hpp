@@ -42,6 +42,10 @@ bool apply_members(json::Value object, std::span<const std::string_view> known, 
 bool apply_members(json::Value object, std::span<const std::string_view> known, UserRecord &record,
                    FieldError &error);
 
+// Only these members, and no others.
+bool apply_only(json::Value object, std::span<const std::string_view> names, KeyRecord &record,
+                FieldError &error);
+
 // What render_stored has written. False: it cannot be understood.
 bool read_stored(std::string_view json, std::string_view id, KeyRecord &record);
 bool read_stored(std::string_view json, std::string_view id, TeamRecord &record);

@@ -34,22 +34,23 @@ std::string_view bearer(ngx_http_request_t *r) {
     return trim(value.substr(kBearer.size()));
 }
 
-// Visits the value of each `key` among the parameters of a query.
+// Visits each parameter of a query.
 template <class Visit>
-void for_each_key(std::string_view query, Visit visit) {
+void for_each_parameter(std::string_view query, Visit visit) {
     while (!query.empty()) {
         std::string_view one = query.substr(0, query.find('&'));
         query.remove_prefix(std::min(query.size(), one.size() + 1));
-        if (one.starts_with("key=")) {
-            visit(one.substr(4));
+        size_t end = one.find('=');
+        if (end != std::string_view::npos) {
+            visit(one.substr(0, end), one.substr(end + 1));
         }
     }
 }
 
 std::string key_of_query(ngx_http_request_t *r) {
     std::string key;
-    for_each_key(view(r->args), [&](std::string_view value) {
-        if (key.empty() && value.size() <= kMaxKey) {
+    for_each_parameter(view(r->args), [&](std::string_view name, std::string_view value) {
+        if (name == "key" && key.empty() && value.size() <= kMaxKey) {
             key.resize(value.size());
             auto *to = reinterpret_cast<u_char *>(key.data());
             auto *from = reinterpret_cast<u_char *>(const_cast<char *>(value.data()));
@@ -60,16 +61,23 @@ std::string key_of_query(ngx_http_request_t *r) {
     return key;
 }
 
-void mask_query(std::string_view line) {
+void mask_parameters(std::string_view query, bool is_admin) {
+    for_each_parameter(query, [&](std::string_view name, std::string_view value) {
+        // Of the admin API: a key that a call is about, wherever it stands.
+        bool is_asked = is_admin && (name == "api_key" || value.starts_with("sk-"));
+        if (name == "key" || is_asked) {
+            std::fill_n(const_cast<char *>(value.data()), value.size(), '*');
+        }
+    });
+}
+
+void mask_query_of(std::string_view line, bool is_admin) {
     size_t question = line.find('?');
     if (question == std::string_view::npos) {
         return;
     }
     line.remove_prefix(question + 1);
-    line = line.substr(0, line.find(' '));
-    for_each_key(line, [](std::string_view value) {
-        std::fill_n(const_cast<char *>(value.data()), value.size(), '*');
-    });
+    mask_parameters(line.substr(0, line.find(' ')), is_admin);
 }
 
 bool looks_for_keys(ngx_http_request_t *r) {
@@ -171,11 +179,10 @@ std::string client_key(ngx_http_request_t *r) {
 }
 
 void mask_client_key(ngx_http_request_t *r) {
-    mask_query(view(r->request_line));
-    mask_query(view(r->unparsed_uri));
-    for_each_key(view(r->args), [](std::string_view value) {
-        std::fill_n(const_cast<char *>(value.data()), value.size(), '*');
-    });
+    bool is_admin = loc_conf(r).is_admin;
+    mask_query_of(view(r->request_line), is_admin);
+    mask_query_of(view(r->unparsed_uri), is_admin);
+    mask_parameters(view(r->args), is_admin);
 }
 
 bool install_access(ngx_conf_t *cf) {

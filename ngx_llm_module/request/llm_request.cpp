@@ -16,6 +16,13 @@ void write_hex(uint64_t number, int digits, char *to) {
 
 }  // namespace
 
+std::string new_request_id() {
+    std::string id = "req_000000000000000000000000";
+    write_hex(worker().next_id(), 16, id.data() + 4);
+    write_hex(worker().next_id(), 8, id.data() + 20);
+    return id;
+}
+
 LlmRequest::LlmRequest(ngx_http_request_t *request)
     : r(request),
       config(llm::config(request)),
@@ -26,9 +33,7 @@ LlmRequest::LlmRequest(ngx_http_request_t *request)
     ngx_memzero(&call_timer, sizeof(call_timer));
     ledger.began = ngx_current_msec - request_age(request);
     note_live(*this);
-    id = "req_000000000000000000000000";
-    write_hex(worker().next_id(), 16, id.data() + 4);
-    write_hex(worker().next_id(), 8, id.data() + 20);
+    id = new_request_id();
 }
 
 LlmRequest::~LlmRequest() {

@@ -26,6 +26,9 @@ namespace llm {
 
 class Hedge;
 
+// What stands in x-llm-request-id.
+std::string new_request_id();
+
 class LlmRequest {
   public:
     explicit LlmRequest(ngx_http_request_t *request);

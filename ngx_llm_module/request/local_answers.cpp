@@ -2,6 +2,8 @@
 // look at before they begin.
 #include "ngx_llm_module/request/local_answers.hpp"
 
+#include <unordered_set>
+
 #include "ngx_llm_module/policy/model_access.hpp"
 #include "ngx_llm_module/redis/client.hpp"
 #include "ngx_llm_module/request/headers.hpp"
@@ -12,11 +14,18 @@
 namespace llm {
 namespace {
 
-// What the caller may use. Patterns are no names that a client could ask for.
+// What the caller may use, each name once: it stands for the model that a request by it is for.
+// Patterns are no names that a client could ask for.
 template <class Visit>
-void for_each_name(const LlmRequest &request, Visit visit) {
+void for_each_name(const LlmRequest &request, Visit visit_new) {
     const Config &config = request.config;
     const Identity &identity = request.identity;
+    std::unordered_set<std::string_view> seen;
+    auto visit = [&](const Model &model, const std::string &name) {
+        if (seen.insert(name).second) {
+            visit_new(model, name);
+        }
+    };
     if (identity.key != nullptr) {
         for (const auto &[name, target] : identity.key->aliases) {
             std::string_view suffix;
@@ -24,6 +33,7 @@ void for_each_name(const LlmRequest &request, Visit visit) {
             if (model != nullptr && may_use(config, identity, target)) {
                 visit(*model, name);
             }
+            seen.insert(name);
         }
     }
     for (const auto &model : config.models) {

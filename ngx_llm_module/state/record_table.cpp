@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 #include <vector>
 
 #include "ngx_llm_module/state/lock_check.hpp"
@@ -169,6 +170,41 @@ bool is_too_large(std::string_view id, std::string_view json) {
     return id.size() > kMaxRecordId || json.size() > kMaxRecord;
 }
 
+// `is_wanted` is asked while the zone is locked.
+template <class IsWanted>
+void visit_copies(const Config &config, IsWanted is_wanted, const VisitRecord &visit) {
+    struct Copy {
+        RecordKind kind;
+        std::string id;
+        std::string json;
+        uint64_t version;
+    };
+    constexpr uint32_t kBuckets = 64;  // while the zone is locked
+    auto *part = zone_part<RecordsPart>(config, ZonePart::records);
+    if (part == nullptr) {
+        return;
+    }
+    std::vector<Copy> copies;
+    for (uint32_t first = 0; first < part->bucket_count; first += kBuckets) {
+        copies.clear();
+        {
+            ZoneLock lock(zone_pool(config));
+            uint32_t end = std::min(first + kBuckets, part->bucket_count);
+            for (uint32_t i = first; i < end; i++) {
+                for (SharedRecord *at = part->buckets[i]; at != nullptr; at = at->next) {
+                    if (is_wanted(*at)) {
+                        copies.push_back({at->kind, std::string(at->id()), std::string(at->json()),
+                                          at->version});
+                    }
+                }
+            }
+        }
+        for (const Copy &copy : copies) {
+            visit(copy.kind, copy.id, copy.json, copy.version);
+        }
+    }
+}
+
 }  // namespace
 
 bool make_record_table(ngx_slab_pool_t *pool, size_t zone_size, RecordsPart &part) {
@@ -210,7 +246,8 @@ uint64_t records_generation(const Config &config) {
     return part != nullptr ? part->generation.load(std::memory_order_acquire) : 0;
 }
 
-Changed change_records(const Config &config, std::span<RecordChange> changes) {
+Changed change_records(const Config &config, std::span<RecordChange> changes,
+                       std::optional<uint64_t> generation) {
     auto *part = zone_part<RecordsPart>(config, ZonePart::records);
     ngx_slab_pool_t *pool = zone_pool(config);
     if (part == nullptr) {
@@ -221,6 +258,9 @@ Changed change_records(const Config &config, std::span<RecordChange> changes) {
     made.reserve(changes.size());
     ZoneLock lock(pool);
     end_rewrite(*part);
+    if (generation && part->generation.load(std::memory_order_relaxed) != *generation) {
+        return Changed::conflict;
+    }
     Changed result = Changed::done;
     for (const RecordChange &change : changes) {
         uint32_t hash = hash_of(change.kind, change.id);
@@ -293,34 +333,20 @@ bool merge_record(const Config &config, RecordKind kind, std::string_view id, st
 }
 
 void for_each_record(const Config &config, const VisitRecord &visit) {
-    struct Copy {
-        RecordKind kind;
-        std::string id;
-        std::string json;
-        uint64_t version;
-    };
-    constexpr uint32_t kBuckets = 64;  // while the zone is locked
-    auto *part = zone_part<RecordsPart>(config, ZonePart::records);
-    if (part == nullptr) {
-        return;
-    }
-    std::vector<Copy> copies;
-    for (uint32_t first = 0; first < part->bucket_count; first += kBuckets) {
-        copies.clear();
-        {
-            ZoneLock lock(zone_pool(config));
-            uint32_t end = std::min(first + kBuckets, part->bucket_count);
-            for (uint32_t i = first; i < end; i++) {
-                for (SharedRecord *at = part->buckets[i]; at != nullptr; at = at->next) {
-                    copies.push_back(
-                        {at->kind, std::string(at->id()), std::string(at->json()), at->version});
-                }
-            }
-        }
-        for (const Copy &copy : copies) {
-            visit(copy.kind, copy.id, copy.json, copy.version);
-        }
-    }
+    visit_copies(
+        config, [](SharedRecord &) { return true; }, visit);
+}
+
+void for_each_record(const Config &config, RecordKind kind, std::string_view bytes,
+                     const VisitRecord &visit) {
+    visit_copies(
+        config,
+        [&](SharedRecord &record) {
+            std::string_view json = record.json();
+            return record.kind == kind && !json.empty() &&
+                   memmem(json.data(), json.size(), bytes.data(), bytes.size()) != nullptr;
+        },
+        visit);
 }
 
 }  // namespace llm

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -66,8 +67,10 @@ enum class Changed : uint8_t {
     full,      // the zone has no room
 };
 
-// All of them or none.
-Changed change_records(const Config &config, std::span<RecordChange> changes);
+// All of them or none. With a `generation` it is a conflict, too, when any record has changed
+// since.
+Changed change_records(const Config &config, std::span<RecordChange> changes,
+                       std::optional<uint64_t> generation = {});
 
 // A record that is known from elsewhere, with its version: taken over unless a newer one is here.
 // An empty `json` is a deletion. False: the zone has no room.
@@ -79,5 +82,8 @@ bool merge_record(const Config &config, RecordKind kind, std::string_view id, st
 using VisitRecord = std::function<void(RecordKind kind, const std::string &id,
                                        const std::string &json, uint64_t version)>;
 void for_each_record(const Config &config, const VisitRecord &visit);
+// Only those of one kind that are there and have these bytes in their JSON: others are not copied.
+void for_each_record(const Config &config, RecordKind kind, std::string_view bytes,
+                     const VisitRecord &visit);
 
 }  // namespace llm

@@ -1,0 +1,123 @@
+// GET /key/list: filters, order and pages.
+#include <algorithm>
+#include <array>
+
+#include "ngx_llm_module/admin/sorting.hpp"
+#include "ngx_llm_module/policy/record_cache.hpp"
+
+namespace llm {
+namespace {
+
+constexpr std::string_view kOrders[] = {"token",     "created_at", "updated_at",
+                                        "key_alias", "spend",      "max_budget"};
+
+struct Filter {
+    std::string_view member;
+    std::string KeyRecord::*field;
+    std::string value;
+};
+
+// What the query asks for.
+struct Wish {
+    std::array<Filter, 3> filters;
+    std::string hash;
+    Order order;
+
+    explicit Wish(const AdminCall &call)
+        : filters{{{"team_id", &KeyRecord::team, call.argument("team_id")},
+                   {"user_id", &KeyRecord::user, call.argument("user_id")},
+                   {"key_alias", &KeyRecord::alias, call.argument("key_alias")}}},
+          hash(call.argument("key_hash")),
+          order(order_of(call, kOrders, true)) {
+        hash = hash.empty() ? hash : hash_of_key(hash);
+    }
+
+    const Filter *first() const {
+        auto found = std::find_if(filters.begin(), filters.end(),
+                                  [](const Filter &filter) { return !filter.value.empty(); });
+        return found != filters.end() ? &*found : nullptr;
+    }
+    bool is_for(const std::string &id) const { return hash.empty() || hash == id; }
+    bool is_for(const KeyRecord &key) const {
+        return std::all_of(filters.begin(), filters.end(), [&](const Filter &filter) {
+            return filter.value.empty() || key.*filter.field == filter.value;
+        });
+    }
+    // Else a key is taken as it comes, unread.
+    bool looks_inside() const {
+        return first() != nullptr || (!order.by.empty() && order.by != "token");
+    }
+};
+
+Rank rank_of(const AdminCall &call, std::string_view by, const KeyRecord &key) {
+    Rank rank;
+    rank.id = key.hash;
+    if (by == "created_at") {
+        rank.set_number(key.created, key.created != 0);
+    } else if (by == "updated_at") {
+        rank.set_number(key.updated, key.updated != 0);
+    } else if (by == "key_alias") {
+        rank.set_text(key.alias);
+    } else if (by == "spend") {
+        rank.number = spent_by_all(call.config, SpendOf::key, key.counted_as()).cost;
+    } else if (by == "max_budget") {
+        bool has_own = key.limits.own_budgets() != 0;
+        rank.set_number(has_own ? key.limits.budgets[0].nanos : 0, has_own);
+    }
+    return rank;
+}
+
+// Without an order that of their hashes, which does not change while somebody pages through them.
+std::vector<Rank> find_keys(const AdminCall &call, const Wish &wish) {
+    std::vector<Rank> found;
+    for (const auto &[id, key] : call.config.keys) {
+        if (wish.is_for(id) && wish.is_for(*key)) {
+            found.push_back(rank_of(call, wish.order.by, *key));
+        }
+    }
+    const Filter *first = wish.first();
+    for_each_with(call.config, RecordKind::key, first != nullptr ? first->member : "",
+                  first != nullptr ? first->value : "",
+                  [&](const std::string &id, const std::string &json, uint64_t) {
+                      KeyRecord key;
+                      if (!wish.is_for(id) || call.config.keys.count(id) != 0) {
+                          return;
+                      }
+                      if (!wish.looks_inside()) {
+                          found.emplace_back().id = id;
+                      } else if (read_stored(json, id, key) && wish.is_for(key)) {
+                          found.push_back(rank_of(call, wish.order.by, key));
+                      }
+                  });
+    std::sort(found.begin(), found.end(), wish.order);
+    return found;
+}
+
+}  // namespace
+
+AdminAnswer key_list(AdminCall &call) {
+    Page page = page_of(call, 10);
+    Wish wish(call);
+    if (!page.error.param.empty() || !wish.order.error.param.empty()) {
+        return bad(page.error.param.empty() ? wish.order.error : page.error);
+    }
+    std::vector<Rank> found = find_keys(call, wish);
+    std::string full = call.argument("return_full_object");
+    bool is_full = full == "true" || full == "True";  // Python's form
+    AdminAnswer answer;
+    json::Writer w(answer.body);
+    w.object().key("keys").array();
+    for (size_t i = page.first(); i < found.size() && i < page.first() + page.size; i++) {
+        if (!is_full) {
+            w.plain(found[i].id);
+        } else if (auto key = find_key(call.config, found[i].id)) {
+            write_key(call, *key, w);
+        }
+    }
+    w.end().key("total_count").number(int64_t(found.size()));
+    w.key("current_page").number(int64_t(page.number));
+    w.key("total_pages").number(int64_t(page.count(found.size()))).end();
+    return answer;
+}
+
+}  // namespace llm
