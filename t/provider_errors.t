@@ -10,8 +10,12 @@ use LLM::Json qw(ordered);
 
 my $t = LLM::Test->new;
 my $p = LLM::Provider->new(dir => $t->dir);
+my $next = LLM::Provider->new(dir => $t->dir);
 
-$t->http_conf(LLM::Pair::conf($p));
+$t->http_conf(LLM::Pair::conf($p, models => <<"END"));
+    llm_provider next { dialect openai; base_url ${\$next->url}/v1; api_key k; }
+    llm_model two { deployment chat/a order=1; deployment next/b order=2; }
+END
 $t->start;
 
 # A provider's status and name of the error, then status, type and code as each client gets them.
@@ -166,6 +170,38 @@ subtest 'code and param of the same dialect stay' => sub {
     is_deeply($pair->post($t)->{json}, { error => { message => 'Invalid value',
         type => 'invalid_request_error', param => 'messages[0].content',
         code => 'string_above_max_length' } }, 'the error of the provider');
+};
+
+# What nginx, load balancers and CDNs before a provider say; the status for a client of chat, and
+# whether it is the request's fault.
+subtest 'odd statuses' => sub {
+    my @odd = ([418, 400, 1], [451, 400, 1], [460, 502, 0], [499, 502, 0], (map { [$_, 502, 0] }
+        520 .. 523, 525 .. 527, 530), [524, 504, 0], [529, 503, 0], [598, 504, 0], [599, 504, 0],
+        [600, 502, 0], [999, 502, 0], ['000', 502, 0]);
+    my @clients = map { LLM::Pair->new($_, 'chat') } LLM::Forms::clients();
+    for my $row (@odd) {
+        my ($status, $shown, $is_request) = @$row;
+        my @body = ("HTTP/1.1 $status Odd\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\r\n",
+            'odd', 'end');
+        for my $pair (@clients) {
+            $p->script(raw_answer(@body));
+            my $r = $pair->post($t);
+            is($r->{status}, $shown, "$status: $shown for $pair->{client}")
+                if $pair->{client} eq 'chat';
+            isnt($r->{status}, $status, 'not as it is') if $status ne '529';
+            ok($pair->is_error($r->{json}), "$status: an error of $pair->{client}") or diag($r->{body});
+            my $error = $r->{json}{error};
+            ok(length($error->{message} // ''), 'that says something');
+            ok(length($error->{$pair->{client} eq 'gemini' ? 'status' : 'type'} // ''),
+                'with a name') or diag($r->{body});
+        }
+        $next->clear;
+        $next->script(json(200, chat_answer(text => 'of the next')));
+        my $r = $t->post('/v1/chat/completions', { model => 'two',
+            messages => [{ role => 'user', content => 'hi' }] });
+        is("$r->{status} " . $next->request_count, $is_request ? "$shown 0" : '200 1', "$status: "
+            . ($is_request ? 'nobody else is asked' : 'the next deployment answers'));
+    }
 };
 
 subtest 'redirects are not followed' => sub {
