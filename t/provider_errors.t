@@ -204,6 +204,68 @@ subtest 'odd statuses' => sub {
     }
 };
 
+# The time-outs are those of an installation that says nothing: minutes.
+subtest 'peers that speak something else are given up at once' => sub {
+    my %peers = ('SSH' => "SSH-2.0-OpenSSH_9.2p1\r\n", 'TLS' => "\x15\x03\x01\0\x02\x02\x46",
+        'a line' => "hello\n", 'a byte' => 'x',
+        'HTTP/2' => "\0\0\x12\x04\0\0\0\0\0\0\x03\0\0\0\x80\0\x04\0\x01\0\0\0\x05\0\xff\xff\xff",
+        '101' => "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+        '101 and an answer' => "HTTP/1.1 101 Switching Protocols\r\n\r\nHTTP/1.1 200 OK\r\n\r\n");
+    for my $name (sort keys %peers) {
+        $p->script(raw_answer($peers{$name}, 'stall'));
+        my ($chat, $messages) = (LLM::Pair->all)[0, 3];
+        for my $pair ($chat, $messages) {
+            my $r = $pair->post($t, http => { timeout => 5 });
+            is($r->{status}, 502, "$name: status for $pair->{client}") or next;
+            ok($pair->is_error($r->{json}), 'an error of the dialect') or diag($r->{body});
+        }
+        $next->clear;
+        $next->script(json(200, chat_answer(text => 'of the next')));
+        my $r = $t->post('/v1/chat/completions', { model => 'two',
+            messages => [{ role => 'user', content => 'hi' }] }, timeout => 5);
+        is("$r->{status} " . $next->request_count, '200 1', "$name: the next deployment answers");
+    }
+};
+
+subtest 'the body of an error may never end' => sub {
+    my $head = "Content-Type: application/json\r\n";
+    my $text = '{"error":{"message":"later","type":"rate_limit_error","code":null}}';
+    my %endless = (
+        'a length that does not come' => [429, "${head}Content-Length: 100000\r\n\r\n$text"],
+        'chunks without an end' => [429, "${head}Transfer-Encoding: chunked\r\n\r\n"
+            . sprintf("%x\r\n%s\r\n", length $text, $text)],
+        'a connection that stays open' => [429, "$head\r\n$text"],
+        'nothing' => [500, "${head}Content-Length: 10\r\n\r\n"],
+    );
+    # All at once, each at a provider of its own name: it is a time that passes.
+    my %asked;
+    for my $name (sort keys %endless) {
+        my ($status, $rest) = @{$endless{$name}};
+        $p->on({ body => qr/"user":"\Q$name\E"/ }, raw_answer("HTTP/1.1 $status No\r\n$rest", 'stall'));
+        $asked{$name} = { map { my $model = $_; $model => $t->stream('/v1/chat/completions',
+            { model => $model, user => $name, messages => [{ role => 'user', content => 'hi' }] }) }
+            'on-chat', 'two' };
+    }
+    # One that trickles is no better than one that is silent.
+    $p->on({ body => qr/"user":"a byte now and then"/ }, json(503, { error => { message => 'x' x 500 } },
+        byte_gap => 0.1, bytewise => 1));
+    my $slow = $t->stream('/v1/chat/completions', { model => 'on-chat', user => 'a byte now and then',
+        messages => [{ role => 'user', content => 'hi' }] });
+    for my $name (sort keys %endless) {
+        my $s = $asked{$name}{'on-chat'};
+        $s->read_body(20);
+        is($s->status // 'none', $endless{$name}[0], "$name: the status is told");
+        like($s->body, qr/"message": ?"later"/, 'with what was there') if $endless{$name}[0] == 429;
+        $s = $asked{$name}{two};
+        $s->read_body(20);
+        is($s->status // 'none', 200, "$name: the next deployment answers");
+        $p->on({ body => qr/"user":"\Q$name\E"/ });
+    }
+    $slow->read_body(20);
+    is($slow->status // 'none', 503, 'a byte now and then: the status is told');
+    $p->on({ body => qr/"user":"a byte now and then"/ });
+};
+
 subtest 'redirects are not followed' => sub {
     for my $pair (LLM::Pair->all) {
         $p->script(answer(status => 302, body => 'elsewhere',

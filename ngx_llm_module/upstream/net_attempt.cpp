@@ -7,6 +7,12 @@
 #include "ngx_llm_module/base/peer.hpp"
 
 namespace llm {
+namespace {
+
+// The status of an error says what is needed: its body is waited for only so long.
+constexpr ngx_msec_t kErrorBodyTimeout = 5000;
+
+}  // namespace
 
 NetAttempt::NetAttempt(const NetContext &context, OutgoingRequest outgoing, AnswerSink &sink)
     : r_(context.r),
@@ -88,11 +94,16 @@ void NetAttempt::close_state() {
 }
 
 void NetAttempt::enter(Phase phase) {
-    phase_ = phase;
-    phase_began_ = ngx_current_msec;
     ngx_msec_t limit = phase == Phase::connecting ? timeouts_.connect
                        : phase == Phase::waiting  ? timeouts_.first_token
                                                   : timeouts_.idle;
+    if (phase == Phase::refused) {
+        // Never later than the first content would have been due.
+        auto left = ngx_msec_int_t(phase_began_ + timeouts_.first_token - ngx_current_msec);
+        limit = ngx_min(kErrorBodyTimeout, ngx_msec_t(ngx_max(left, 1)));
+    }
+    phase_ = phase;
+    phase_began_ = ngx_current_msec;
     if (timer_.timer_set) {
         ngx_del_timer(&timer_);  // exact: nginx would leave a timer that moves only a little
     }
@@ -122,6 +133,11 @@ void NetAttempt::on_timer(ngx_event_t *ev) {
             ngx_add_timer(ev, self.timeouts_.idle - silence);
             return;
         }
+    }
+    if (self.phase_ == Phase::refused) {
+        self.may_keep_ = false;
+        self.sink_.on_end();  // with what is there
+        return;
     }
     self.broken(self.phase_ == Phase::connecting ? Broken::connect_timeout
                 : self.phase_ == Phase::waiting  ? Broken::first_token_timeout
@@ -239,6 +255,10 @@ bool NetAttempt::consume(std::string_view bytes) {
             if (!head_.complete()) {
                 return true;
             }
+            if (head_.status() == NGX_HTTP_SWITCHING_PROTOCOLS) {
+                broken(Broken::malformed);  // nobody asked for another protocol
+                return false;
+            }
             if (head_.status() < 200) {  // 100-continue, early hints
                 head_.reset();
                 continue;
@@ -263,6 +283,9 @@ bool NetAttempt::consume(std::string_view bytes) {
             if (body_.complete()) {
                 sink_.on_end();
                 return false;
+            }
+            if (phase_ == Phase::waiting && (head_.status() < 200 || head_.status() > 299)) {
+                enter(Phase::refused);
             }
             continue;
         }

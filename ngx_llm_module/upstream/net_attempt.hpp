@@ -50,7 +50,7 @@ class NetAttempt final : public Attempt, private AddressWaiter {
     void finish() override;
 
   private:
-    enum class Phase : uint8_t { connecting, waiting, streaming };
+    enum class Phase : uint8_t { connecting, waiting, refused, streaming };
 
     // --- connect (net_connect.cpp) ---
     void on_addresses() override;
