@@ -22,8 +22,7 @@ NetAttempt::NetAttempt(const NetContext &context, OutgoingRequest outgoing, Answ
       resolver_(context.resolver),
       state_(worker().state(*outgoing.endpoint)),
       outgoing_(std::move(outgoing)),
-      timeouts_(context.timeouts),
-      began_(ngx_current_msec) {
+      timeouts_(context.timeouts) {
     timer_.handler = guard<on_timer>;
     timer_.data = this;
     timer_.log = log_;
@@ -75,6 +74,7 @@ void NetAttempt::note_state() {
         state->peer = name;
     }
     upstream_state_ = r->upstream_states->nelts - 1;
+    state_began_ = ngx_current_msec;
 }
 
 ngx_http_upstream_state_t *NetAttempt::upstream_state() {
@@ -87,7 +87,8 @@ ngx_http_upstream_state_t *NetAttempt::upstream_state() {
 
 void NetAttempt::close_state() {
     if (ngx_http_upstream_state_t *state = upstream_state()) {
-        state->response_time = ngx_current_msec - began_;
+        state->response_time = ngx_current_msec - state_began_;
+        state->bytes_sent = c_ != nullptr ? c_->sent : state->bytes_sent;
         state->bytes_received = bytes_received_;
         state->response_length = body_bytes_;
     }
@@ -163,6 +164,9 @@ void NetAttempt::on_event(ngx_event_t *ev) {
 
 void NetAttempt::send() {
     if (bufs_.empty()) {
+        if (ngx_http_upstream_state_t *state = upstream_state()) {
+            state->connect_time = ngx_current_msec - state_began_;  // with the handshake
+        }
         bufs_.resize(1 + outgoing_.body.size());
         links_.resize(bufs_.size());
         auto fill = [](ngx_buf_t &buf, std::string_view bytes) {
@@ -265,7 +269,7 @@ bool NetAttempt::consume(std::string_view bytes) {
             }
             if (ngx_http_upstream_state_t *state = upstream_state()) {
                 state->status = head_.status();
-                state->header_time = ngx_current_msec - phase_began_;
+                state->header_time = ngx_current_msec - state_began_;
             }
             if (!body_.begin(head_)) {
                 broken(Broken::malformed);
@@ -334,7 +338,8 @@ void NetAttempt::broken(Broken why) {
     }
     if (ngx_http_upstream_state_t *state = upstream_state();
         state != nullptr && state->status == 0) {
-        state->status = NGX_HTTP_BAD_GATEWAY;
+        state->status =
+            class_of(why) == ErrorClass::timeout ? NGX_HTTP_GATEWAY_TIME_OUT : NGX_HTTP_BAD_GATEWAY;
     }
     close_state();
     std::string_view text = describe(why);
