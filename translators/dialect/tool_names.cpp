@@ -197,6 +197,10 @@ JsonText invent_call_id(JsonText answer_id, uint32_t ordinal, Arena &arena) {
     return concat("call_", Hash(seed.bytes).first(24), {}, arena);
 }
 
+JsonText repeated_call_id(JsonText id, size_t n, Arena &arena) {
+    return concat(id.bytes, "_", std::to_string(n), arena);
+}
+
 JsonText history_call_id(size_t turn, size_t call, JsonText name, Arena &arena) {
     std::string seed = std::to_string(turn) + ':' + std::to_string(call) + ':';
     seed += json::unescape(name, arena);

@@ -24,6 +24,8 @@ JsonText call_id_for_bedrock(JsonText id, Arena &arena);
 JsonText call_id_for_responses(JsonText id, Arena &arena);
 // call_ + 24 hex from a hash of (answer id, ordinal), for providers that give none.
 JsonText invent_call_id(JsonText answer_id, uint32_t ordinal, Arena &arena);
+// Of the `n`th call of a history that has this id.
+JsonText repeated_call_id(JsonText id, size_t n, Arena &arena);
 // For the call of a history that has no ids, from its place and name.
 JsonText history_call_id(size_t turn, size_t call, JsonText name, Arena &arena);
 
