@@ -159,7 +159,7 @@ class Builder {
             const ir::ToolCall *call =
                 block.what == What::part ? std::get_if<ir::ToolCall>(&block.part->is) : nullptr;
             if (call != nullptr) {
-                block.text = new_id(call->id);
+                block.text = ids_.new_id(call->id, arena_);
                 note_call(call->id, block.text);
             }
             messages_.back().blocks.push_back(block);
@@ -176,21 +176,6 @@ class Builder {
             same->second.last = index;
         }
         calls.push_back({id, new_id, nullptr, kNone});
-    }
-
-    // Some providers count their calls anew in each answer, or give all of one answer the same id.
-    JsonText new_id(JsonText id) {
-        auto [used, is_first] = uses_.try_emplace(id.bytes, 1);
-        if (is_first) {
-            return {};
-        }
-        for (size_t n = used->second + 1;; ++n) {
-            JsonText made = repeated_call_id(id, n, arena_);
-            if (uses_.try_emplace(made.bytes, 1).second) {
-                uses_[id.bytes] = n;
-                return made;
-            }
-        }
     }
 
     Status user(const ir::Turn &turn) {
@@ -418,7 +403,7 @@ class Builder {
     std::vector<Message> messages_;
     std::vector<std::vector<Call>> calls_;                // beside messages_
     std::unordered_map<std::string_view, SameId> by_id_;  // calls of the latest step
-    std::unordered_map<std::string_view, size_t> uses_;   // of each id, in all steps
+    CallIds ids_;
     size_t step_ = 0;
     bool is_answered_ = false;  // a result of the step was seen
 };
