@@ -19,7 +19,7 @@
 #include "ngx_llm_module/redis/client.hpp"
 #include "ngx_llm_module/request/access.hpp"
 #include "ngx_llm_module/request/body.hpp"
-#include "ngx_llm_module/request/llm_request.hpp"
+#include "ngx_llm_module/request/shutdown.hpp"
 #include "ngx_llm_module/state/inflight.hpp"
 #include "ngx_llm_module/state/metrics.hpp"
 #include "ngx_llm_module/state/saved_budgets.hpp"
@@ -98,6 +98,7 @@ ngx_int_t init_process(ngx_cycle_t *cycle) {
         return NGX_OK;  // cache managers serve no requests
     }
     if (Config *config = config_of(cycle)) {
+        watch_shutdown(cycle);
         claim_row(*config);
         if (!has_row()) {
             ngx_log_error(NGX_LOG_ERR, cycle->log, 0,
@@ -134,7 +135,7 @@ void exit_master(ngx_cycle_t *cycle) {
 }
 
 void exit_process(ngx_cycle_t *cycle) {
-    settle_live_requests();
+    end_at_shutdown();
     if (Config *config = config_of(cycle)) {
         release_row(*config);
         stop_shared_spend(*config);

@@ -106,7 +106,9 @@ subtest 'a worker that is told to end at once' => sub {
     $t->kill_worker('TERM', $pid);
     my $n = @others;
     wait_in_flight("$n $n", 'TERM: its places are free');
-    ok(!grep({ $_->all_events; $_->clean_end } @$ended), 'its clients see the cut');
+    my @told = grep { my @events = $_->all_events; $pair->error_event(\@events)
+        && !grep { $_->{data} eq '[DONE]' } @events } @$ended;
+    is(scalar @told, scalar @$ended, 'its clients are told of the cut');
     finish(@others);
 };
 

@@ -173,6 +173,23 @@ subtest 'Expect: 100-continue' => sub {
     }
 };
 
+subtest 'Expect: 100-continue of what is refused anyway' => sub {
+    my $head = "Host: a\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: ";
+    for my $case (["POST /small$path{chat} HTTP/1.1\r\n$head" . ($limit + 1), 413],
+        ["POST /small$path{claude} HTTP/1.1\r\n${head}99999999999", 413],
+        ["PUT $path{chat} HTTP/1.1\r\n${head}3000", 405], ["POST /nowhere HTTP/1.1\r\n${head}3000", 404])
+    {
+        my ($what, $status) = @$case;
+        my $before = $p->request_count;
+        my $s = $t->stream($path{chat}, undef, raw => "$what\r\n\r\n");
+        is($s->status, $status, "refused with $status");
+        is_deeply($s->{http}{informational} || [], [], 'the body is not asked for');
+        like($s->read_body, qr/"error"/, 'the answer is whole');
+        ok($s->eof, 'and the last of its connection: the body may follow, or another request');
+        is($p->request_count, $before, 'the provider heard nothing');
+    }
+};
+
 subtest 'bodies that never end' => sub {
     my $s = $t->stream($path{chat}, undef, raw => "POST $path{chat} HTTP/1.1\r\nHost: a\r\n"
         . "Content-Length: 500\r\n\r\n{\"model\"");

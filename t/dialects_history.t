@@ -17,6 +17,42 @@ my $p = LLM::Provider->new(dir => $t->dir);
 $t->http_conf(LLM::Pair::conf($p, forms => [LLM::Forms::providers()]));
 $t->start;
 
+# Some providers count their calls anew in each answer, or give all of one answer the same id; for
+# others each must have its own.
+subtest 'calls that have one id' => sub {
+    my $call = sub { ordered(id => $_[0], type => 'function', function => ordered(name => $_[1],
+        arguments => '{}')) };
+    my $said = sub { ordered(role => 'tool', tool_call_id => $_[0], content => $_[1]) };
+    for my $provider (qw(messages bedrock)) {
+        my $pair = LLM::Pair->new('chat', $provider);
+        $p->script($pair->whole(text => 'hi'));
+        my $r = $pair->post($t, $pair->tool('f'), messages => [{ role => 'user', content => 'go' },
+            ordered(role => 'assistant', content => undef, tool_calls =>
+                [$call->('call_0', 'f'), $call->('call_0', 'g')]),
+            $said->('call_0', 'of f'), $said->('call_0', 'of g'),
+            ordered(role => 'assistant', content => undef, tool_calls => [$call->('call_0', 'h')]),
+            $said->('call_0', 'of h')]);
+        is($r->{status}, 200, "$provider: status") or diag $r->{body};
+        my (%name_of, @said);
+        for my $message (@{$p->last_request->{json}{messages}}) {
+            for my $block (@{$message->{content}}) {
+                my $use = $block->{toolUse} || ($block->{type} // '') eq 'tool_use' && $block;
+                my $result = $block->{toolResult} || ($block->{type} // '') eq 'tool_result' && $block;
+                if ($use) {
+                    my $id = $use->{toolUseId} // $use->{id};
+                    ok(!$name_of{$id}, "$id is new");
+                    $name_of{$id} = $use->{name};
+                } elsif ($result) {
+                    my $text = $result->{content};
+                    $text = $text->[0]{text} if ref $text;
+                    push @said, ($name_of{$result->{toolUseId} // $result->{tool_use_id}} // '') . ": $text";
+                }
+            }
+        }
+        is(join(', ', @said), 'f: of f, g: of g, h: of h', "$provider: each result at its call");
+    }
+};
+
 my $lines = 0;
 my $signature = 'RXFxQ0NrZ0lDaEFDR0FJPQ==';
 my $user = 'Use the tool, please.';

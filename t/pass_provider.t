@@ -150,6 +150,36 @@ subtest 'its errors, statuses and framings come through' => sub {
     is($p->last_request->{body}, "\x1f\x8b zipped", 'and not touched');
 };
 
+subtest 'parts, and answers that a client has already' => sub {
+    my %of_body = ('Content-Range' => 'bytes 2-5/10', 'Accept-Ranges' => 'bytes', ETag => '"v1"',
+        'Last-Modified' => 'Wed, 21 Oct 2015 07:28:00 GMT', 'Content-Language' => 'de',
+        Expires => 'Wed, 21 Oct 2099 07:28:00 GMT', 'Cache-Control' => 'private');
+    my @of_request = (Range => 'bytes=2-5', 'If-Range' => '"v1"', 'If-None-Match' => '"v0"',
+        'If-Match' => '"v1"', 'If-Modified-Since' => 'Wed, 21 Oct 2015 07:28:00 GMT',
+        'If-Unmodified-Since' => 'Wed, 21 Oct 2015 07:28:00 GMT');
+    $p->script(answer(status => 206, body => 'part', headers => { %of_body, Server => 'them',
+        'Content-Type' => 'audio/mpeg', 'X-Powered-By' => 'them', 'OpenAI-Organization' => 'o' }));
+    my $r = $t->get('/openai/v1/files/f/content', headers => \@of_request);
+    is("$r->{status} $r->{body}", '206 part', 'a part');
+    is($r->{headers}{lc $_}, $of_body{$_}, $_) for sort keys %of_body;
+    is(join(' ', grep { exists $r->{headers}{$_} } qw(x-powered-by openai-organization)), '',
+        'and nothing of the provider itself');
+    my %asked = @of_request;
+    is($p->last_request->{headers}{lc $_}, $asked{$_}, "$_ was asked") for sort keys %asked;
+
+    $p->script(raw_answer("HTTP/1.1 304 Not Modified\r\nETag: \"v1\"\r\nCache-Control: private\r\n\r\n",
+        'end'));
+    $r = $t->get('/openai/v1/files/f/content', headers => ['If-None-Match' => '"v1"']);
+    is("$r->{status} $r->{body} $r->{headers}{etag}", '304  "v1"', 'not modified');
+    $p->script(raw_answer("HTTP/1.1 416 No\r\nContent-Range: bytes */10\r\nContent-Length: 0\r\n\r\n",
+        'end'));
+    $r = $t->get('/openai/v1/files/f/content', headers => [Range => 'bytes=20-']);
+    is("$r->{status} $r->{headers}{'content-range'}", '416 bytes */10', 'no such part');
+    $p->script(answer(status => 405, body => 'no', headers => { Allow => 'GET, HEAD' }));
+    $r = $t->request('PUT', '/openai/v1/files/f/content', body => 'x');
+    is("$r->{status} $r->{headers}{allow}", '405 GET, HEAD', 'what may be asked');
+};
+
 subtest 'an unread stream comes piece by piece' => sub {
     $p->script(sse('one', 'two', wait_for_release => 1));
     my $s = $t->stream('/openai/v1/x', { stream => JSON::PP::true() });

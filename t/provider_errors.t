@@ -10,8 +10,12 @@ use LLM::Json qw(ordered);
 
 my $t = LLM::Test->new;
 my $p = LLM::Provider->new(dir => $t->dir);
+my $next = LLM::Provider->new(dir => $t->dir);
 
-$t->http_conf(LLM::Pair::conf($p));
+$t->http_conf(LLM::Pair::conf($p, models => <<"END"));
+    llm_provider next { dialect openai; base_url ${\$next->url}/v1; api_key k; }
+    llm_model two { deployment chat/a order=1; deployment next/b order=2; }
+END
 $t->start;
 
 # A provider's status and name of the error, then status, type and code as each client gets them.
@@ -166,6 +170,100 @@ subtest 'code and param of the same dialect stay' => sub {
     is_deeply($pair->post($t)->{json}, { error => { message => 'Invalid value',
         type => 'invalid_request_error', param => 'messages[0].content',
         code => 'string_above_max_length' } }, 'the error of the provider');
+};
+
+# What nginx, load balancers and CDNs before a provider say; the status for a client of chat, and
+# whether it is the request's fault.
+subtest 'odd statuses' => sub {
+    my @odd = ([418, 400, 1], [451, 400, 1], [460, 502, 0], [499, 502, 0], (map { [$_, 502, 0] }
+        520 .. 523, 525 .. 527, 530), [524, 504, 0], [529, 503, 0], [598, 504, 0], [599, 504, 0],
+        [600, 502, 0], [999, 502, 0], ['000', 502, 0]);
+    my @clients = map { LLM::Pair->new($_, 'chat') } LLM::Forms::clients();
+    for my $row (@odd) {
+        my ($status, $shown, $is_request) = @$row;
+        my @body = ("HTTP/1.1 $status Odd\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\r\n",
+            'odd', 'end');
+        for my $pair (@clients) {
+            $p->script(raw_answer(@body));
+            my $r = $pair->post($t);
+            is($r->{status}, $shown, "$status: $shown for $pair->{client}")
+                if $pair->{client} eq 'chat';
+            isnt($r->{status}, $status, 'not as it is') if $status ne '529';
+            ok($pair->is_error($r->{json}), "$status: an error of $pair->{client}") or diag($r->{body});
+            my $error = $r->{json}{error};
+            ok(length($error->{message} // ''), 'that says something');
+            ok(length($error->{$pair->{client} eq 'gemini' ? 'status' : 'type'} // ''),
+                'with a name') or diag($r->{body});
+        }
+        $next->clear;
+        $next->script(json(200, chat_answer(text => 'of the next')));
+        my $r = $t->post('/v1/chat/completions', { model => 'two',
+            messages => [{ role => 'user', content => 'hi' }] });
+        is("$r->{status} " . $next->request_count, $is_request ? "$shown 0" : '200 1', "$status: "
+            . ($is_request ? 'nobody else is asked' : 'the next deployment answers'));
+    }
+};
+
+# The time-outs are those of an installation that says nothing: minutes.
+subtest 'peers that speak something else are given up at once' => sub {
+    my %peers = ('SSH' => "SSH-2.0-OpenSSH_9.2p1\r\n", 'TLS' => "\x15\x03\x01\0\x02\x02\x46",
+        'a line' => "hello\n", 'a byte' => 'x',
+        'HTTP/2' => "\0\0\x12\x04\0\0\0\0\0\0\x03\0\0\0\x80\0\x04\0\x01\0\0\0\x05\0\xff\xff\xff",
+        '101' => "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+        '101 and an answer' => "HTTP/1.1 101 Switching Protocols\r\n\r\nHTTP/1.1 200 OK\r\n\r\n");
+    for my $name (sort keys %peers) {
+        $p->script(raw_answer($peers{$name}, 'stall'));
+        my ($chat, $messages) = (LLM::Pair->all)[0, 3];
+        for my $pair ($chat, $messages) {
+            my $r = $pair->post($t, http => { timeout => 5 });
+            is($r->{status}, 502, "$name: status for $pair->{client}") or next;
+            ok($pair->is_error($r->{json}), 'an error of the dialect') or diag($r->{body});
+        }
+        $next->clear;
+        $next->script(json(200, chat_answer(text => 'of the next')));
+        my $r = $t->post('/v1/chat/completions', { model => 'two',
+            messages => [{ role => 'user', content => 'hi' }] }, timeout => 5);
+        is("$r->{status} " . $next->request_count, '200 1', "$name: the next deployment answers");
+    }
+};
+
+subtest 'the body of an error may never end' => sub {
+    my $head = "Content-Type: application/json\r\n";
+    my $text = '{"error":{"message":"later","type":"rate_limit_error","code":null}}';
+    my %endless = (
+        'a length that does not come' => [429, "${head}Content-Length: 100000\r\n\r\n$text"],
+        'chunks without an end' => [429, "${head}Transfer-Encoding: chunked\r\n\r\n"
+            . sprintf("%x\r\n%s\r\n", length $text, $text)],
+        'a connection that stays open' => [429, "$head\r\n$text"],
+        'nothing' => [500, "${head}Content-Length: 10\r\n\r\n"],
+    );
+    # All at once, each at a provider of its own name: it is a time that passes.
+    my %asked;
+    for my $name (sort keys %endless) {
+        my ($status, $rest) = @{$endless{$name}};
+        $p->on({ body => qr/"user":"\Q$name\E"/ }, raw_answer("HTTP/1.1 $status No\r\n$rest", 'stall'));
+        $asked{$name} = { map { my $model = $_; $model => $t->stream('/v1/chat/completions',
+            { model => $model, user => $name, messages => [{ role => 'user', content => 'hi' }] }) }
+            'on-chat', 'two' };
+    }
+    # One that trickles is no better than one that is silent.
+    $p->on({ body => qr/"user":"a byte now and then"/ }, json(503, { error => { message => 'x' x 500 } },
+        byte_gap => 0.1, bytewise => 1));
+    my $slow = $t->stream('/v1/chat/completions', { model => 'on-chat', user => 'a byte now and then',
+        messages => [{ role => 'user', content => 'hi' }] });
+    for my $name (sort keys %endless) {
+        my $s = $asked{$name}{'on-chat'};
+        $s->read_body(20);
+        is($s->status // 'none', $endless{$name}[0], "$name: the status is told");
+        like($s->body, qr/"message": ?"later"/, 'with what was there') if $endless{$name}[0] == 429;
+        $s = $asked{$name}{two};
+        $s->read_body(20);
+        is($s->status // 'none', 200, "$name: the next deployment answers");
+        $p->on({ body => qr/"user":"\Q$name\E"/ });
+    }
+    $slow->read_body(20);
+    is($slow->status // 'none', 503, 'a byte now and then: the status is told');
+    $p->on({ body => qr/"user":"a byte now and then"/ });
 };
 
 subtest 'redirects are not followed' => sub {

@@ -97,6 +97,21 @@ for my $pair (LLM::Pair->all) {
             'with a length');
     };
 
+    subtest "case 11: no line end waits for the next event, $pair->{name}" => sub {
+        for my $end (sort keys %ends) {
+            my @pieces = map { LLM::Provider::Script::sse_bytes($_) =~ s/\n/$ends{$end}/gr }
+                $pair->events(text => ['one', ' two']);
+            my ($at) = grep { $pieces[$_] =~ /"one"/ } 0 .. $#pieces;
+            $p->script(sse((map { raw($_) } @pieces[0 .. $at]), hold(),
+                map { raw($_) } @pieces[$at + 1 .. $#pieces]));
+            my $s = $pair->stream($t);
+            ok($t->wait_for(sub { $s->next_event(0.01); $s->body =~ /"one"/ }, 5, 'the text'),
+                "$end: the event is there while the next is held");
+            $p->release;
+            like($s->read_body, qr/" two"/, 'and the rest');
+        }
+    };
+
     subtest "case 11: cut at many offsets, $pair->{name}" => sub {
         for my $end (sort keys %ends) {
             my $bytes = bytes($pair, end => $end, comments => 1);

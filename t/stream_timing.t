@@ -6,7 +6,12 @@ use warnings;
 use LLM::Test;
 use LLM::Pair;
 use LLM::Provider;
+use LLM::Port qw(slow);
 use LLM::TLS;
+use Socket qw(IPPROTO_TCP);
+use Time::HiRes qw(time);
+
+use constant TCP_QUICKACK => 12;
 
 my $t = LLM::Test->new;
 my $p = LLM::Provider->new(dir => $t->dir);
@@ -44,7 +49,7 @@ sub by_h1 {
     my ($pair, %o) = @_;
     my $s = $pair->stream($t, $pair->thinking, http => { headers => \%client, %o });
 
-    return (sub { $s->headers }, sub { $s->next_event }, sub { $s->clean_end });
+    return (sub { $s->headers }, sub { $s->next_event }, sub { $s->clean_end }, $s);
 }
 
 sub by_h2 {
@@ -56,15 +61,15 @@ sub by_h2 {
             stream => JSON::PP::true())));
 
     return (sub { $h2->wait($id, sub { $_[0]{status} }); $h2->stream($id)->{headers} },
-        sub { $h2->next_event($id) }, sub { $h2->response($id)->{ended} });
+        sub { $h2->next_event($id) }, sub { $h2->response($id)->{ended} }, $h2);
 }
 
 my %ways = (
-    'HTTP/1.1' => sub { by_h1($_[0]) },
-    'HTTP/1.0' => sub { by_h1($_[0], http10 => 1) },
-    'TLS' => sub { by_h1($_[0], port => 'tls', tls => 1) },
-    'HTTP/2' => sub { by_h2($_[0], port => 'h2c') },
-    'HTTP/2 over TLS' => sub { by_h2($_[0], port => 'tls', tls => 1) },
+    'HTTP/1.1' => sub { by_h1(@_) },
+    'HTTP/1.0' => sub { by_h1(@_, http10 => 1) },
+    'TLS' => sub { by_h1(@_, port => 'tls', tls => 1) },
+    'HTTP/2' => sub { by_h2(@_, port => 'h2c') },
+    'HTTP/2 over TLS' => sub { by_h2(@_, port => 'tls', tls => 1) },
 );
 
 # Every piece of content is held until the client has seen the one before.
@@ -129,6 +134,29 @@ sub in_json {
 
     return LLM::Json::encode_json_c($text) =~ s/\A"|"\z//gr;
 }
+
+# A client that acknowledges late (most do, by 40 ms) makes Nagle's algorithm hold every second piece
+# back so long. A busy machine may do so with a few.
+subtest 'case 12: no piece waits until the one before is acknowledged' => sub {
+    my ($pair) = LLM::Pair->all;
+    my @pieces = map { "piece $_." } 1 .. 20;
+    for my $way (sort keys %ways) {
+        $p->script(sse(map { ($_, is_content($_) ? hold() : ()) } $pair->events(text => \@pieces)));
+        # An update of a window would acknowledge the piece.
+        my ($headers, $next, $is_clean, $client) = $ways{$way}->($pair, auto_window => 0);
+        my $late = 0;
+        for my $piece (@pieces) {
+            my $before = time;
+            while (my $event = $next->()) {
+                last if $event->{data} =~ /\Q$piece\E/;
+            }
+            $late++ if time - $before > slow(0.03);
+            setsockopt($client->{sock}, IPPROTO_TCP, TCP_QUICKACK, pack 'i', 0);
+            $p->release;
+        }
+        cmp_ok($late, '<', 5, "$way: at once");
+    }
+};
 
 # The same configuration does its work where nothing has to be immediate.
 subtest 'whole answers are compressed as the operator says' => sub {

@@ -20,9 +20,13 @@ my %is_number = map { $_ => 1 } qw(attempts fallbacks cost list_cost stream in_f
 my $format = join ',', map { $is_number{$_} ? "\"$_\":\$llm_$_" : "\"$_\":\"\$llm_$_\"" } @names;
 
 my $conf = LLM::Pair::conf($p,
-    http => "log_format vars escape=json '{\"status\":\$status,$format}';",
+    http => "log_format vars escape=json '{\"status\":\$status,$format"
+        . join('', map { ",\"up_$_\":\"\$upstream_$_\"" } qw(addr status bytes_sent bytes_received
+        response_length connect_time header_time response_time)) . "}';",
     models => "llm_provider away { dialect openai; base_url http://127.0.0.1:$dead; }
         llm_model over { deployment away/x order=1 id=one; deployment chat/y order=2 id=two; }
+        llm_model four { deployment away/x order=1; deployment chat/busy order=2;
+            deployment chat/silent order=3; deployment chat/good order=4; }
         llm_model gone { deployment away/x id=three; }
         llm_model drops { deployment messages/claude-x; drop_params on; }",
     server => 'location /denied/ { deny all; llm_pass models; access_log logs/vars.log vars; }
@@ -163,6 +167,41 @@ subtest 'routing' => sub {
     $t->post('/own/v1/embeddings', '{}');
     is_line(logged(), 'forwarded unread', status => 200, outcome => 'ok', provider => 'chat',
         attempts => 1, model => '');
+};
+
+# What nginx's own proxy would log, one value for each attempt.
+subtest 'the variables of nginx for several attempts' => sub {
+    my $body = LLM::Json::encode_json_o(chat_answer(text => 'of the fourth'));
+    $p->on({ body => qr/"model":"busy"/ } => answer(status => 503, body => '{"error":{"message":"no"}}'));
+    $p->on({ body => qr/"model":"silent"/ } => silent());
+    $p->on({ body => qr/"model":"good"/ } => answer(body => $body, delay => 0.03,
+        headers => { 'Content-Type' => 'application/json' }));
+    my @names = qw(addr status bytes_sent bytes_received response_length connect_time header_time
+        response_time);
+    for my $round ('new connections', 'kept ones') {
+        $p->kick if $round eq 'new connections';
+        $p->clear;
+        my $r = $t->post('/v1/chat/completions', { model => 'four', messages =>
+            [{ role => 'user', content => 'hi' }] });
+        is($r->{status}, 200, "$round: the fourth answers") or diag $r->{body};
+        my ($line) = (logged());
+        my %is = map { $_ => [split /, /, $line->{"up_$_"}] } @names;
+        my @sent = map { length($_->{raw_head}) + length $_->{body} } $p->requests;
+        is(scalar @{$is{$_}}, 4, "four of $_") or diag "@{$is{$_}}" for @names;
+        is("@{$is{addr}}", join(' ', "127.0.0.1:$dead", ($p->addr) x 3), 'addresses');
+        is("@{$is{status}}", '502 503 504 200', 'statuses');
+        is("@{$is{bytes_sent}}", "0 @sent", 'bytes of the requests');
+        is("@{$is{response_length}}", '0 26 0 ' . length $body, 'bytes of the bodies');
+        is("@{$is{bytes_received}}[0, 2]", '0 0', 'nothing came of two');
+        cmp_ok($is{bytes_received}[$_], '>', $is{response_length}[$_] + 15, 'with the heads') for 1, 3;
+        like("@{$is{connect_time}}", qr/\A- \d\.\d{3} \d\.\d{3} \d\.\d{3}\z/, 'times to connect');
+        like("@{$is{header_time}}", qr/\A- \d\.\d{3} - \d\.\d{3}\z/, 'times to the head');
+        cmp_ok($is{header_time}[3], '>=', 0.029, 'of the one that takes its time');
+        like("@{$is{response_time}}", qr/\A\d\.\d{3}(?: \d\.\d{3}){3}\z/, 'times of all');
+        cmp_ok($is{response_time}[2], '>=', 0.09, 'that which was waited');
+        cmp_ok($is{response_time}[3], '<', 0.09 + $is{header_time}[3], 'each by itself');
+    }
+    $p->on({ body => qr/"model":"$_"/ }) for qw(busy silent good);
 };
 
 subtest 'other clients' => sub {

@@ -101,11 +101,21 @@ void on_body_read(ngx_http_request_t *r) {
     run_stages(*find_llm_request(r));
 }
 
+// The body of a request that is refused is not asked for. A client that waits to be asked may send
+// it or not: what comes next on its connection could be either.
+void discard_body(ngx_http_request_t *r) {
+    if (r->headers_in.expect != nullptr && !r->expect_tested) {
+        r->expect_tested = 1;
+        r->keepalive = 0;
+    }
+    (void)ngx_http_discard_request_body(r);
+}
+
 // The handler owns one reference of the request from here on; finish_request gives it back.
 ngx_int_t read_body(LlmRequest &request) {
     ngx_http_request_t *r = request.r;
     if (!request.body.expect(r->headers_in.content_length_n, request.loc.max_body)) {
-        (void)ngx_http_discard_request_body(r);
+        discard_body(r);
         r->main->count++;
         reply_error(request, ErrorClass::too_large, "the request body is too large");
         return NGX_DONE;
@@ -119,7 +129,7 @@ ngx_int_t read_body(LlmRequest &request) {
 
 ngx_int_t refuse(LlmRequest &request, ErrorClass error_class, ngx_uint_t status,
                  std::string_view what, std::string_view code = {}) {
-    (void)ngx_http_discard_request_body(request.r);
+    discard_body(request.r);
     request.r->main->count++;
     Arena arena;
     ApiError error;

@@ -22,8 +22,22 @@ constexpr std::string_view kRequestIdHeaders[] = {
 
 // Of an answer that is forwarded unread, these come through as they are.
 constexpr std::string_view kRawHeaders[] = {
-    "content-disposition", "content-encoding", "retry-after",
-    "retry-after-ms",      "location",         "cache-control",
+    // what the body is
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "content-range",
+    // whether it can be kept, or asked for in parts
+    "accept-ranges",
+    "cache-control",
+    "etag",
+    "expires",
+    "last-modified",
+    // what to ask next
+    "allow",
+    "location",
+    "retry-after",
+    "retry-after-ms",
 };
 
 bool is_one_of(std::string_view name, std::span<const std::string_view> list) {

@@ -147,7 +147,10 @@ ngx_msec_t request_age(const ngx_http_request_t *r);
 void note_live(LlmRequest &request);
 // Releases and records, once, however the request ended. Safe to call again.
 void settle(LlmRequest &request);
-// When the worker ends at once: nginx runs no cleanup then.
+// When the worker ends: clients whose answers have begun are told that there will be no more, as
+// far as their sockets take it at once.
+void end_live_streams();
+// nginx runs no cleanup when the worker ends at once.
 void settle_live_requests();
 // Settles and gives the request back to nginx. The request is gone afterwards.
 void finish_request(LlmRequest &request, ngx_int_t rc);

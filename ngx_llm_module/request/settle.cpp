@@ -28,6 +28,19 @@ void note_live(LlmRequest &request) {
     first_live = &request;
 }
 
+void end_live_streams() {
+    // To tell one ends it, and takes it and maybe others of its connection from the list.
+    LlmRequest *request = first_live;
+    while (request != nullptr) {
+        if (request->answer.can_be_told()) {
+            request->answer.end_at_shutdown();
+            request = first_live;
+        } else {
+            request = request->next_live;
+        }
+    }
+}
+
 void settle_live_requests() {
     while (first_live != nullptr) {
         LlmRequest &request = *first_live;

@@ -64,11 +64,9 @@ Failure failure_of(ErrorClass error_class) {
         case ErrorClass::upstream_protocol:
             return Failure::malformed;
         case ErrorClass::stream_truncated:
-            return Failure::truncated;
-        case ErrorClass::cancelled:
             break;
     }
-    return Failure::cancelled;
+    return Failure::truncated;
 }
 
 void note_failure(Tried &tried, Failure failure, int64_t now, int64_t retry_after,

@@ -364,6 +364,17 @@ void Answer::end_broken(const ApiError &error) {
     (void)request_.downstream.write(relay_->out(), true);
 }
 
+bool Answer::can_be_told() const {
+    return is_committed_ && relay_ != nullptr && !relay_->is_complete() &&
+           !request_.downstream.is_blocked();
+}
+
+void Answer::end_at_shutdown() {
+    end_broken(is_broken_
+                   ? break_
+                   : plain_error(ErrorClass::stream_truncated, "the gateway is shutting down"));
+}
+
 // True: another attempt is under way, or the request has ended.
 bool Answer::recover(const ApiError &error, Failure failure) {
     if (recoverable_ == nullptr) {

@@ -64,6 +64,9 @@ class Answer final : public AnswerSink, private AnswerNames, private AttemptAnsw
     bool is_committed() const { return is_committed_; }
     bool is_complete() const { return relay_ != nullptr && relay_->is_complete(); }
     void record();  // usage and names into the ledger
+    // A stream that can still be ended with an error, and its end.
+    bool can_be_told() const;
+    void end_at_shutdown();
     // No other attempt will go on with the broken stream: the client is told.
     void give_up();
     // The text that the current attempt is to continue, plain; empty: it is asked from the start.

@@ -52,8 +52,9 @@ bool Downstream::send_header() {
     has_begun_ = true;
     request_.has_replied = true;
 
-    ngx_connection_t *c = r->connection;
-    if (core_conf(r)->tcp_nodelay && r->stream == nullptr) {
+    // What the operator thinks of tcp_nodelay is meant for files.
+    ngx_connection_t *c = r->stream != nullptr ? r->stream->connection->connection : r->connection;
+    if (c->type == SOCK_STREAM) {
         (void)ngx_tcp_nodelay(c);
     }
     ngx_int_t rc = ngx_http_send_header(r);

@@ -7,6 +7,12 @@
 #include "ngx_llm_module/base/peer.hpp"
 
 namespace llm {
+namespace {
+
+// The status of an error says what is needed: its body is waited for only so long.
+constexpr ngx_msec_t kErrorBodyTimeout = 5000;
+
+}  // namespace
 
 NetAttempt::NetAttempt(const NetContext &context, OutgoingRequest outgoing, AnswerSink &sink)
     : r_(context.r),
@@ -16,8 +22,7 @@ NetAttempt::NetAttempt(const NetContext &context, OutgoingRequest outgoing, Answ
       resolver_(context.resolver),
       state_(worker().state(*outgoing.endpoint)),
       outgoing_(std::move(outgoing)),
-      timeouts_(context.timeouts),
-      began_(ngx_current_msec) {
+      timeouts_(context.timeouts) {
     timer_.handler = guard<on_timer>;
     timer_.data = this;
     timer_.log = log_;
@@ -69,6 +74,7 @@ void NetAttempt::note_state() {
         state->peer = name;
     }
     upstream_state_ = r->upstream_states->nelts - 1;
+    state_began_ = ngx_current_msec;
 }
 
 ngx_http_upstream_state_t *NetAttempt::upstream_state() {
@@ -81,18 +87,24 @@ ngx_http_upstream_state_t *NetAttempt::upstream_state() {
 
 void NetAttempt::close_state() {
     if (ngx_http_upstream_state_t *state = upstream_state()) {
-        state->response_time = ngx_current_msec - began_;
+        state->response_time = ngx_current_msec - state_began_;
+        state->bytes_sent = c_ != nullptr ? c_->sent : state->bytes_sent;
         state->bytes_received = bytes_received_;
         state->response_length = body_bytes_;
     }
 }
 
 void NetAttempt::enter(Phase phase) {
-    phase_ = phase;
-    phase_began_ = ngx_current_msec;
     ngx_msec_t limit = phase == Phase::connecting ? timeouts_.connect
                        : phase == Phase::waiting  ? timeouts_.first_token
                                                   : timeouts_.idle;
+    if (phase == Phase::refused) {
+        // Never later than the first content would have been due.
+        auto left = ngx_msec_int_t(phase_began_ + timeouts_.first_token - ngx_current_msec);
+        limit = ngx_min(kErrorBodyTimeout, ngx_msec_t(ngx_max(left, 1)));
+    }
+    phase_ = phase;
+    phase_began_ = ngx_current_msec;
     if (timer_.timer_set) {
         ngx_del_timer(&timer_);  // exact: nginx would leave a timer that moves only a little
     }
@@ -123,6 +135,11 @@ void NetAttempt::on_timer(ngx_event_t *ev) {
             return;
         }
     }
+    if (self.phase_ == Phase::refused) {
+        self.may_keep_ = false;
+        self.sink_.on_end();  // with what is there
+        return;
+    }
     self.broken(self.phase_ == Phase::connecting ? Broken::connect_timeout
                 : self.phase_ == Phase::waiting  ? Broken::first_token_timeout
                                                  : Broken::idle_timeout);
@@ -147,6 +164,9 @@ void NetAttempt::on_event(ngx_event_t *ev) {
 
 void NetAttempt::send() {
     if (bufs_.empty()) {
+        if (ngx_http_upstream_state_t *state = upstream_state()) {
+            state->connect_time = ngx_current_msec - state_began_;  // with the handshake
+        }
         bufs_.resize(1 + outgoing_.body.size());
         links_.resize(bufs_.size());
         auto fill = [](ngx_buf_t &buf, std::string_view bytes) {
@@ -239,13 +259,17 @@ bool NetAttempt::consume(std::string_view bytes) {
             if (!head_.complete()) {
                 return true;
             }
+            if (head_.status() == NGX_HTTP_SWITCHING_PROTOCOLS) {
+                broken(Broken::malformed);  // nobody asked for another protocol
+                return false;
+            }
             if (head_.status() < 200) {  // 100-continue, early hints
                 head_.reset();
                 continue;
             }
             if (ngx_http_upstream_state_t *state = upstream_state()) {
                 state->status = head_.status();
-                state->header_time = ngx_current_msec - phase_began_;
+                state->header_time = ngx_current_msec - state_began_;
             }
             if (!body_.begin(head_)) {
                 broken(Broken::malformed);
@@ -263,6 +287,9 @@ bool NetAttempt::consume(std::string_view bytes) {
             if (body_.complete()) {
                 sink_.on_end();
                 return false;
+            }
+            if (phase_ == Phase::waiting && (head_.status() < 200 || head_.status() > 299)) {
+                enter(Phase::refused);
             }
             continue;
         }
@@ -311,7 +338,8 @@ void NetAttempt::broken(Broken why) {
     }
     if (ngx_http_upstream_state_t *state = upstream_state();
         state != nullptr && state->status == 0) {
-        state->status = NGX_HTTP_BAD_GATEWAY;
+        state->status =
+            class_of(why) == ErrorClass::timeout ? NGX_HTTP_GATEWAY_TIME_OUT : NGX_HTTP_BAD_GATEWAY;
     }
     close_state();
     std::string_view text = describe(why);

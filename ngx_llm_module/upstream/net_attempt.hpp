@@ -50,7 +50,7 @@ class NetAttempt final : public Attempt, private AddressWaiter {
     void finish() override;
 
   private:
-    enum class Phase : uint8_t { connecting, waiting, streaming };
+    enum class Phase : uint8_t { connecting, waiting, refused, streaming };
 
     // --- connect (net_connect.cpp) ---
     void on_addresses() override;
@@ -99,14 +99,14 @@ class NetAttempt final : public Attempt, private AddressWaiter {
     EndpointState &state_;
     OutgoingRequest outgoing_;
     Timeouts timeouts_;
-    ngx_msec_t began_;
     ngx_event_t timer_ = {};
 
     ngx_peer_connection_t peer_ = {};
     std::string address_;       // sockaddr bytes of the current peer
     ngx_str_t peer_name_ = {};  // for $upstream_addr
     size_t addresses_left_ = 0;
-    size_t upstream_state_ = 0;  // index in r->upstream_states
+    size_t upstream_state_ = SIZE_MAX;  // index in r->upstream_states, once there is one
+    ngx_msec_t state_began_ = 0;        // connecting to this address
     std::vector<ngx_buf_t> bufs_;
     std::vector<ngx_chain_t> links_;
 };

@@ -65,6 +65,10 @@ bool NetAttempt::next_address_or_fail(Broken why) {
         c_ = nullptr;
     }
     if (addresses_left_ > 0) {
+        if (ngx_http_upstream_state_t *state = upstream_state()) {
+            state->status = NGX_HTTP_BAD_GATEWAY;
+        }
+        close_state();
         connect();
         return true;
     }
@@ -95,9 +99,6 @@ void NetAttempt::on_connected() {
     }
     is_connected_ = true;
     (void)ngx_tcp_nodelay(c_);  // small requests must not wait for an acknowledgement
-    if (ngx_http_upstream_state_t *state = upstream_state()) {
-        state->connect_time = ngx_current_msec - phase_began_;
-    }
     if (outgoing_.endpoint->tls) {
         start_tls();
         return;

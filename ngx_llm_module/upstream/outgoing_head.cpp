@@ -37,6 +37,11 @@ bool goes_in_body(std::string_view name, const Speech &speech) {
            (speech.carrier == Carrier::vertex && name == kAnthropicVersion);
 }
 
+// Those that go on with what is forwarded unread: which part is wanted, and when.
+constexpr std::string_view kConditions[] = {
+    "range", "if-range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since",
+};
+
 constexpr std::string_view kBeta = "anthropic-beta";
 
 // The client's header lines that go on, repeated ones too: flags may be spread over several.
@@ -101,6 +106,11 @@ class Head {
             content_.push_back({"content-type", client_header(call.r, "content-type")});
             content_.push_back({"content-encoding", client_header(call.r, "content-encoding")});
             content_.push_back({"accept", accept.empty() ? "*/*" : accept});
+            for (std::string_view name : kConditions) {
+                if (std::string_view value = client_header(call.r, name); !value.empty()) {
+                    content_.push_back({name, value});
+                }
+            }
         }
         parts_.base_path = call.endpoint.path;
         parts_.host = call.endpoint.host_header;

@@ -74,6 +74,42 @@ TEST(AnthropicTurns, Gotcha22_MissingOrphanAndDuplicateResultsAreRepaired) {
     EXPECT_NE(late.find("never mind"), std::string::npos);
 }
 
+TEST(AnthropicTurns, CallsOfOneIdAreToldApart) {
+    auto call = [](std::string_view id, std::string_view name) {
+        return std::string(R"({"type":"tool_use","id":")").append(id).append(R"(","name":")") +
+               std::string(name) + R"(","input":{}})";
+    };
+    auto result = [](std::string_view id, std::string_view text) {
+        return std::string(R"({"type":"tool_result","tool_use_id":")").append(id) +
+               R"(","content":")" + std::string(text) + "\"}";
+    };
+    auto said = [](std::string_view role, std::string_view blocks) {
+        return std::string(R"({"role":")").append(role) + R"(","content":[)" + std::string(blocks) +
+               "]}";
+    };
+    std::string go = said("user", R"({"type":"text","text":"go"})");
+    // Two at once, and again in the next step; "c_2" is taken by one that is really called so.
+    std::string sent = messages(
+        "[" + go + "," +
+        said("assistant", call("c_2", "f") + "," + call("c", "f") + "," + call("c", "g")) + "," +
+        said("user", result("c", "of f") + "," + result("c", "of g") + "," + result("c_2", "2")) +
+        "," + said("assistant", call("c", "h") + "," + call("c", "i")) + "," +
+        said("user", result("c", "of h")) + "]");
+    EXPECT_EQ(
+        sent,
+        "[" + go + "," +
+            said("assistant", call("c_2", "f") + "," + call("c", "f") + "," + call("c_3", "g")) +
+            "," +
+            said("user",
+                 result("c_2", "2") + "," + result("c", "of f") + "," + result("c_3", "of g")) +
+            "," + said("assistant", call("c_4", "h") + "," + call("c_5", "i")) + "," +
+            said("user",
+                 result("c_4", "of h") +
+                     R"(,{"type":"tool_result","tool_use_id":"c_5","content":"[no result]",)"
+                     R"("is_error":true})") +
+            "]");
+}
+
 TEST(AnthropicTurns, Gotcha16_BlankTextIsNeverSent) {
     EXPECT_EQ(messages(R"([{"role":"user","content":" \n"},{"role":"assistant","content":""},)"
                        R"({"role":"user","content":[{"type":"text","text":""},)"

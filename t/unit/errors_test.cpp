@@ -38,7 +38,7 @@ std::string redacted(std::string_view message) {
 }
 
 TEST(Errors, SpellingsStandInTheOrderOfTheClasses) {
-    for (int i = 0; i <= static_cast<int>(ErrorClass::cancelled); ++i) {
+    for (int i = 0; i <= static_cast<int>(ErrorClass::stream_truncated); ++i) {
         EXPECT_EQ(spelling(static_cast<ErrorClass>(i)).error_class, static_cast<ErrorClass>(i));
     }
     const ErrorSpelling &billing = spelling(ErrorClass::billing);
@@ -60,10 +60,31 @@ TEST(Errors, ClassByStatus) {
     EXPECT_EQ(class_of_status(418), ErrorClass::invalid_request);
     EXPECT_EQ(class_of_status(424), ErrorClass::upstream);
     EXPECT_EQ(class_of_status(498), ErrorClass::authentication);
+    EXPECT_EQ(class_of_status(460), ErrorClass::upstream);
+    EXPECT_EQ(class_of_status(499), ErrorClass::upstream);
     EXPECT_EQ(class_of_status(503), ErrorClass::overloaded);
     EXPECT_EQ(class_of_status(520), ErrorClass::upstream);
+    EXPECT_EQ(class_of_status(524), ErrorClass::timeout);
     EXPECT_EQ(class_of_status(529), ErrorClass::overloaded);
+    EXPECT_EQ(class_of_status(599), ErrorClass::timeout);
+    EXPECT_EQ(class_of_status(600), ErrorClass::upstream);
+    EXPECT_EQ(class_of_status(999), ErrorClass::upstream);
     EXPECT_EQ(class_of_status(302), ErrorClass::upstream);
+}
+
+// What the provider gave up is not what the client gave up: another one may do it.
+TEST(Errors, CancelledIsTheProvidersFailure) {
+    EXPECT_EQ(class_of(499, R"({"error":{"code":499,"message":"x","status":"CANCELLED"}})"),
+              ErrorClass::upstream);
+    EXPECT_EQ(class_of(0, R"({"error":{"code":499,"message":"x","status":"CANCELLED"}})"),
+              ErrorClass::upstream);
+    EXPECT_EQ(class_of(0, R"({"error":{"message":"x","code":"cancelled"}})"), ErrorClass::upstream);
+    for (int i = 0; i <= static_cast<int>(ErrorClass::stream_truncated); ++i) {
+        const ErrorSpelling &how = spelling(static_cast<ErrorClass>(i));
+        EXPECT_FALSE(how.openai_type.empty()) << how.name;
+        EXPECT_FALSE(how.anthropic_type.empty()) << how.name;
+        EXPECT_FALSE(how.gemini_name.empty()) << how.name;
+    }
 }
 
 TEST(Errors, OpenAiShape) {

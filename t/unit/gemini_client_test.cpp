@@ -430,7 +430,6 @@ TEST(GeminiError, StatusAndNameOfTheClass) {
               R"("fieldViolations":[{"field":"seed","description":"no \"seed\" there"}]}]}})");
     EXPECT_EQ(spelling(ErrorClass::too_large).gemini_status, 400);
     EXPECT_EQ(spelling(ErrorClass::billing).gemini_name, "RESOURCE_EXHAUSTED");
-    EXPECT_EQ(spelling(ErrorClass::cancelled).gemini_name, "CANCELLED");
 }
 
 TEST(GeminiCount, IsOneNumber) {

@@ -111,6 +111,19 @@ TEST(Http1, Case62_WhatCouldBeMisreadIsRefused) {
     }
 }
 
+TEST(Http1, AnotherProtocolIsToldByItsFirstBytes) {
+    for (std::string_view bytes :
+         {"SSH-2.0-OpenSSH_9.2p1\r\n", "\x15\x03\x01\x00\x02\x02\x46", "220 mail.example.test\r\n",
+          "\r\n", "HTTP/2 200\r\n", "{\"error\":1}", "h"}) {
+        EXPECT_FALSE(HttpHead().feed(bytes)) << bytes;
+    }
+    HttpHead head;
+    for (char c : std::string_view("HTTP/1.1 200 OK\r\n")) {
+        EXPECT_TRUE(head.feed({&c, 1}));
+    }
+    EXPECT_FALSE(head.complete());
+}
+
 TEST(Http1, TheHeadHasALimit) {
     HttpHead head(100);
     EXPECT_TRUE(head.feed("HTTP/1.1 200 OK\r\n"));

@@ -112,6 +112,32 @@ TEST(Sse, Gotcha3_CrLfCutBetweenItsBytesEndsOneLine) {
     EXPECT_EQ(recorder.seen[0].data, "1\n2");
 }
 
+// Waiting for the byte behind it would hold the event back until the next one.
+TEST(Sse, ASecondCrEndsAnEventAtOnce) {
+    for (std::string_view piece : {"data: 1\r\r",
+                                   "\xef\xbb\xbf"
+                                   "data: 1\r\r",
+                                   "\rdata: 1\r\r"}) {
+        SseSplitter whole;
+        Recorder seen;
+        feed(whole, piece, seen);
+        ASSERT_FALSE(seen.seen.empty()) << piece;
+        EXPECT_EQ(seen.seen.back().data, "1");
+        EXPECT_TRUE(whole.at_boundary());
+    }
+    SseSplitter splitter;
+    Recorder recorder;
+    feed(splitter, "data: 1\r", recorder);
+    EXPECT_EQ(recorder.seen.size(), 0u);
+    feed(splitter, "\r", recorder);
+    ASSERT_EQ(recorder.seen.size(), 1u);
+    // A line feed behind them belongs to nothing, wherever the bytes are cut.
+    Events two{{"", "1"}, {"", "2"}};
+    EXPECT_EQ(events_of("data: 1\r\r\ndata: 2\r\r\n"), two);
+    EXPECT_EQ(events_of("data: 1\r\r\n\r\ndata: 2\r\n\r\n"), two);
+    EXPECT_EQ(events_of("\r\rdata: 1\r\r\r\r\ndata: 2\r\r"), two);
+}
+
 TEST(Sse, Gotcha4_OnlyCrAndLfEndLines) {
     std::string data =
         "{\"t\":\"a\xe2\x80\xa8"

@@ -373,7 +373,7 @@ bool find_credential(std::string_view text, bool is_word_start, size_t &kept, si
 const ErrorSpelling &spelling(ErrorClass error_class) {
     size_t index = static_cast<size_t>(error_class);
     constexpr size_t kCount = sizeof(kSpellings) / sizeof(kSpellings[0]);
-    static_assert(kCount == static_cast<size_t>(ErrorClass::cancelled) + 1);
+    static_assert(kCount == static_cast<size_t>(ErrorClass::stream_truncated) + 1);
     return kSpellings[index < kCount ? index : static_cast<size_t>(ErrorClass::upstream)];
 }
 

@@ -299,7 +299,6 @@ enum class ErrorClass : uint8_t {
     upstream,
     upstream_protocol,
     stream_truncated,
-    cancelled,
 };
 
 struct StreamEvent {

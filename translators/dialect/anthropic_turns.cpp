@@ -5,7 +5,7 @@
 // every turn, so the prompt cache holds.
 //
 // Invariants of a History: it begins with a user message, no two messages of one role follow each
-// other, every tool_use is answered once, and no block is blank.
+// other, every tool_use is answered once, no two have one id, and no block is blank.
 #include <unordered_map>
 
 #include "translators/dialect/anthropic.hpp"
@@ -121,9 +121,19 @@ class Builder {
     }
 
   private:
+    static constexpr size_t kNone = SIZE_MAX;
+
     struct Call {
-        const ir::ToolCall *call;
-        const Part *result;
+        JsonText id;         // as the client has it
+        JsonText new_id;     // where another call has that one already
+        const Part *result;  // none yet
+        size_t next_of_id;   // in the same step
+    };
+
+    // The calls of a step that have one id, in the order in which their results come.
+    struct SameId {
+        size_t present;
+        size_t last;
     };
 
     // --- turns ------------------------------------------------------------------------------
@@ -145,16 +155,27 @@ class Builder {
             step_ = messages_.size() - 1;
             is_answered_ = false;
         }
-        for (const Block &block : blocks) {
-            messages_.back().blocks.push_back(block);
+        for (Block &block : blocks) {
             const ir::ToolCall *call =
                 block.what == What::part ? std::get_if<ir::ToolCall>(&block.part->is) : nullptr;
             if (call != nullptr) {
-                by_id_[call->id.bytes] = calls_[step_].size();
-                calls_[step_].push_back({call, nullptr});
+                block.text = ids_.new_id(call->id, arena_);
+                note_call(call->id, block.text);
             }
+            messages_.back().blocks.push_back(block);
         }
         return {};
+    }
+
+    void note_call(JsonText id, JsonText new_id) {
+        std::vector<Call> &calls = calls_[step_];
+        size_t index = calls.size();
+        auto [same, is_first] = by_id_.try_emplace(id.bytes, SameId{index, index});
+        if (!is_first) {
+            calls[same->second.last].next_of_id = index;
+            same->second.last = index;
+        }
+        calls.push_back({id, new_id, nullptr, kNone});
     }
 
     Status user(const ir::Turn &turn) {
@@ -164,12 +185,17 @@ class Builder {
             if (const ir::ToolResult *result = std::get_if<ir::ToolResult>(&part.is)) {
                 LLM_TRY(check_nested(*result));
                 has_result = true;
-                auto call = by_id_.find(result->call_id.bytes);
-                if (call == by_id_.end()) {
+                auto found = by_id_.find(result->call_id.bytes);
+                if (found == by_id_.end()) {
                     notes_.drop("tool_result");
                     continue;
                 }
-                calls_[step_][call->second].result = &part;
+                size_t &present = found->second.present;
+                std::vector<Call> &calls = calls_[step_];
+                if (calls[present].result != nullptr && calls[present].next_of_id != kNone) {
+                    present = calls[present].next_of_id;
+                }
+                calls[present].result = &part;
                 is_answered_ = true;
                 continue;
             }
@@ -296,9 +322,11 @@ class Builder {
             messages.push_back(std::move(message));
             for (const Call &call : calls_[i]) {
                 if (call.result != nullptr) {
-                    results.push_back({What::part, call.result, {}, cache_of(*call.result)});
+                    results.push_back(
+                        {What::part, call.result, call.new_id, cache_of(*call.result)});
                 } else {
-                    results.push_back({What::no_result, nullptr, call.call->id, {}});
+                    JsonText id = call.new_id.empty() ? call.id : call.new_id;
+                    results.push_back({What::no_result, nullptr, id, {}});
                 }
             }
         }
@@ -374,7 +402,8 @@ class Builder {
     Notes &notes_;
     std::vector<Message> messages_;
     std::vector<std::vector<Call>> calls_;                // beside messages_
-    std::unordered_map<std::string_view, size_t> by_id_;  // calls of the latest step
+    std::unordered_map<std::string_view, SameId> by_id_;  // calls of the latest step
+    CallIds ids_;
     size_t step_ = 0;
     bool is_answered_ = false;  // a result of the step was seen
 };
@@ -390,6 +419,7 @@ class BlockWriter {
         switch (block.what) {
             case What::part:
                 cache_ = block.cache;
+                new_id_ = block.text;
                 std::visit(*this, block.part->is);
                 return;
             case What::text:
@@ -442,7 +472,7 @@ class BlockWriter {
 
     void operator()(const ir::ToolCall &call) {
         writer_.object().key("type").plain("tool_use");
-        writer_.key("id").text(call_id_for_anthropic(call.id, context_.arena));
+        writer_.key("id").text(sent_id(call.id));
         writer_.key("name");
         writer_.text(tool_name_for_target(call.name, context_.notes.renamed, context_.arena));
         writer_.key("input");
@@ -459,7 +489,7 @@ class BlockWriter {
     void operator()(const ir::ToolResult &result) {
         RawJson cache = cache_;
         writer_.object().key("type").plain("tool_result").key("tool_use_id");
-        writer_.text(call_id_for_anthropic(result.call_id, context_.arena));
+        writer_.text(sent_id(result.call_id));
         const Part *only = nullptr;
         size_t count = 0;
         for (const Part &part : result.parts) {
@@ -501,6 +531,10 @@ class BlockWriter {
     void operator()(const ir::Audio &) {}  // never part of a History
 
   private:
+    JsonText sent_id(JsonText id) const {
+        return call_id_for_anthropic(new_id_.empty() ? id : new_id_, context_.arena);
+    }
+
     bool is_nested(const Part &part) const {
         if (const JsonText *text = text_of(part)) {
             return !json::is_blank(*text);
@@ -556,7 +590,8 @@ class BlockWriter {
 
     const BlockContext &context_;
     json::Writer &writer_;
-    RawJson cache_;  // of the part that is written next
+    RawJson cache_;    // of the part that is written next
+    JsonText new_id_;  // of the call or result that is written
 };
 
 std::string_view role_name(Role role) {

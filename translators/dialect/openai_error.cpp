@@ -28,7 +28,6 @@ bool has_fixed_code(ErrorClass error_class) {
         case ErrorClass::overloaded:
         case ErrorClass::upstream:
         case ErrorClass::upstream_protocol:
-        case ErrorClass::cancelled:
             break;
     }
     return false;

@@ -45,7 +45,6 @@ std::string_view failure_code(ErrorClass error_class) {
         case ErrorClass::upstream:
         case ErrorClass::upstream_protocol:
         case ErrorClass::stream_truncated:
-        case ErrorClass::cancelled:
             break;
     }
     return "server_error";

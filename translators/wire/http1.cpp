@@ -9,6 +9,7 @@ namespace llm::wire {
 namespace {
 
 constexpr uint32_t kMaxOverhead = 16 * 1024;
+constexpr std::string_view kVersion = "HTTP/1.";
 
 char lower(char c) {
     return c >= 'A' && c <= 'Z' ? char(c + 32) : c;
@@ -100,6 +101,11 @@ Result<size_t> HttpHead::feed(std::string_view bytes) {
     size_t from = before < 3 ? 0 : before - 3;
     size_t room = max_head_ - before;
     bytes_.append(bytes.substr(0, room));
+    // Whoever speaks something else may never send an empty line.
+    if (before < kVersion.size() &&
+        !std::string_view(bytes_).starts_with(kVersion.substr(0, bytes_.size()))) {
+        return protocol("the provider does not speak HTTP/1");
+    }
     for (size_t at = bytes_.find('\n', from); at != std::string::npos;
          at = bytes_.find('\n', at + 1)) {
         size_t end = 0;
@@ -135,7 +141,7 @@ Status HttpHead::parse() {
         if (is_first) {
             is_first = false;
             // HTTP/1.x SP 3 digits
-            if (line.size() < 12 || !line.starts_with("HTTP/1.") || line[8] != ' ') {
+            if (line.size() < 12 || !line.starts_with(kVersion) || line[8] != ' ') {
                 return protocol("the provider's status line is malformed");
             }
             uint64_t status = 0;

@@ -1,7 +1,9 @@
 // Server-sent events out of bytes that are cut anywhere. An event ends behind its blank line; a
 // carriage return at the very end of what is known stays undecided until the next byte, so that
-// CRLF is never torn (and every cut gives the same events). Whole events are handed out as views
-// into the fed bytes; an unfinished tail waits in pending_.
+// CRLF is never torn (and every cut gives the same events). Two of them in a row do not wait:
+// whoever writes so does not write CRLF, and a line feed behind them is one more blank line, which
+// means nothing. Whole events are handed out as views into the fed bytes; an unfinished tail waits
+// in pending_.
 //
 // Entry points: feed, finish. Invariants: every byte is searched for line ends once while it
 // waits; the raws in order are exactly the input; pending_ never holds a whole event.
@@ -73,7 +75,8 @@ EventEnd find_event_end(std::string_view bytes, size_t first_line, size_t from, 
             return {kNone, bytes.size()};
         }
         size_t behind = at + 1;
-        if (bytes[at] == '\r') {
+        bool is_second_cr = at > first_line && bytes[at] == '\r' && bytes[at - 1] == '\r';
+        if (bytes[at] == '\r' && !is_second_cr) {
             if (behind == bytes.size() && is_cut) {
                 return {kNone, at};
             }
@@ -133,7 +136,8 @@ Status SseSplitter::feed(std::string_view bytes, SseHandler &handler) {
         }
         size_t end = line_ends.next(at);
         end = end == kNone ? bytes.size() : end + 1;
-        if (bytes[end - 1] == '\r' && end < bytes.size() && bytes[end] == '\n') {
+        bool is_second_cr = end - 1 == at && pending_.back() == '\r';
+        if (bytes[end - 1] == '\r' && !is_second_cr && end < bytes.size() && bytes[end] == '\n') {
             ++end;
         }
         if (pending_.size() + (end - at) > max_event_) {
