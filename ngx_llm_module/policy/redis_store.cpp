@@ -9,6 +9,7 @@
 
 #include "ngx_llm_module/base/guard.hpp"
 #include "ngx_llm_module/policy/redis_lease.hpp"
+#include "ngx_llm_module/state/inflight.hpp"
 
 namespace llm {
 namespace {
@@ -22,6 +23,10 @@ constexpr size_t kMaxAsks = 10000;
 // Redis knows a call for so long after the worker's lease (part_workers.lua): until then it can be
 // made again without being done twice.
 constexpr ngx_msec_t kRemembered = 3600 * 1000;
+
+// How often to look whether a worker of this machine was killed: nobody takes the place of one that
+// drains, and what it held is to be free within a second.
+constexpr ngx_msec_t kWatchEvery = 300;
 
 constexpr size_t kMaxInFlight = 2;
 // In one call: it must not keep Redis from others for long.
@@ -59,7 +64,7 @@ class EndWorkerAsk final : public RedisAsk {
     std::string worker_;
 };
 
-// Which workers of this nginx are known that live no more? A name is NAME-PID-TIME.
+// Which workers of this nginx hold something and live no more? A name is NAME-PID-TIME.
 class WorkersCommand final : public RedisCommand {
   public:
     void on_reply(const RedisReply &reply) override {
@@ -67,14 +72,14 @@ class WorkersCommand final : public RedisCommand {
         if (store == nullptr) {
             return;
         }
-        std::string begin = store->redis().instance + "-";
+        size_t begin = store->redis().instance.size() + 1;
         std::vector<std::string_view> gone;
         for (size_t i = 0; i < reply.size(); i++) {
             std::string_view worker = reply[i].text();
-            if (!worker.starts_with(begin) || worker == store->worker()) {
+            if (worker == store->worker()) {
                 continue;
             }
-            std::string_view rest = worker.substr(begin.size());
+            std::string_view rest = worker.substr(begin);
             ngx_str_t digits = str(rest.substr(0, rest.find('-')));
             ngx_int_t pid = ngx_atoi(digits.data, digits.len);
             // Who had our own number before is gone as well.
@@ -161,7 +166,11 @@ void CommitCommand::on_lost(RedisLoss loss) {
 RedisStore::RedisStore(const Config &config, RedisClient &client)
     : config_(config), client_(client), local_(config) {
     base_ = limits_base(redis());
-    worker_ = redis().instance + "-" + std::to_string(ngx_pid) + "-" + std::to_string(ngx_time());
+    // With the moment: a number of a process comes again, and one that is alone stays itself when
+    // its configuration is read again.
+    const ngx_time_t *now = ngx_timeofday();
+    worker_ = redis().instance + "-" + std::to_string(ngx_pid) + "-" +
+              std::to_string(now->sec * 1000 + time_t(now->msec));
     flush_.handler = guard<on_flush>;
     flush_.data = this;
     flush_.log = ngx_cycle->log;
@@ -170,6 +179,12 @@ RedisStore::RedisStore(const Config &config, RedisClient &client)
     timer_.log = ngx_cycle->log;
     timer_.cancelable = 1;
     ngx_add_timer(&timer_, redis().lease / 3);
+    gone_ = take_back_dead(config);
+    watch_.handler = guard<on_watch>;
+    watch_.data = this;
+    watch_.log = ngx_cycle->log;
+    watch_.cancelable = 1;
+    ngx_add_timer(&watch_, kWatchEvery);
     client_.on_back(on_back, this);
     living = this;
 }
@@ -190,8 +205,10 @@ RedisStore::~RedisStore() {
     }
     say_lost(true);
     living = nullptr;
-    if (timer_.timer_set) {
-        ngx_del_timer(&timer_);
+    for (ngx_event_t *timer : {&timer_, &watch_}) {
+        if (timer->timer_set) {
+            ngx_del_timer(timer);
+        }
     }
     if (flush_.posted) {
         ngx_delete_posted_event(&flush_);
@@ -415,9 +432,24 @@ void RedisStore::on_back(void *data) {
     self.settle_refused();
     self.enter_all();
     self.post_flush();  // what ended meanwhile
+    self.ask_for_gone();
+}
+
+void RedisStore::on_watch(ngx_event_t *ev) {
+    auto &self = *static_cast<RedisStore *>(ev->data);
+    ngx_add_timer(ev, kWatchEvery);
+    uint32_t gone = take_back_dead(self.config_);
+    // A Redis that is away hears of it when it is back.
+    if (std::exchange(self.gone_, gone) != gone && self.client_.is_up(self.base_)) {
+        self.ask_for_gone();
+    }
+}
+
+void RedisStore::ask_for_gone() {
     auto command = std::make_unique<WorkersCommand>();
-    command->args.add("HKEYS").add(self.base_ + ":workers");
-    (void)self.client_.send(std::move(command), self.base_);
+    command->script = &redis_script("get_workers");
+    command->args.add(int64_t(1)).add(base_).add(redis().instance + "-");
+    (void)client_.send(std::move(command), base_);
 }
 
 }  // namespace llm

@@ -86,7 +86,9 @@ class RedisStore final : public LimitStore {
     void enter_all();
     static void on_flush(ngx_event_t *ev);
     static void on_timer(ngx_event_t *ev);
+    static void on_watch(ngx_event_t *ev);
     static void on_back(void *data);
+    void ask_for_gone();
 
     const Config &config_;
     RedisClient &client_;
@@ -108,6 +110,8 @@ class RedisStore final : public LimitStore {
     time_t complained_ = 0;
     ngx_event_t flush_ = {};
     ngx_event_t timer_ = {};
+    ngx_event_t watch_ = {};
+    uint32_t gone_;  // processes that this one has found to be gone, and Redis knows of
 };
 
 }  // namespace llm
