@@ -18,7 +18,10 @@ RedisStore *living = nullptr;
 
 // So much waits for a Redis that is away; some 300 bytes each.
 constexpr size_t kMaxDue = 20000;
-constexpr uint8_t kMaxTries = 20;
+// What Redis refuses is tried again once a second, one call of it: a Redis that has no room is
+// asked no more than that, and one that has room again gets the rest at once.
+constexpr ngx_msec_t kRetryEvery = 1000;
+constexpr ngx_msec_t kLongestRefusal = 200 * 1000;
 constexpr size_t kMaxAsks = 10000;
 // Redis knows a call for so long after the worker's lease (part_workers.lua): until then it can be
 // made again without being done twice.
@@ -117,12 +120,14 @@ void CommitCommand::on_reply(const RedisReply &reply) {
     store->unsettled_.erase(number);
     store->post_flush();
     if (reply.is_error()) {
-        store->complain(reply.text());
+        store->on_refused(reply.text());
         if (is_again) {
             store->make_again({number, made, std::move(settlements)});
         } else {
-            store->settle_later(settlements);
+            store->settle_later(settlements, true);
         }
+    } else if (is_beat) {
+        store->on_taken();
     }
     std::string bytes(reply.text());  // whoever is told may close the connection
     PackReader answer(bytes);
@@ -156,7 +161,7 @@ void CommitCommand::on_lost(RedisLoss loss) {
         store->make_again({number, made, std::move(settlements)});
     } else {
         store->unsettled_.erase(number);
-        store->settle_later(settlements);
+        store->settle_later(settlements, false);
     }
     for (auto &ask : asks) {
         ask->on_lost(loss);
@@ -179,6 +184,10 @@ RedisStore::RedisStore(const Config &config, RedisClient &client)
     timer_.log = ngx_cycle->log;
     timer_.cancelable = 1;
     ngx_add_timer(&timer_, redis().lease / 3);
+    retry_.handler = guard<on_retry>;
+    retry_.data = this;
+    retry_.log = ngx_cycle->log;
+    retry_.cancelable = 1;
     gone_ = take_back_dead(config);
     watch_.handler = guard<on_watch>;
     watch_.data = this;
@@ -193,7 +202,7 @@ RedisStore::RedisStore(const Config &config, RedisClient &client)
 RedisStore::~RedisStore() {
     client_.on_back(nullptr, nullptr);
     for (auto &[id, lease] : leases_) {
-        settle({id, {}, ngx_current_msec, 0});
+        settle({id, {}, ngx_current_msec});
     }
     asks_.clear();
     while (!due_.empty() && client_.is_up(base_)) {
@@ -205,7 +214,7 @@ RedisStore::~RedisStore() {
     }
     say_lost(true);
     living = nullptr;
-    for (ngx_event_t *timer : {&timer_, &watch_}) {
+    for (ngx_event_t *timer : {&timer_, &watch_, &retry_}) {
         if (timer->timer_set) {
             ngx_del_timer(timer);
         }
@@ -280,18 +289,36 @@ void RedisStore::say_lost(bool is_end) {
 }
 
 // One that is full says so to every call.
-void RedisStore::complain(std::string_view text) {
+void RedisStore::on_refused(std::string_view text) {
     if (complained_ != ngx_time()) {
         complained_ = ngx_time();
         ngx_str_t shown = str(text);
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "llm: redis says: %V", &shown);
     }
+    if (!retry_.timer_set) {
+        ngx_add_timer(&retry_, kRetryEvery);
+    }
+}
+
+// It takes calls again: what it refused, and the leases that it knows nothing of. With a beat, so
+// no more than once a second, should it take some calls and refuse others.
+void RedisStore::on_taken() {
+    if (retry_.timer_set) {
+        ngx_del_timer(&retry_);
+        send_unsure();
+        settle_refused(SIZE_MAX);
+        enter_all();
+    }
 }
 
 // Redis did not take them.
-void RedisStore::settle_later(std::vector<Settlement> &settlements) {
+void RedisStore::settle_later(std::vector<Settlement> &settlements, bool is_refused) {
     for (Settlement &settlement : settlements) {
-        if (++settlement.tries > kMaxTries || refused_.size() >= kMaxDue) {
+        if (is_refused && settlement.refused == 0) {
+            settlement.refused = ngx_current_msec;
+        }
+        bool is_late = is_refused && ngx_current_msec - settlement.refused > kLongestRefusal;
+        if (is_late || refused_.size() >= kMaxDue) {
             refusals_.many++;
         } else {
             refused_.push_back(std::move(settlement));
@@ -300,9 +327,10 @@ void RedisStore::settle_later(std::vector<Settlement> &settlements) {
     say_lost(false);
 }
 
-void RedisStore::settle_refused() {
-    for (Settlement &settlement : std::exchange(refused_, {})) {
-        settle(std::move(settlement));
+void RedisStore::settle_refused(size_t most) {
+    for (; most > 0 && !refused_.empty(); most--) {
+        settle(std::move(refused_.front()));
+        refused_.pop_front();
     }
 }
 
@@ -418,7 +446,18 @@ void RedisStore::on_timer(ngx_event_t *ev) {
     if (self.client_.is_up(self.base_)) {
         self.send_unsure();
         self.send_batch(true, self.may_settle());
-        self.settle_refused();
+        if (!self.retry_.timer_set) {
+            self.settle_refused(SIZE_MAX);
+        }
+    }
+}
+
+void RedisStore::on_retry(ngx_event_t *ev) {
+    auto &self = *static_cast<RedisStore *>(ev->data);
+    ngx_add_timer(ev, kRetryEvery);
+    if (self.client_.is_up(self.base_) && self.in_flight_ == 0) {
+        self.settle_refused(kMaxTasks);
+        self.send_batch(true, self.may_settle());
     }
 }
 
@@ -429,7 +468,7 @@ void RedisStore::on_back(void *data) {
         return;
     }
     self.send_unsure();
-    self.settle_refused();
+    self.settle_refused(SIZE_MAX);
     self.enter_all();
     self.post_flush();  // what ended meanwhile
     self.ask_for_gone();
