@@ -112,6 +112,18 @@ subtest 'a torn last line is dropped' => sub {
     }
 };
 
+subtest 'whatever a crash has left of the journal starts' => sub {
+    my $end = length $journal;
+    my @cuts = (0, 1, 9, $end - 1, length $lines[0], length($lines[0]) - 1, map { int rand $end } 1 .. 8);
+    for my $cut (@cuts) {
+        write_state("$state.journal", substr $journal, 0, $cut);
+        is(($t->config_test(conf()))[0], 0, "the first $cut bytes");
+    }
+    write_state("$state.journal", join '', $lines[0], "\0" x 1100, @lines[1 .. $#lines]);
+    is(($t->config_test(conf()))[0], 1, 'but not one with a hole before its last line');
+    write_state("$state.journal", $journal);
+};
+
 subtest 'any other damage is an error' => sub {
     my $broken = $journal;
     substr($broken, 40, 1) = substr($broken, 40, 1) eq 'a' ? 'b' : 'a';
