@@ -80,6 +80,19 @@ LLM::Limits->each_store(sub {
         $end->(@more);
     };
 
+    subtest 'case 58: an old worker is killed before its streams end' => sub {
+        my %by_worker = $fill->('drain');
+        my ($pid) = sort { @{$by_worker{$b}} <=> @{$by_worker{$a}} } keys %by_worker;
+        my $killed = delete $by_worker{$pid};
+        $t->reload;
+        is($open->('drain')->status, 429, 'it holds them after the reload');
+        $t->expect_log(qr/worker process $pid exited on signal 9/);
+        $t->kill_worker('KILL', $pid);
+        my @more = $room->('drain', scalar @$killed);
+        is(scalar @more, scalar @$killed, 'as many as it held are let in, no more');
+        $end->(@more, map { @$_ } values %by_worker);
+    };
+
     subtest 'a worker that is told to end at once' => sub {
         my %by_worker = $fill->('term');
         my ($pid) = sort { @{$by_worker{$b}} <=> @{$by_worker{$a}} } keys %by_worker;

@@ -58,9 +58,10 @@ LLM::Limits->each_store(sub {
             deployment chat/second order=2 tpm=400; }
             llm_model pool { recover restart; cooldown_time 1h;
             deployment chat/third; deployment chat/fourth order=2; }',
-        http => 'log_format cut "$llm_outcome $llm_limit_status";',
+        http => 'log_format cut "$llm_outcome $llm_limit_status";
+            log_format times "$llm_outcome $llm_upstream_time $llm_overhead_time";',
         server => 'location /cut/ { llm_pass models; llm_limit $arg_key tpm=200 tokens=output;
-            llm_on_limit cut; access_log logs/cut.log cut; }',
+            llm_on_limit cut; access_log logs/cut.log cut; access_log logs/times.log times; }',
         location => 'llm_limit $arg_key tpm=200 tokens=output;'));
     $t->start;
     my @words = map { 'twelve bytes' } 1 .. 100;    # 300 tokens at four bytes each
@@ -91,6 +92,23 @@ LLM::Limits->each_store(sub {
         $t->wait_for(sub { $t->slurp('logs/cut.log') =~ tr/\n// >= $n }, 5, 'a line');
     }
     is($t->slurp('logs/cut.log'), "cut cut\n" x $n, 'the log');
+
+    subtest 'the time until then is that of the provider' => sub {
+        my ($pair) = LLM::Pair->all;
+        my $lines = $t->slurp('logs/times.log') =~ tr/\n//;
+        $p->script(sse($pair->events(text => \@words), word_by_word($pair)));
+        my $s = $t->stream('/cut' . $pair->path(1) . '?key=times', $pair->question(stream => 1,
+            max_tokens => 50));
+        $p->wait_held;
+        LLM::Port::nap(0.4);  # so long it says nothing
+        my ($events) = read_all($t, $p, $pair, $s);
+        ok($pair->error_event($events), 'it is cut');
+        $t->wait_for(sub { $t->slurp('logs/times.log') =~ tr/\n// > $lines }, 5, 'a line');
+        my ($outcome, $upstream, $overhead) = split ' ', (split /\n/, $t->slurp('logs/times.log'))[-1];
+        is($outcome, 'cut', 'a line of it');
+        cmp_ok($upstream, '>=', 0.39, '$llm_upstream_time');
+        cmp_ok($overhead, '<', 0.39, '$llm_overhead_time');
+    };
 
     subtest 'two streams at a time share what is left' => sub {
         my ($pair) = LLM::Pair->all;

@@ -82,6 +82,26 @@ subtest 'what ended while Redis was away' => sub {
     is(counted('away'), $tokens, 'is counted when Redis is back');
 };
 
+subtest 'what ended while Redis had no room' => sub {
+    $redis->cmd('CONFIG', 'SET', 'maxmemory', 1);
+    $p->script([json(200, chat_answer()), json(200, chat_answer()),
+        json(200, chat_answer(), wait_for_release => 1), json(200, chat_answer())]);
+    is($t->post('/v1/messages?key=full', \%question)->{status}, 200, 'served') for 1 .. 2;
+    my $running = $t->stream('/v1/messages?key=running', \%question);
+    $p->wait_held;
+    is(counted('full'), 0, 'not yet');
+    $redis->cmd('CONFIG', 'SET', 'maxmemory', 0);
+    $t->wait_for(sub { counted('full') == 2 * $tokens }, 2, 'room');
+    is(counted('full'), 2 * $tokens, 'is counted soon after there is room');
+    $t->wait_for(sub { held() ne '' }, 1, 'the running one');
+    isnt(held(), '', 'what is running then is entered');
+    $p->release;
+    $running->read_body;
+    $t->wait_for(sub { counted('running') && held() eq '' }, 5, 'its end');
+    is(counted('running'), $tokens, 'and counted once');
+    is(counted('full'), 2 * $tokens, 'as were the others');
+};
+
 $t->stop;
 $t->cleanup;
 

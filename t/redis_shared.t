@@ -95,6 +95,28 @@ subtest 'requests that come together' => sub {
     is_free('nothing is held afterwards');
 };
 
+# To each of the two the other's workers are as far away as another machine's.
+subtest 'old workers of one of them are killed' => sub {
+    $p->script(sse($pair->events(text => 'one two'), wait_for_release => 5));
+    my $open = sub { $t[$_[0]]->stream('/many' . $pair->path(1) . '?key=old',
+        $pair->question(stream => 1)) };
+    my @gone = map { $open->(0) } 1 .. 30;
+    my @live = map { $open->(1) } 1 .. 20;
+    is(scalar(grep { $_->status == 200 } @gone, @live), 50, 'fifty streams at two machines');
+    my @old = $t[0]->worker_pids;
+    $_->reload for @t;
+    is(held(), 50, 'old workers hold theirs');
+    for my $pid (@old) {
+        $t[0]->expect_log(qr/worker process $pid exited on signal 9/);
+        $t[0]->kill_worker('KILL', $pid);
+    }
+    ok($t[0]->wait_for(sub { held() eq '20' }, 1, 'a second'), 'what they held is free, no more');
+    $p->release;
+    is(scalar(grep { $_->all_events; $_->clean_end } @live), 20, 'the other ones end well');
+    $_->close for @gone;
+    is_free('nothing is held afterwards');
+};
+
 subtest 'a machine is killed' => sub {
     $p->script(sse($pair->events(text => 'one two'), wait_for_release => 5));
     my $open = sub { $t[$_[0]]->stream('/many' . $pair->path(1) . '?key=k',

@@ -101,7 +101,8 @@ subtest 'case 60: rows are bounded' => sub {
     is_deeply([$redis->keys("$base:*:" . ($today - 9))], [], 'does not come back');
     # Names of all days cannot go: they are counted together.
     put('two', { map { ("0\t5\ttag-$_-" . ($_ * $_) => numbers(2)) } 1 .. 600 }, most => 500);
-    is_deeply($redis->cmd('ZRANGE', "$base:days", 0, -1), [$today], 'but for today');
+    is_deeply($redis->cmd('ZRANGE', "$base:days", 0, -1), [$today - 1, $today],
+        'for half of the rows, three days went');
     cmp_ok($redis->cmd('ZCARD', "$base:log"), '<=', 502, 'still bounded');
     my $sum = sub {
         my ($machine) = @_;
@@ -114,6 +115,42 @@ subtest 'case 60: rows are bounded' => sub {
     put('two', { map { ("0\t5\ttag-$_-" . ($_ * $_) => numbers(3)) } 1 .. 600 }, most => 500);
     is($sum->('one'), 1800, 'nor later');
     is($sum->('two'), 0, 'for either');
+};
+
+subtest 'names that clients choose have a half of the rows' => sub {
+    $redis->cmd('FLUSHALL');
+    ($epoch, %number) = ('');
+    put($_, {}, epoch => '') for 'one', 'two';
+    my $rows = sub { my ($day, $what, $n) = @_;
+        return map { ("$day\t$what\tname-$day-$what-$_" => numbers(1)) } 1 .. $n };
+    my $kept = sub { my ($day, $what) = @_;
+        return scalar grep { /\t$what\tname/ } @{$redis->cmd('HKEYS', "$base:sum:$day")} };
+    my $seen = sub { my ($day, $what) = @_;
+        return scalar grep { /^$day\t$what\tname/ } keys %{others('two')} };
+    # Customers, tags and keys of some days.
+    put('one', { $rows->($_, 4, 50), $rows->($_, 5, 50), $rows->($_, 1, 20) }, most => 500)
+        for $today - 3 .. $today - 1;
+    is($kept->($today - 3, 4) + $kept->($today - 3, 5), 0, 'where they are more, those of the oldest day go');
+    is($kept->($today - 3, 1), 20, 'but not its keys');
+    is($seen->($today - 3, 4), 0, 'another machine is not shown them');
+    is($seen->($today - 1, 4), 50, 'but those that are left');
+    is((split ' ', $redis->cmd('EVAL', $script{get_spend}, 1, $base, 'two', $epoch, 0, 7)->[2])[1],
+        $today - 3, 'and is told, for those that it knows');
+    put('one', { $rows->($today - 3, 4, 50) }, most => 500);
+    is($kept->($today - 3, 4), 0, 'they do not come back');
+    # And any number of them today.
+    put('one', { $rows->($today, 4, 300), $rows->($today, 5, 300) }, most => 500);
+    is($kept->($today, 4) + $kept->($today, 5), 250, 'half of the rows');
+    is(others('two')->{"$today\t4\tother"} + others('two')->{"$today\t5\tother"}, 350,
+        'the rest is in one sum');
+    is($kept->($_, 1), 20, 'no key went for it') for $today - 3 .. $today - 1;
+    put('one', { $rows->($today, 1, 100) }, most => 500);
+    is($kept->($today, 1), 100, 'and new keys have room');
+    # What an older version wrote, which had no list of them.
+    $redis->cmd('DEL', "$base:free");
+    put('one', { "$today\t5\tone-more" => numbers(1) }, most => 500);
+    is($redis->cmd('ZCARD', "$base:free"), 250, 'they are found');
+    is($redis->cmd('HEXISTS', "$base:sum:$today", "$today\t5\tone-more"), 0, 'and counted');
 };
 
 done_testing();

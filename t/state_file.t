@@ -1,5 +1,6 @@
 # llm_zone state=FILE: what was made at run time is there again after a restart and a reload; a torn
-# end of the journal is dropped, any other damage keeps nginx from starting with less than there was.
+# end of the journal is dropped, any other damage keeps nginx from starting with less than there was,
+# and so does a file that is empty or gone and cannot be.
 
 use strict;
 use warnings;
@@ -94,8 +95,10 @@ my @lines = split /(?<=\n)/, $journal;
 cmp_ok(scalar @lines, '>=', 7, 'a line for each change');
 
 subtest 'a torn last line is dropped' => sub {
+    # A process leaves a beginning, a machine maybe a file that has grown, with sectors that were not
+    # written and some behind them that were.
     for my $torn (substr($lines[-1], 0, 30), 'x', "\0" x 50, substr($lines[-1], 0, -1),
-        "00000000 []\n", "\0\n") {
+        "\0" x 1100 . "}}]\n", substr($lines[-1], 0, 30) . "\0" x 1100 . "}}]\n") {
         write_state("$state.journal", $journal . $torn);
         $t->start;
         ok(opens($one), 'what was acknowledged is there');
@@ -109,10 +112,28 @@ subtest 'a torn last line is dropped' => sub {
     }
 };
 
+subtest 'whatever a crash has left of the journal starts' => sub {
+    my $end = length $journal;
+    my @cuts = (0, 1, 9, $end - 1, length $lines[0], length($lines[0]) - 1, map { int rand $end } 1 .. 8);
+    for my $cut (@cuts) {
+        write_state("$state.journal", substr $journal, 0, $cut);
+        is(($t->config_test(conf()))[0], 0, "the first $cut bytes");
+    }
+    write_state("$state.journal", join '', $lines[0], "\0" x 1100, @lines[1 .. $#lines]);
+    is(($t->config_test(conf()))[0], 1, 'but not one with a hole before its last line');
+    write_state("$state.journal", $journal);
+};
+
 subtest 'any other damage is an error' => sub {
     my $broken = $journal;
     substr($broken, 40, 1) = substr($broken, 40, 1) eq 'a' ? 'b' : 'a';
+    my $flipped = $journal;
+    substr($flipped, -20, 1) = chr(1 ^ ord substr $flipped, -20, 1);
     my @cases = (['.journal', $broken, 'a changed byte'],
+        ['.journal', $flipped, 'one in the last line'],
+        ['.journal', substr($journal, 0, -1) . "\x0b", 'the last one of all'],
+        ['.journal', "${journal}00000000 []\n", 'a wrong sum at the end'],
+        ['.journal', "$journal\0\n", 'a line of nothing'],
         ['.journal', join('', @lines[0, 1], "junk\n", @lines[2 .. $#lines]), 'junk in between'],
         ['', 'junk', 'junk in the snapshot'], ['', "junk\n", 'a line of junk'],
         ['', $lines[0], 'no header'], ['', "00000000 {}\n", 'a wrong sum']);
@@ -122,8 +143,8 @@ subtest 'any other damage is an error' => sub {
         write_state("$state$ending", $bytes);
         my ($code, $output) = $t->config_test(conf());
         is($code, 1, $what);
-        like($output, qr/\[emerg\].*the state in "\Q$state$ending\E" is (?:damaged|not from this)/, 'says so')
-            or diag($output);
+        like($output, qr/\[emerg\].*the state in "\Q$state$ending\E" is (?:damaged.*restore it, or remove both|not from this)/,
+            'says so') or diag($output);
         is(contents("$state$ending"), $bytes, 'and leaves it as it is');
         unlink $state;
     }
@@ -148,7 +169,56 @@ subtest 'a snapshot takes the place of a long journal' => sub {
     $t->start;
     is(admin("/key/info?key=$one")->{info}{metadata}{n}, 81, 'with all there was');
     ok(!opens($three), 'and nothing that was deleted');
+    ok($t->wait_for(sub { -s "$state.spend" }, 5, 'what was spent'), 'there is a section, too');
     $t->stop;
+};
+
+subtest 'a file that is empty or gone' => sub {
+    my %all = map { $_ => contents("$state$_") } '', '.journal', '.spend';
+    my $refused = sub {
+        my ($ending, $what, $remedy) = @_;
+        my ($code, $output) = $t->config_test(conf());
+        is($code, 1, "$state$ending $what");
+        like($output, qr/\[emerg\].*the state in "\Q$state$ending\E" is $what.*restore it, or $remedy/,
+            'says so') or diag($output);
+    };
+    my $both = qr/remove both "\Q$state\E" and "\Q$state.journal\E"/;
+    write_state($state, '');
+    $refused->('', 'empty', $both);
+    unlink $state;
+    $refused->('', 'missing', $both);
+    # The journal as an older version left it, which said nothing of the snapshot.
+    write_state($state, $all{''});
+    write_state("$state.journal", '');
+    $t->start;
+    $t->stop;
+    unlink $state;
+    $refused->('', 'missing', $both);
+    write_state($state, $all{''});
+    write_state("$state.journal", $all{'.journal'});
+    write_state("$state.spend", '');
+    $refused->('.spend', 'empty', 'remove it');
+    unlink "$state.spend";
+    $t->start;
+    is(admin("/key/info?key=$one")->{info}{metadata}{n}, 81, 'without the section: what else there was');
+    $t->stop;
+    unlink "$state.journal";
+    $t->start;
+    is(admin("/key/info?key=$one")->{info}{metadata}{n} > 0, 1, 'a copy of the snapshot alone');
+    $t->log_like(qr/\[warn\].*"\Q$state.journal\E" is missing/, 'and it is said');
+    $t->stop;
+
+    # To begin anew, maybe with a file that somebody has made for us.
+    unlink $state, "$state.journal";
+    write_state($state, '');
+    $t->start;
+    ok(!opens($one), 'both removed: it begins anew');
+    my $new = admin('/key/generate', {})->{key};
+    $t->stop;
+    $t->start;
+    ok(opens($new), 'and goes on');
+    $t->stop;
+    write_state("$state$_", $all{$_}) for keys %all;
 };
 
 subtest 'a zone that is too small' => sub {

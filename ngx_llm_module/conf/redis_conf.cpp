@@ -191,16 +191,18 @@ bool read_words(ngx_conf_t *cf, RedisConfig &redis) {
     return !redis.tls || set_up_tls(cf, redis);
 }
 
-bool name_instance(std::string &name) {
+// Once for this process and all workers that it makes, so that those of a configuration can speak
+// for those of an earlier one that still drain. Empty: there is no chance to be had.
+const std::string &instance_name() {
+    static std::string name;
     unsigned char bytes[8];
-    if (RAND_bytes(bytes, sizeof(bytes)) != 1) {
-        return false;
+    if (name.empty() && RAND_bytes(bytes, sizeof(bytes)) == 1) {
+        for (unsigned char byte : bytes) {
+            name.push_back("0123456789abcdef"[byte >> 4]);
+            name.push_back("0123456789abcdef"[byte & 15]);
+        }
     }
-    for (unsigned char byte : bytes) {
-        name.push_back("0123456789abcdef"[byte >> 4]);
-        name.push_back("0123456789abcdef"[byte & 15]);
-    }
-    return true;
+    return name;
 }
 
 }  // namespace
@@ -211,7 +213,8 @@ char *read_redis_line(ngx_conf_t *cf, Config &config) {
     }
     auto redis = std::make_shared<RedisConfig>();
     redis->place = ConfPlace::here(cf);
-    if (!name_instance(redis->instance)) {
+    redis->instance = instance_name();
+    if (redis->instance.empty()) {
         return conf_error();
     }
     if (!read_words(cf, *redis)) {

@@ -10,7 +10,7 @@ namespace llm {
 
 struct RedisConfig {
     ConfPlace place;
-    std::string instance;         // a name for this nginx, until its configuration is read again
+    std::string instance;         // a name for this nginx, as long as its master lives
     std::vector<Host> addresses;  // of one server, of its replicas, of a cluster, of sentinels
     std::string sentinel;         // the master's name; then the addresses are sentinels
     std::string user;

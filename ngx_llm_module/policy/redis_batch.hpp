@@ -23,7 +23,7 @@ struct Settlement {
     uint64_t lease = 0;
     std::vector<Item> items;
     ngx_msec_t made = 0;
-    uint8_t tries = 0;
+    ngx_msec_t refused = 0;  // by Redis, for the first time
 };
 
 // What the script is asked to do; see there.

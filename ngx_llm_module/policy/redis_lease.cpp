@@ -85,7 +85,7 @@ class AdmitAsk final : public RedisAsk {
     }
 
   private:
-    void give_back() { RedisStore::current()->settle({id_, {}, ngx_current_msec, 0}); }
+    void give_back() { RedisStore::current()->settle({id_, {}, ngx_current_msec}); }
 
     RedisLease *lease_;
     uint64_t id_;
@@ -582,7 +582,7 @@ void RedisLease::release(const Used &used) {
     if (kept_.empty() && !is_unsure_) {
         return;  // nothing was taken, or only requests that have counted already
     }
-    Settlement settlement{id_, {}, ngx_current_msec, 0};
+    Settlement settlement{id_, {}, ngx_current_msec};
     for (Kept &kept : kept_) {
         int64_t amount = kept.of(used);
         if (kept.counter.kind != 'p' && amount > 0) {

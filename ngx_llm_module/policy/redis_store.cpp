@@ -9,6 +9,7 @@
 
 #include "ngx_llm_module/base/guard.hpp"
 #include "ngx_llm_module/policy/redis_lease.hpp"
+#include "ngx_llm_module/state/inflight.hpp"
 
 namespace llm {
 namespace {
@@ -17,11 +18,18 @@ RedisStore *living = nullptr;
 
 // So much waits for a Redis that is away; some 300 bytes each.
 constexpr size_t kMaxDue = 20000;
-constexpr uint8_t kMaxTries = 20;
+// What Redis refuses is tried again once a second, one call of it: a Redis that has no room is
+// asked no more than that, and one that has room again gets the rest at once.
+constexpr ngx_msec_t kRetryEvery = 1000;
+constexpr ngx_msec_t kLongestRefusal = 200 * 1000;
 constexpr size_t kMaxAsks = 10000;
 // Redis knows a call for so long after the worker's lease (part_workers.lua): until then it can be
 // made again without being done twice.
 constexpr ngx_msec_t kRemembered = 3600 * 1000;
+
+// How often to look whether a worker of this machine was killed: nobody takes the place of one that
+// drains, and what it held is to be free within a second.
+constexpr ngx_msec_t kWatchEvery = 300;
 
 constexpr size_t kMaxInFlight = 2;
 // In one call: it must not keep Redis from others for long.
@@ -59,7 +67,7 @@ class EndWorkerAsk final : public RedisAsk {
     std::string worker_;
 };
 
-// Which workers of this nginx are known that live no more? A name is NAME-PID-TIME.
+// Which workers of this nginx hold something and live no more? A name is NAME-PID-TIME.
 class WorkersCommand final : public RedisCommand {
   public:
     void on_reply(const RedisReply &reply) override {
@@ -67,14 +75,14 @@ class WorkersCommand final : public RedisCommand {
         if (store == nullptr) {
             return;
         }
-        std::string begin = store->redis().instance + "-";
+        size_t begin = store->redis().instance.size() + 1;
         std::vector<std::string_view> gone;
         for (size_t i = 0; i < reply.size(); i++) {
             std::string_view worker = reply[i].text();
-            if (!worker.starts_with(begin) || worker == store->worker()) {
+            if (worker == store->worker()) {
                 continue;
             }
-            std::string_view rest = worker.substr(begin.size());
+            std::string_view rest = worker.substr(begin);
             ngx_str_t digits = str(rest.substr(0, rest.find('-')));
             ngx_int_t pid = ngx_atoi(digits.data, digits.len);
             // Who had our own number before is gone as well.
@@ -112,12 +120,14 @@ void CommitCommand::on_reply(const RedisReply &reply) {
     store->unsettled_.erase(number);
     store->post_flush();
     if (reply.is_error()) {
-        store->complain(reply.text());
+        store->on_refused(reply.text());
         if (is_again) {
             store->make_again({number, made, std::move(settlements)});
         } else {
-            store->settle_later(settlements);
+            store->settle_later(settlements, true);
         }
+    } else if (is_beat) {
+        store->on_taken();
     }
     std::string bytes(reply.text());  // whoever is told may close the connection
     PackReader answer(bytes);
@@ -151,7 +161,7 @@ void CommitCommand::on_lost(RedisLoss loss) {
         store->make_again({number, made, std::move(settlements)});
     } else {
         store->unsettled_.erase(number);
-        store->settle_later(settlements);
+        store->settle_later(settlements, false);
     }
     for (auto &ask : asks) {
         ask->on_lost(loss);
@@ -161,7 +171,11 @@ void CommitCommand::on_lost(RedisLoss loss) {
 RedisStore::RedisStore(const Config &config, RedisClient &client)
     : config_(config), client_(client), local_(config) {
     base_ = limits_base(redis());
-    worker_ = redis().instance + "-" + std::to_string(ngx_pid) + "-" + std::to_string(ngx_time());
+    // With the moment: a number of a process comes again, and one that is alone stays itself when
+    // its configuration is read again.
+    const ngx_time_t *now = ngx_timeofday();
+    worker_ = redis().instance + "-" + std::to_string(ngx_pid) + "-" +
+              std::to_string(now->sec * 1000 + time_t(now->msec));
     flush_.handler = guard<on_flush>;
     flush_.data = this;
     flush_.log = ngx_cycle->log;
@@ -170,6 +184,16 @@ RedisStore::RedisStore(const Config &config, RedisClient &client)
     timer_.log = ngx_cycle->log;
     timer_.cancelable = 1;
     ngx_add_timer(&timer_, redis().lease / 3);
+    retry_.handler = guard<on_retry>;
+    retry_.data = this;
+    retry_.log = ngx_cycle->log;
+    retry_.cancelable = 1;
+    gone_ = take_back_dead(config);
+    watch_.handler = guard<on_watch>;
+    watch_.data = this;
+    watch_.log = ngx_cycle->log;
+    watch_.cancelable = 1;
+    ngx_add_timer(&watch_, kWatchEvery);
     client_.on_back(on_back, this);
     living = this;
 }
@@ -178,7 +202,7 @@ RedisStore::RedisStore(const Config &config, RedisClient &client)
 RedisStore::~RedisStore() {
     client_.on_back(nullptr, nullptr);
     for (auto &[id, lease] : leases_) {
-        settle({id, {}, ngx_current_msec, 0});
+        settle({id, {}, ngx_current_msec});
     }
     asks_.clear();
     while (!due_.empty() && client_.is_up(base_)) {
@@ -190,8 +214,10 @@ RedisStore::~RedisStore() {
     }
     say_lost(true);
     living = nullptr;
-    if (timer_.timer_set) {
-        ngx_del_timer(&timer_);
+    for (ngx_event_t *timer : {&timer_, &watch_, &retry_}) {
+        if (timer->timer_set) {
+            ngx_del_timer(timer);
+        }
     }
     if (flush_.posted) {
         ngx_delete_posted_event(&flush_);
@@ -263,18 +289,36 @@ void RedisStore::say_lost(bool is_end) {
 }
 
 // One that is full says so to every call.
-void RedisStore::complain(std::string_view text) {
+void RedisStore::on_refused(std::string_view text) {
     if (complained_ != ngx_time()) {
         complained_ = ngx_time();
         ngx_str_t shown = str(text);
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "llm: redis says: %V", &shown);
     }
+    if (!retry_.timer_set) {
+        ngx_add_timer(&retry_, kRetryEvery);
+    }
+}
+
+// It takes calls again: what it refused, and the leases that it knows nothing of. With a beat, so
+// no more than once a second, should it take some calls and refuse others.
+void RedisStore::on_taken() {
+    if (retry_.timer_set) {
+        ngx_del_timer(&retry_);
+        send_unsure();
+        settle_refused(SIZE_MAX);
+        enter_all();
+    }
 }
 
 // Redis did not take them.
-void RedisStore::settle_later(std::vector<Settlement> &settlements) {
+void RedisStore::settle_later(std::vector<Settlement> &settlements, bool is_refused) {
     for (Settlement &settlement : settlements) {
-        if (++settlement.tries > kMaxTries || refused_.size() >= kMaxDue) {
+        if (is_refused && settlement.refused == 0) {
+            settlement.refused = ngx_current_msec;
+        }
+        bool is_late = is_refused && ngx_current_msec - settlement.refused > kLongestRefusal;
+        if (is_late || refused_.size() >= kMaxDue) {
             refusals_.many++;
         } else {
             refused_.push_back(std::move(settlement));
@@ -283,9 +327,10 @@ void RedisStore::settle_later(std::vector<Settlement> &settlements) {
     say_lost(false);
 }
 
-void RedisStore::settle_refused() {
-    for (Settlement &settlement : std::exchange(refused_, {})) {
-        settle(std::move(settlement));
+void RedisStore::settle_refused(size_t most) {
+    for (; most > 0 && !refused_.empty(); most--) {
+        settle(std::move(refused_.front()));
+        refused_.pop_front();
     }
 }
 
@@ -401,7 +446,18 @@ void RedisStore::on_timer(ngx_event_t *ev) {
     if (self.client_.is_up(self.base_)) {
         self.send_unsure();
         self.send_batch(true, self.may_settle());
-        self.settle_refused();
+        if (!self.retry_.timer_set) {
+            self.settle_refused(SIZE_MAX);
+        }
+    }
+}
+
+void RedisStore::on_retry(ngx_event_t *ev) {
+    auto &self = *static_cast<RedisStore *>(ev->data);
+    ngx_add_timer(ev, kRetryEvery);
+    if (self.client_.is_up(self.base_) && self.in_flight_ == 0) {
+        self.settle_refused(kMaxTasks);
+        self.send_batch(true, self.may_settle());
     }
 }
 
@@ -412,12 +468,27 @@ void RedisStore::on_back(void *data) {
         return;
     }
     self.send_unsure();
-    self.settle_refused();
+    self.settle_refused(SIZE_MAX);
     self.enter_all();
     self.post_flush();  // what ended meanwhile
+    self.ask_for_gone();
+}
+
+void RedisStore::on_watch(ngx_event_t *ev) {
+    auto &self = *static_cast<RedisStore *>(ev->data);
+    ngx_add_timer(ev, kWatchEvery);
+    uint32_t gone = take_back_dead(self.config_);
+    // A Redis that is away hears of it when it is back.
+    if (std::exchange(self.gone_, gone) != gone && self.client_.is_up(self.base_)) {
+        self.ask_for_gone();
+    }
+}
+
+void RedisStore::ask_for_gone() {
     auto command = std::make_unique<WorkersCommand>();
-    command->args.add("HKEYS").add(self.base_ + ":workers");
-    (void)self.client_.send(std::move(command), self.base_);
+    command->script = &redis_script("get_workers");
+    command->args.add(int64_t(1)).add(base_).add(redis().instance + "-");
+    (void)client_.send(std::move(command), base_);
 }
 
 }  // namespace llm

@@ -79,14 +79,18 @@ class RedisStore final : public LimitStore {
     void make_again(Unsure call);
     void give_up(const Unsure &call);
     void say_lost(bool is_end);
-    void complain(std::string_view text);
+    void on_refused(std::string_view text);
+    void on_taken();
     bool send(std::unique_ptr<CommitCommand> command, RedisBatch &batch);
-    void settle_later(std::vector<Settlement> &settlements);
-    void settle_refused();
+    void settle_later(std::vector<Settlement> &settlements, bool is_refused);
+    void settle_refused(size_t most);
     void enter_all();
     static void on_flush(ngx_event_t *ev);
     static void on_timer(ngx_event_t *ev);
+    static void on_retry(ngx_event_t *ev);
+    static void on_watch(ngx_event_t *ev);
     static void on_back(void *data);
+    void ask_for_gone();
 
     const Config &config_;
     RedisClient &client_;
@@ -100,7 +104,7 @@ class RedisStore final : public LimitStore {
     std::unordered_map<uint64_t, RedisLease *> leases_;
     std::deque<std::unique_ptr<RedisAsk>> asks_;
     std::deque<Settlement> due_;
-    std::vector<Settlement> refused_;  // by Redis; tried again with the next beat
+    std::deque<Settlement> refused_;  // by Redis; tried again
     std::vector<Unsure> unsure_;
     Lost uncounted_ = {"was away for too long, it will not count"};
     Lost unknown_ = {"was away for too long, nobody knows whether it has counted"};
@@ -108,6 +112,9 @@ class RedisStore final : public LimitStore {
     time_t complained_ = 0;
     ngx_event_t flush_ = {};
     ngx_event_t timer_ = {};
+    ngx_event_t watch_ = {};
+    ngx_event_t retry_ = {};  // set while Redis refuses calls
+    uint32_t gone_;           // processes that this one has found to be gone, and Redis knows of
 };
 
 }  // namespace llm

@@ -164,8 +164,12 @@ void Others::take(const RedisReply &reply, size_t at) {
 void Others::drop_days(std::string_view until) {
     floor_ = until;
     auto day = uint32_t(take_number(until));
-    std::erase_if(rows_, [day](const auto &row) {
-        return row.first.day != kAllDays && row.first.day <= day;
+    auto day_of_clients = uint32_t(take_number(until));
+    std::erase_if(rows_, [&](const auto &row) {
+        const RowName &name = row.first;
+        return name.day != kAllDays &&
+               (name.day <= day ||
+                (name.day <= day_of_clients && is_chosen_by_client(name.of, name.name)));
     });
 }
 

@@ -19,7 +19,7 @@ namespace {
 constexpr ngx_msec_t kInterval = 1000;
 constexpr ngx_msec_t kSoon = 20;
 // A Redis that takes nothing (full, read-only) is not given the same rows every second.
-constexpr ngx_msec_t kPatience = 15000;
+constexpr ngx_msec_t kPatience = 2000;
 // A disk that takes nothing is waited for no longer.
 constexpr ngx_msec_t kSaveTime = 10000;
 constexpr ngx_msec_t kLookAtDisk = 100;

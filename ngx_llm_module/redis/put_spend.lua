@@ -16,10 +16,15 @@
 -- which the sums have no room is counted under the name "other" from then on; beside its number in
 -- the machine's rows stands a "~", and "~ROW" says how much of "other" came from it.
 
-local base, id, adopts = KEYS[1], ARGV[1], ARGV[5] == '1'
-local seen, log, days = base .. ':seen', base .. ':log', base .. ':days'
+-- Names that clients choose, of customers and tags, have a half of the rows, as in the zone
+-- (state/spend.hpp): where that is used up, only they go of the oldest day, or are "other".
+
+local base, id, adopts, most = KEYS[1], ARGV[1], ARGV[5] == '1', tonumber(ARGV[6])
+local seen, log, days, free = base .. ':seen', base .. ':log', base .. ':days', base .. ':free'
 local SILENT = 30 * 86400
+local CUSTOMER, TAG = '4', '5'
 local now = tonumber(redis.call('TIME')[1])
+local today = math.floor(now / 86400)
 
 local epoch = redis.call('GET', base .. ':epoch')
 if not epoch then
@@ -54,26 +59,73 @@ local function add(key, field, text, before)
     redis.call('HSET', key, field, table.concat(sums, ' '))
 end
 
--- The oldest day goes, but never today.
+local function is_free(what, name)
+    return (what == CUSTOMER or what == TAG) and name ~= 'other'
+end
+
+-- What was written before there was such a set.
+local function list_free()
+    for _, field in ipairs(redis.call('ZRANGE', log, 0, -1)) do
+        local day, what, name = string.match(field, '^(%d+)\t(%d+)\t(.*)$')
+        if is_free(what, name) then
+            redis.call('ZADD', free, day, field)
+        end
+    end
+end
+
 local floor = tonumber(redis.call('GET', base .. ':floor') or 0)
-local function has_room()
-    if redis.call('ZCARD', log) < tonumber(ARGV[6]) then
-        return true
-    end
-    local oldest = redis.call('ZRANGE', days, 0, 0)[1]
-    if not oldest or tonumber(oldest) >= math.floor(now / 86400) then
-        return false
-    end
-    for _, field in ipairs(redis.call('HKEYS', base .. ':sum:' .. oldest)) do
+local free_floor = tonumber(redis.call('GET', base .. ':free_floor') or 0)
+
+local function drop_day(day)
+    for _, field in ipairs(redis.call('HKEYS', base .. ':sum:' .. day)) do
         redis.call('ZREM', log, field)
     end
     for _, machine in ipairs(redis.call('ZRANGE', seen, 0, -1)) do
-        redis.call('UNLINK', base .. ':of:' .. machine .. ':' .. oldest)
+        redis.call('UNLINK', base .. ':of:' .. machine .. ':' .. day)
     end
-    redis.call('UNLINK', base .. ':sum:' .. oldest)
-    redis.call('ZREM', days, oldest)
-    floor = tonumber(oldest)
-    redis.call('SET', base .. ':floor', oldest)
+    redis.call('UNLINK', base .. ':sum:' .. day)
+    redis.call('ZREM', days, day)
+    floor = tonumber(day)
+    redis.call('SET', base .. ':floor', day)
+end
+
+local function drop_free(day)
+    local machines = redis.call('ZRANGE', seen, 0, -1)
+    for _, field in ipairs(redis.call('ZRANGEBYSCORE', free, day, day)) do
+        redis.call('ZREM', log, field)
+        redis.call('HDEL', base .. ':sum:' .. day, field)
+        for _, machine in ipairs(machines) do
+            redis.call('HDEL', base .. ':of:' .. machine .. ':' .. day, field)
+        end
+    end
+    free_floor = tonumber(day)
+    redis.call('SET', base .. ':free_floor', day)
+end
+
+local is_listed = false
+
+-- The oldest day goes, but never today.
+local function has_room(of_client)
+    if of_client and not is_listed and redis.call('EXISTS', free) == 0 then
+        list_free()
+    end
+    is_listed = is_listed or of_client
+    local is_share_used = of_client and redis.call('ZCARD', free) >= most / 2
+    if not is_share_used and redis.call('ZCARD', log) < most then
+        return true
+    end
+    local oldest = is_share_used
+        and redis.call('ZRANGEBYSCORE', free, '(0', '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
+        or not is_share_used and redis.call('ZRANGE', days, 0, 0)[1]
+    if not oldest or tonumber(oldest) >= today then
+        return false
+    end
+    if is_share_used then
+        drop_free(oldest)
+    else
+        drop_day(oldest)
+    end
+    redis.call('ZREMRANGEBYSCORE', free, oldest, oldest)
     return true
 end
 
@@ -81,11 +133,12 @@ for i = 7, #ARGV, 2 do
     local field, text = ARGV[i], ARGV[i + 1]
     local day, what, name = string.match(field, '^(%d+)\t(%d+)\t(.*)$')
     local sums, own = base .. ':sum:' .. day, base .. ':of:' .. id .. ':' .. day
-    if day == '0' or tonumber(day) > floor then
+    local of_client = is_free(what, name)
+    if day == '0' or tonumber(day) > (of_client and math.max(floor, free_floor) or floor) then
         local before = redis.call('HGET', own, field)
         local is_other = before and string.sub(before, 1, 1) == '~'
         if not before and redis.call('HEXISTS', sums, field) == 0 then
-            is_other = adopts or not (what == '0' or name == 'other' or has_room())
+            is_other = adopts or not (what == '0' or name == 'other' or has_room(of_client))
         end
         local to = is_other and day .. '\t' .. what .. '\tother' or field
         if not adopts then
@@ -94,6 +147,9 @@ for i = 7, #ARGV, 2 do
                 add(own, '~' .. to, text, before)
             end
             redis.call('ZADD', log, redis.call('INCR', base .. ':count'), to)
+            if of_client and not is_other then
+                redis.call('ZADD', free, day, field)
+            end
             if day ~= '0' then
                 redis.call('ZADD', days, day, day)
             end

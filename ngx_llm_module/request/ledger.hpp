@@ -60,6 +60,9 @@ struct Ledger : AttemptNumbers {
 
 class LlmRequest;
 
+// The present attempt is over, if there is one: until now its provider was waited for.
+void end_attempt(LlmRequest &request);
+
 // Time between the client's first byte and ours that was not spent waiting for a provider.
 uint64_t overhead_ms(const LlmRequest &request);
 

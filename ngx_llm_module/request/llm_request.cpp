@@ -70,6 +70,13 @@ ngx_msec_t request_age(const ngx_http_request_t *r) {
     return age > 0 ? ngx_msec_t(age) : 0;
 }
 
+void end_attempt(LlmRequest &request) {
+    if (request.attempt != nullptr) {
+        request.ledger.upstream_time += ngx_current_msec - request.ledger.attempt_began;
+        request.attempt.reset();
+    }
+}
+
 uint64_t overhead_ms(const LlmRequest &request) {
     const Ledger &ledger = request.ledger;
     ngx_msec_t end = ledger.ended != 0 ? ledger.ended : ngx_current_msec;

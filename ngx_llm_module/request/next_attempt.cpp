@@ -275,7 +275,7 @@ void continue_attempt(LlmRequest &request, Hedge *within) {
 
 void repeat_attempt(LlmRequest &request) {
     keep_deadline(request);
-    request.attempt.reset();
+    end_attempt(request);
     Plan &plan = request.plan;
     plan.tried[request.next_candidate - 1].tries++;
     plan.retries_left -= plan.retries_left > 0 ? 1 : 0;
@@ -301,11 +301,10 @@ void try_next(LlmRequest &request, const ApiError &error, Failure failure) {
     if (request.hedge != nullptr && !has_other) {
         request.hedge->close_other();
     }
-    if (request.attempt != nullptr && !has_other) {
-        ledger.upstream_time += ngx_current_msec - ledger.attempt_began;
-    }
-    request.attempt.reset();
-    if (!has_other) {
+    if (has_other) {
+        request.attempt.reset();  // somebody is still waited for
+    } else {
+        end_attempt(request);
         request.limits.leave();
     }
     const Candidate &candidate = request.candidate();

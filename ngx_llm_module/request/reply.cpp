@@ -70,7 +70,7 @@ ClientView client_view(LlmRequest &request) {
 void reply_error(LlmRequest &request, const ApiError &error) {
     Ledger &ledger = request.ledger;
     ledger.error = spelling(error.error_class).name;
-    request.attempt.reset();
+    end_attempt(request);
 
     Arena arena;
     ApiError shown = error;

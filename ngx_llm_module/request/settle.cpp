@@ -61,10 +61,7 @@ void settle(LlmRequest &request) {
     if (request.hedge != nullptr) {
         request.hedge->settle();
     }
-    if (request.attempt != nullptr) {
-        ledger.upstream_time += ngx_current_msec - ledger.attempt_began;
-        request.attempt.reset();
-    }
+    end_attempt(request);
     if (request.call_timer.timer_set) {
         ngx_del_timer(&request.call_timer);
     }

@@ -14,6 +14,11 @@ bool has_row();
 // Gives back all that this process holds.
 void release_row(const Config &config);
 
+// Looks for processes that are gone, and takes back what they hold. How many this one has found so
+// far, here or elsewhere: each is found by one, who tells those that must know
+// (policy/redis_store).
+uint32_t take_back_dead(const Config &config);
+
 struct InFlight {
     uint32_t total = 0;
     uint32_t of_slot = 0;

@@ -22,6 +22,9 @@ constexpr int kEvictionTries = 64;
 // The row of this process. Without one nothing is held, and nothing else breaks.
 uint32_t own_row = kNoCell;
 
+// Rows of the dead that this process has cleared, in a thread maybe.
+std::atomic<uint32_t> cleared_rows;
+
 // Stores before this line are in memory before those after it, as seen by whoever comes after a
 // SIGKILL.
 void order_stores() {
@@ -223,6 +226,7 @@ void clear_dead_rows(Meters &table) {
         uint32_t pid = row.load();
         if (pid != 0 && pid != uint32_t(ngx_pid) && !is_alive(pid)) {
             row = 0;
+            cleared_rows++;
         }
     }
 }
@@ -521,6 +525,15 @@ void release_row(const Config &config) {
     own_row = kNoCell;
 }
 
+uint32_t take_back_dead(const Config &config) {
+    Meters *table = find_meters(config);
+    if (table != nullptr && has_dead_rows(*table)) {
+        MetersLock lock(*table, zone_pool(config));
+        take_back(*table, clocks_now(), true);
+    }
+    return cleared_rows.load();
+}
+
 InFlight count_in_flight(const Config &config, uint32_t slot) {
     return count_in_flight(config, slot, {});
 }
@@ -530,10 +543,7 @@ InFlight count_in_flight(const Config &config, uint32_t slot, std::span<uint32_t
     if (table == nullptr) {
         return {};
     }
-    if (has_dead_rows(*table)) {
-        MetersLock lock(*table, zone_pool(config));
-        take_back(*table, clocks_now(), true);
-    }
+    (void)take_back_dead(config);
     InFlight sum{table->in_flight.load(), table->in_flight_of[slot].load(), 0};
     for (const auto &row : table->rows) {
         sum.rows += row.load() != 0 ? 1 : 0;

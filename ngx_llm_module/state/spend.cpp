@@ -69,18 +69,13 @@ uint32_t &place_of(SpendPart &in, const Wanted &wanted) {
     }
 }
 
-// Anybody who may send a request can make as many of them as he likes.
-bool is_free(SpendOf of, std::string_view name) {
-    return (of == SpendOf::customer || of == SpendOf::tag) && name != kOther;
-}
-
 void rebuild(SpendPart &in) {
     in.is_rebuilding = 1;
     in.free_names = 0;
     std::fill_n(in.index, in.mask + 1, 0);
     for (uint32_t i = 0; i < in.count; i++) {
         const SpendRow &row = in.rows[i];
-        in.free_names += is_free(row.of, row.view()) ? 1 : 0;
+        in.free_names += is_chosen_by_client(row.of, row.view()) ? 1 : 0;
         place_of(in, Wanted(row.day, row.of, row.view())) = i + 1;
     }
     in.is_rebuilding = 0;
@@ -90,7 +85,7 @@ void rebuild(SpendPart &in) {
 // Makes room: the oldest day goes, or only what clients chose of it; but never `today`.
 bool drop_oldest(SpendPart &in, uint32_t today, bool of_clients) {
     auto may_go = [&](const SpendRow &row) {
-        return row.day != kAllDays && (!of_clients || is_free(row.of, row.view()));
+        return row.day != kAllDays && (!of_clients || is_chosen_by_client(row.of, row.view()));
     };
     uint32_t oldest = today;
     for (uint32_t i = 0; i < in.count; i++) {
@@ -122,7 +117,7 @@ SpendRow *find_or_add(SpendPart &in, const Wanted &wanted, uint32_t today) {
     }
     std::string_view name(wanted.name, wanted.size);
     bool is_few = wanted.of == SpendOf::all || wanted.of == SpendOf::provider || name == kOther;
-    bool is_of_client = is_free(wanted.of, name);
+    bool is_of_client = is_chosen_by_client(wanted.of, name);
     uint32_t most = is_few ? in.capacity : in.capacity - in.capacity / 8;
     bool is_share_used = is_of_client && in.free_names >= in.capacity / 2;
     if (is_share_used || in.count >= most) {
@@ -251,6 +246,10 @@ bool take_number(std::string_view &text, Number &number) {
 }
 
 }  // namespace
+
+bool is_chosen_by_client(SpendOf of, std::string_view name) {
+    return (of == SpendOf::customer || of == SpendOf::tag) && name != kOther;
+}
 
 // Also in a process that is no worker.
 SpendPart *spend_part(const Config &config) {

@@ -123,6 +123,9 @@ SpendNumbers spent(const Config &config, SpendOf of, std::string_view name);
 // As a row has it: cut, and without bytes that would break a line of text.
 std::string kept_name(std::string_view name);
 
+// Anybody who may send a request can make as many of them as he likes.
+bool is_chosen_by_client(SpendOf of, std::string_view name);
+
 // Null: there is no table.
 SpendPart *spend_part(const Config &config);
 // Under the pool's mutex.

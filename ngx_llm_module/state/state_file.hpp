@@ -5,8 +5,9 @@
 //   FILE.<section>  counters (budgets, spend), replaced as a whole about once a second
 //
 // The first two are lines: CRC-32, a blank, a JSON array of records. The journal's last line may be
-// torn by a crash: nobody was told of what it says, so it is dropped. Any other damage is an error
-// at start, for nothing may come back as if it had never been there.
+// torn by a crash: nobody was told of what it says, so it is dropped. A journal that goes on from a
+// snapshot says so with an empty array. Any other damage is an error at start, and so is a file
+// that is empty or not there and must be, for nothing may come back as if it had never been there.
 //
 // Workers share the files; the journal's lock (flock) keeps them apart. All of this blocks: it runs
 // in a thread (state_keeper.cpp), at start or at exit.
@@ -70,8 +71,8 @@ extern const std::span<const StateSection> state_sections;
 // Reads everything into a new zone. False: the reason was logged, nginx must not start.
 bool load_state(const Config &config, ngx_log_t *log);
 
-// What is appended for these changes.
-std::string render_changes(std::span<const RecordChange> changes);
+// Adds what is appended for these changes.
+void render_changes(std::span<const RecordChange> changes, std::string &items);
 
 class StateFile {
   public:
@@ -83,7 +84,7 @@ class StateFile {
     // Each returns 0 or the error's number.
     int open();
     int open_existing();                 // by the master, which may be another user than workers
-    int append(std::string_view lines);  // returns when it is on the disk
+    int append(std::string_view items);  // as one line; returns when it is on the disk
     int write_snapshot();                // and empties the journal
     int save_section(const StateSection &section);
 
@@ -91,7 +92,10 @@ class StateFile {
     bool is_snapshot_due() const;
 
   private:
-    int fd_ = -1;  // of the journal
+    int append_locked(std::string_view line);
+
+    int fd_ = -1;        // of the journal
+    off_t synced_ = -1;  // its size, when all of it was on the disk
     std::string buffer_;
     const Config &config_;
 };

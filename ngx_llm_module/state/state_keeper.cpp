@@ -20,7 +20,7 @@ enum class JobKind : uint8_t { append, snapshot, section };
 struct Job {
     JobKind kind = JobKind::append;
     StateFile *file = nullptr;
-    std::string lines;
+    std::string items;
     const StateSection *section = nullptr;
     uint64_t generation = 0;  // of the section, before it was saved
     std::vector<StoreWaiter *> waiters;
@@ -64,7 +64,7 @@ Keeper *keeper = nullptr;
 void run(Job &job) {
     switch (job.kind) {
         case JobKind::append:
-            job.error = job.file->append(job.lines);
+            job.error = job.file->append(job.items);
             return;
         case JobKind::snapshot:
             job.error = job.file->write_snapshot();
@@ -173,7 +173,7 @@ void Keeper::look() {
 }
 
 void Keeper::store(std::span<const RecordChange> changes, StoreWaiter &waiter) {
-    pending_.append(render_changes(changes));
+    render_changes(changes, pending_);
     waiting_.push_back(&waiter);
     next();
 }
@@ -207,7 +207,7 @@ void Keeper::next() {
     auto job = std::make_unique<Job>();
     job->file = &file_;
     if (!pending_.empty()) {
-        job->lines.swap(pending_);
+        job->items.swap(pending_);
         job->waiters.swap(waiting_);
     } else if (find_section(*job)) {
         job->kind = JobKind::section;

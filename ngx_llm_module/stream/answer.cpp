@@ -352,7 +352,7 @@ void Answer::end_broken(const ApiError &error) {
     request_.ledger.error = spelling(error.error_class).name;
     request_.ledger.outcome =
         error.error_class == ErrorClass::timeout ? Outcome::timeout : Outcome::cut;
-    request_.attempt.reset();
+    end_attempt(request_);
     if (mode_ == Mode::raw) {
         finish_request(request_, NGX_ERROR);  // cut for the client as it was cut for us
         return;
