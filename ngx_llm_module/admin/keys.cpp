@@ -108,12 +108,14 @@ Subject target_of(const AdminCall &call, const std::string &given) {
     return target;
 }
 
-void write_new_key(const KeyRecord &key, const std::string &secret, json::Writer &w) {
+void write_new_key(const AdminCall &call, const KeyRecord &key, const std::string &secret,
+                   json::Writer &w) {
     w.object().key("key").plain(secret);
     w.key("key_name").plain("sk-..." + secret.substr(secret.size() - 4));
     w.key("token").plain(key.hash).key("token_id").plain(key.hash);
     write_members(key, RecordForm::shown, w);
-    w.key("spend").number(0).end();
+    write_spend(call, SpendOf::key, key.counted_as(), w);
+    w.end();
 }
 
 AdminAnswer set_blocked(AdminCall &call, bool is_blocked) {
@@ -192,7 +194,7 @@ AdminAnswer make_key(AdminCall &call, KeyRecord key, std::string secret) {
     key.created = key.updated = call.now;
     AdminAnswer answer;
     json::Writer w(answer.body);
-    write_new_key(key, secret, w);
+    write_new_key(call, key, secret, w);
     uint64_t version = find_record(call.config, RecordKind::key, key.hash).version;
     store_record(answer, RecordKind::key, key.hash, key, version);
     return answer;
