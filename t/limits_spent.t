@@ -203,6 +203,14 @@ LLM::Limits->each_store(sub {
         is(ask($key, user => 'shop')->{status}, 200, 'all of them have room again');
     };
 
+    subtest 'less than a nano-dollar' => sub {
+        my $key = new_key(0, max_budget => 1e-12);
+        is(admin("/key/info?key=$key")->{info}{max_budget}, 1e-9, 'is one, not nothing');
+        is(ask($key)->{status}, 200, 'of which something is left');
+        is_refused($key, qr/limit of key/, 'until something is spent');
+        is(ask(new_key(0, max_budget => 0))->{status}, 429, 'nothing is nothing');
+    };
+
     subtest 'a key that comes again, and one that takes its place' => sub {
         my $key = new_key(2, key => 'sk-again-0123456789');
         admin('/key/delete', { keys => [$key] });
