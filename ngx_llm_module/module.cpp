@@ -11,8 +11,10 @@
 #include "ngx_llm_module/observe/budgets.hpp"
 #include "ngx_llm_module/observe/metrics_handler.hpp"
 #include "ngx_llm_module/observe/variables.hpp"
+#include "ngx_llm_module/policy/budget_floors.hpp"
 #include "ngx_llm_module/policy/limit_store.hpp"
 #include "ngx_llm_module/policy/record_cache.hpp"
+#include "ngx_llm_module/policy/redis_floors.hpp"
 #include "ngx_llm_module/policy/shared_cooldowns.hpp"
 #include "ngx_llm_module/policy/shared_records.hpp"
 #include "ngx_llm_module/policy/shared_spend.hpp"
@@ -111,6 +113,7 @@ ngx_int_t init_process(ngx_cycle_t *cycle) {
         start_state_keeper(*config, cycle);
         start_sharing(*config);
         start_shared_spend(*config);
+        start_raising(*config);
         start_shared_cooldowns(*config);
         if (!start_worker(*config)) {
             return NGX_ERROR;
@@ -122,7 +125,11 @@ ngx_int_t init_process(ngx_cycle_t *cycle) {
 
 // The configuration that was read is the one in use from here on.
 ngx_int_t init_module(ngx_cycle_t *cycle) {
-    keep_zone(config_of(cycle));
+    Config *config = config_of(cycle);
+    keep_zone(config);
+    if (config != nullptr && ngx_test_config == 0) {
+        raise_configured(*config);
+    }
     return NGX_OK;
 }
 
@@ -136,6 +143,7 @@ void exit_master(ngx_cycle_t *cycle) {
 
 void exit_process(ngx_cycle_t *cycle) {
     end_at_shutdown();
+    stop_raising();
     if (Config *config = config_of(cycle)) {
         release_row(*config);
         stop_shared_spend(*config);

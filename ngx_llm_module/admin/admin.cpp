@@ -5,9 +5,12 @@
 #include "ngx_llm_module/admin/resource.hpp"
 #include "ngx_llm_module/base/guard.hpp"
 #include "ngx_llm_module/base/pool.hpp"
+#include "ngx_llm_module/policy/budget_floors.hpp"
 #include "ngx_llm_module/policy/identify.hpp"
+#include "ngx_llm_module/policy/redis_floors.hpp"
 #include "ngx_llm_module/policy/shared_records.hpp"
 #include "ngx_llm_module/policy/shared_spend.hpp"
+#include "ngx_llm_module/policy/zone_store.hpp"
 #include "ngx_llm_module/request/access.hpp"
 #include "ngx_llm_module/request/handler.hpp"
 #include "ngx_llm_module/request/headers.hpp"
@@ -121,10 +124,12 @@ class AdminTask final : public StoreWaiter, public SpendWaiter {
     ~AdminTask() {
         forget_store(*this);
         forget_share(*this);
+        forget_raise(*this);
         forget_refresh(*this);
     }
 
-    // What is shown is what holds at all machines, as far as Redis can be asked.
+    // What is shown, and what budgets are compared with, is what holds at all machines, as far as
+    // Redis can be asked.
     void begin();
     void on_spend() override;
     void on_stored(bool is_stored) override;
@@ -142,7 +147,9 @@ class AdminTask final : public StoreWaiter, public SpendWaiter {
     std::string unknown_;  // among what the query says
     AdminAnswer answer_;
     std::vector<StoredRecord> before_;  // of each change
-    enum class Step : uint8_t { disk, redis, back } step_ = Step::disk;
+    std::vector<BudgetOwner> owners_;   // of budgets that are written
+    std::vector<BudgetFloor> floors_;   // what was spent by them
+    enum class Step : uint8_t { disk, redis, budgets, back } step_ = Step::disk;
 };
 
 // Handlers see the records as they are, and ask for changes of what they saw.
@@ -163,6 +170,16 @@ bool AdminTask::change() {
         before_.clear();
         for (const RecordChange &change : answer_.changes) {
             before_.push_back(find_record(request_.config, change.kind, change.id));
+        }
+        // The zone's counters come before the record, so nobody meets it without them. They stay
+        // should the change be taken back: it is what was spent.
+        owners_ = owners_of(answer_.changes);
+        floors_.clear();
+        for (const BudgetOwner &owner : owners_) {
+            add_floors(request_.config, owner, floors_);
+        }
+        for (const BudgetFloor &floor : floors_) {
+            raise_in_zone(request_.config, floor);
         }
         std::optional<uint64_t> seen;
         if (call.has_seen_all) {
@@ -190,7 +207,7 @@ void AdminTask::begin() {
         send(admin_error(NGX_HTTP_BAD_REQUEST, "is not supported", unknown_));
         return;
     }
-    if (route_.method == NGX_HTTP_GET && !route_.is_open && refresh_spend(*this)) {
+    if (!route_.is_open && refresh_spend(*this)) {
         return;
     }
     run();
@@ -217,6 +234,11 @@ void AdminTask::on_stored(bool is_stored) {
     if (is_stored && step_ == Step::disk) {
         step_ = Step::redis;
         share_changes(answer_.changes, *this);
+        return;
+    }
+    if (is_stored && step_ == Step::redis) {
+        step_ = Step::budgets;
+        raise_in_redis(std::move(owners_), std::move(floors_), *this);
         return;
     }
     if (!is_stored && step_ != Step::back) {

@@ -101,13 +101,15 @@ Subject target_of(const AdminCall &call, const std::string &given) {
     return target;
 }
 
-AdminAnswer shown_once(AdminAnswer answer, const KeyRecord &key, const std::string &secret) {
+AdminAnswer shown_once(const AdminCall &call, AdminAnswer answer, const KeyRecord &key,
+                       const std::string &secret) {
     if (!answer.changes.empty()) {
         json::Writer w(answer.body);
         w.object();
         write_secret(key, secret, w);
         write_members(key, RecordForm::shown, w);
-        w.key("spend").number(0).end();
+        write_spend(call, SpendOf::key, key.counted_as(), w);
+        w.end();
     }
     return answer;
 }
@@ -231,7 +233,7 @@ AdminAnswer key_generate(AdminCall &call) {
     }
     std::string secret = call.text("key");
     AdminAnswer answer = make_key(call, key, secret);
-    return shown_once(std::move(answer), key, secret);
+    return shown_once(call, std::move(answer), key, secret);
 }
 
 AdminAnswer key_info(AdminCall &call) {
@@ -350,7 +352,7 @@ AdminAnswer key_regenerate(AdminCall &call) {
         return admin_error(NGX_HTTP_BAD_REQUEST, "must be a string", "new_key");
     }
     std::string secret = call.text("new_key");
-    AdminAnswer answer = shown_once(make_key(call, key, secret), key, secret);
+    AdminAnswer answer = shown_once(call, make_key(call, key, secret), key, secret);
     if (answer.changes.empty()) {
         return answer;
     }

@@ -155,7 +155,9 @@ int64_t parse_duration(std::string_view text) {
 
 int64_t parse_dollars(std::string_view text) {
     constexpr int kNano = 9;
-    return parse_amount(text, kNano);
+    int64_t nanos = parse_amount(text, kNano);
+    bool is_zero = text.substr(0, text.find_first_of("eE")).find_first_of("123456789") == text.npos;
+    return nanos == 0 && !is_zero ? 1 : nanos;
 }
 
 int64_t parse_time(std::string_view text) {

@@ -42,7 +42,8 @@ std::string render_period(const Period &period);
 // "90s", "15m", "12h", "30d", "2w", "1mo" in seconds; negative: unreadable.
 int64_t parse_duration(std::string_view text);
 
-// Dollars as nano-dollars; negative: unreadable, negative or too large.
+// Dollars as nano-dollars, of which anything above zero is one at least: 0 lets nothing pass.
+// Negative: unreadable, negative or too large.
 int64_t parse_dollars(std::string_view text);
 
 // Unix time of "2026-12-31" (its end in UTC), "2026-12-31T23:59:59Z" (or +02:00; without a zone it

@@ -166,6 +166,18 @@ void add_model_demands(const DemandSource &source, Demands &demands) {
     demands.common = demands.list.size();
 }
 
+// As Builder::add_budgets counts them: a soft budget without another one is of all time.
+std::vector<Period> budget_periods(const LimitSet &limits) {
+    std::vector<Period> periods;
+    for (const Budget &budget : limits.budgets) {
+        periods.push_back(budget.period);
+    }
+    if (periods.empty() && limits.soft_budget != kNoLimit) {
+        periods.emplace_back();
+    }
+    return periods;
+}
+
 void add_alternative(const Estimate &estimate, const Deployment &deployment, Demands &demands) {
     Alternative alternative;
     alternative.slot = deployment.slot;

@@ -41,6 +41,9 @@ void add_demands(const DemandSource &source, Demands &demands);
 // because what is reserved of them is its price.
 void add_model_demands(const DemandSource &source, Demands &demands);
 
+// For which periods such a set has budgets of all models together: each is a counter of its own.
+std::vector<Period> budget_periods(const LimitSet &limits);
+
 // One alternative: a deployment and the limits that it has.
 void add_alternative(const Estimate &estimate, const Deployment &deployment, Demands &demands);
 

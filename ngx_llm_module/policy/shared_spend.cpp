@@ -242,10 +242,10 @@ std::vector<SpendRow> read_all_spend(const Config &config) {
     return rows;
 }
 
-SpendNumbers spent_by_all(const Config &config, SpendOf of, std::string_view name) {
-    SpendNumbers numbers = spent(config, of, name);
+SpendNumbers spent_by_all(const Config &config, SpendOf of, std::string_view name, uint32_t day) {
+    SpendNumbers numbers = spent(config, of, name, day);
     if (others != nullptr) {
-        auto found = others->rows().find({kAllDays, of, kept_name(name)});
+        auto found = others->rows().find({day, of, kept_name(name)});
         if (found != others->rows().end()) {
             numbers.add(numbers.requests > 0 ? found->second.others : found->second.all);
         }

@@ -36,7 +36,8 @@ SpendView spend_view();
 
 // As read_spend() and spent(), of all machines.
 std::vector<SpendRow> read_all_spend(const Config &config);
-SpendNumbers spent_by_all(const Config &config, SpendOf of, std::string_view name);
+SpendNumbers spent_by_all(const Config &config, SpendOf of, std::string_view name,
+                          uint32_t day = kAllDays);
 
 // --- the half that writes (spend_publisher.cpp), for the one that reads ---
 

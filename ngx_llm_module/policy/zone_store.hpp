@@ -6,6 +6,8 @@
 
 namespace llm {
 
+struct BudgetFloor;
+
 class ZoneStore final : public LimitStore {
   public:
     explicit ZoneStore(const Config &config) : config_(config) {}
@@ -19,5 +21,7 @@ class ZoneStore final : public LimitStore {
 MeterKey key_in_zone(const Config &config, const Demand &demand);
 // What has been used against it, and what living requests hold of it. The key's period is renewed.
 int64_t used_in_zone(const Config &config, MeterKey &key, const Clocks &clocks);
+// What is missing in the budget's counter is added.
+void raise_in_zone(const Config &config, const BudgetFloor &floor);
 
 }  // namespace llm

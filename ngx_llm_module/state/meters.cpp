@@ -365,6 +365,11 @@ void meter_add(Meters &table, Meter &meter, const MeterKey &key, const Clocks &c
     meter.sum.amount += amount;
 }
 
+void meter_add_late(Meters &table, Meter &meter, const MeterKey &key, int64_t at, int64_t amount) {
+    window_add_late(meter.window, key.period, at, amount);
+    table.budgets_changed++;
+}
+
 uint32_t new_lease(Meters &table) {
     need_lock(table.pool);
     if (own_row == kNoCell) {

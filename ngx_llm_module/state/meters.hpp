@@ -131,6 +131,8 @@ uint32_t look_up_meter(const Meters &meters, const MeterKey &key);
 int64_t meter_used(Meter &meter, const MeterKey &key, const Clocks &clocks);
 void meter_add(Meters &table, Meter &meter, const MeterKey &key, const Clocks &clocks,
                int64_t amount);
+// To a sliding window: what was used at that time of its clock.
+void meter_add_late(Meters &table, Meter &meter, const MeterKey &key, int64_t at, int64_t amount);
 
 // A free cell of this process, or kNoCell. It counts from commit_lease() on.
 uint32_t new_lease(Meters &meters);

@@ -345,12 +345,12 @@ std::vector<RecentRequest> read_recent(const Config &config, size_t most) {
     return list;
 }
 
-SpendNumbers spent(const Config &config, SpendOf of, std::string_view name) {
+SpendNumbers spent(const Config &config, SpendOf of, std::string_view name, uint32_t day) {
     SpendPart *from = spend_part(config);
     if (from == nullptr) {
         return {};
     }
-    Wanted wanted(kAllDays, of, name);
+    Wanted wanted(day, of, name);
     ZoneLock lock(zone_pool(config));
     if (from->is_rebuilding != 0) {
         rebuild(*from);
@@ -362,6 +362,10 @@ SpendNumbers spent(const Config &config, SpendOf of, std::string_view name) {
 std::string kept_name(std::string_view name) {
     char text[kSpendName];
     return {text, keep_name(name, text)};
+}
+
+bool has_own_rows(std::string_view name) {
+    return name != kOther && kept_name(name) == name;
 }
 
 void set_epoch(const Config &config, std::string_view epoch) {

@@ -117,8 +117,12 @@ void book_spend(std::span<const SpendName> names, const SpendNumbers &numbers,
 // Copies, in pieces: nobody waits for it. `since`: only rows that a later generation changed.
 std::vector<SpendRow> read_spend(const Config &config, uint64_t since = 0);
 std::vector<RecentRequest> read_recent(const Config &config, size_t most);  // latest first
-// Of one name, all days together.
-SpendNumbers spent(const Config &config, SpendOf of, std::string_view name);
+// Of one name, all days together or on one of them.
+SpendNumbers spent(const Config &config, SpendOf of, std::string_view name,
+                   uint32_t day = kAllDays);
+// Whether its rows are its own: others that begin like a very long one share them, and "other" is
+// what had no room.
+bool has_own_rows(std::string_view name);
 
 // As a row has it: cut, and without bytes that would break a line of text.
 std::string kept_name(std::string_view name);

@@ -27,23 +27,38 @@ void each_living(const Window &window, const Period &period, int64_t now, See se
     }
 }
 
+void begin_step(Window &window, int64_t step) {
+    if (step <= window.newest) {
+        return;
+    }
+    int64_t first = std::max(window.newest + 1, step - kWindowSteps);
+    for (int64_t passed = first; passed <= step; passed++) {
+        window.amounts[slot_of(passed)] = 0;
+        window.lasts[slot_of(passed)] = 0;
+    }
+    window.newest = step;
+}
+
+void add_to_step(Window &window, const Period &period, int64_t step, int64_t at, int64_t amount) {
+    uint32_t &last = window.lasts[slot_of(step)];
+    last = std::max(last, uint32_t(std::max<int64_t>(at - step * step_ms(period), 0)));
+    window.amounts[slot_of(step)] += amount;
+}
+
 }  // namespace
 
 void window_add(Window &window, const Period &period, int64_t now, int64_t amount) {
-    int64_t step = now / step_ms(period);
-    if (step > window.newest) {
-        int64_t first = std::max(window.newest + 1, step - kWindowSteps);
-        for (int64_t passed = first; passed <= step; passed++) {
-            window.amounts[slot_of(passed)] = 0;
-            window.lasts[slot_of(passed)] = 0;
-        }
-        window.newest = step;
-    }
+    begin_step(window, now / step_ms(period));
     // Another process's clock may be a little ahead of ours.
-    step = window.newest;
-    uint32_t &last = window.lasts[slot_of(step)];
-    last = std::max(last, uint32_t(std::max<int64_t>(now - step * step_ms(period), 0)));
-    window.amounts[slot_of(step)] += amount;
+    add_to_step(window, period, window.newest, now, amount);
+}
+
+void window_add_late(Window &window, const Period &period, int64_t at, int64_t amount) {
+    int64_t step = at / step_ms(period);
+    begin_step(window, step);
+    if (window.newest - step <= kWindowSteps) {
+        add_to_step(window, period, step, at, amount);
+    }
 }
 
 int64_t window_sum(const Window &window, const Period &period, int64_t now) {

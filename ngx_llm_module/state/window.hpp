@@ -33,6 +33,8 @@ constexpr int64_t step_ms(const Period &period) {
 
 // `now` is in ms on a clock that does not go back; a little is forgiven.
 void window_add(Window &window, const Period &period, int64_t now, int64_t amount);
+// What was used a while ago leaves when it would have left had it been counted then.
+void window_add_late(Window &window, const Period &period, int64_t at, int64_t amount);
 int64_t window_sum(const Window &window, const Period &period, int64_t now);
 // In how many ms at least `amount` of what counts now will have left; -1: there is not so much.
 int64_t window_frees(const Window &window, const Period &period, int64_t now, int64_t amount);

@@ -125,6 +125,27 @@ TEST(Window, ForgivesAClockThatIsALittleBehind) {
     EXPECT_EQ(window_sum(window, kOneMinute, 160000), 0);
 }
 
+// Whatever the order: as if each had been counted at its time.
+TEST(Window, WhatComesLateLeavesInItsTime) {
+    for (int64_t begin : {int64_t(0), int64_t(1000000)}) {
+        Window window{}, again{};
+        for (int64_t at : {41000, 1000, 21000, 2000, 43000}) {
+            window_add_late(window, kOneMinute, begin + at, at);
+        }
+        for (int64_t at : {1000, 2000, 21000, 41000, 43000}) {
+            window_add(again, kOneMinute, begin + at, at);
+        }
+        for (int64_t now = begin + 43000; now < begin + 110000; now += 500) {
+            ASSERT_EQ(window_sum(window, kOneMinute, now), window_sum(again, kOneMinute, now))
+                << now;
+        }
+    }
+    Window window{};
+    window_add(window, kOneMinute, 200000, 1);
+    window_add_late(window, kOneMinute, 100000, 5);
+    EXPECT_EQ(window_sum(window, kOneMinute, 200000), 1) << "it is gone already";
+}
+
 TEST(Window, FreesInTheOrderOfComing) {
     Window window{};
     window_add(window, kOneMinute, 1000, 4);

@@ -1,0 +1,29 @@
+// Budgets in Redis are raised to what was spent before they were set (budget_floors.hpp).
+//
+// What was spent and what Redis has counted are never known of the same moment. So what is sent was
+// read a moment before: what requests had booked at this machine then, Redis has counted by now,
+// and it is not counted twice. What is missing for the same reason, and what other machines had not
+// told yet (policy/shared_spend.hpp), is there when everything is done once more some seconds
+// later.
+#pragma once
+
+#include <vector>
+
+#include "ngx_llm_module/policy/budget_floors.hpp"
+#include "ngx_llm_module/state/state_keeper.hpp"
+
+namespace llm {
+
+// When the worker begins, after start_shared_spend(), and when it ends, before stop_redis(). One
+// worker sees to the budgets of the configuration, some at a time.
+void start_raising(const Config &config);
+void stop_raising();
+
+// Of records that were written; the floors were known before. Told true when Redis has them, or
+// will as soon as it is back; at once where there is nothing to do, or no llm_redis.
+void raise_in_redis(std::vector<BudgetOwner> owners, std::vector<BudgetFloor> floors,
+                    StoreWaiter &waiter);
+// It has gone and must not be told.
+void forget_raise(StoreWaiter &waiter);
+
+}  // namespace llm
