@@ -152,7 +152,7 @@ FUZZ_SECONDS ?= 20
 FUZZ_RUNS ?=
 fuzz: deps-build-test ## fuzz every decoder for FUZZ_SECONDS (20) each, or the same FUZZ_RUNS inputs each time
 	@mkdir -p $(BUILD)
-	@flock $(BUILD)/fuzz.lock $(MAKE) --no-print-directory -j$(JOBS) -f t/fuzz/Makefile all
+	@flock $(BUILD)/unit.lock $(MAKE) --no-print-directory -j$(JOBS) -f t/unit/Makefile fuzzers
 	@$(MAKE) --no-print-directory -k -j$(JOBS) -f t/fuzz/Makefile run SECONDS_EACH=$(FUZZ_SECONDS) \
 	    RUNS=$(FUZZ_RUNS)
 

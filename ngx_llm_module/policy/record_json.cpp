@@ -254,8 +254,9 @@ bool apply(json::Value object, std::span<const std::string_view> known,
             }
             continue;
         }
-        bool is_known = std::any_of(known.begin(), known.end(),
-                                    [&](std::string_view one) { return json::equals(name, one); });
+        bool is_known =
+            std::any_of(known.begin(), known.end(),
+                        [name = name](std::string_view one) { return json::equals(name, one); });
         // LiteLLM's clients send it with every new key.
         bool is_no_spend = json::equals(name, "spend") && value.is_number() && value.as_int() == 0;
         if (!is_known && !is_no_spend && !says_nothing(value)) {

@@ -234,7 +234,7 @@ Said read_request(Value root) {
 
 class MessagesRequestWriter {
   public:
-    MessagesRequestWriter(const Ask &ask, Chance &chance) : ask_(ask), chance_(chance), w_(out_) {}
+    explicit MessagesRequestWriter(const Ask &ask) : ask_(ask), w_(out_) {}
 
     std::string write() {
         w_.object().key("model").plain("asked-for");
@@ -303,13 +303,12 @@ class MessagesRequestWriter {
     }
 
     const Ask &ask_;
-    Chance &chance_;
     ByteBuffer out_;
     json::Writer w_;
 };
 
-std::string request_of(const Ask &ask, Chance &chance) {
-    return MessagesRequestWriter(ask, chance).write();
+std::string request_of(const Ask &ask, Chance &) {
+    return MessagesRequestWriter(ask).write();
 }
 
 // --- as a client ------------------------------------------------------------------------------

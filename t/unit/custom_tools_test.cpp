@@ -11,8 +11,6 @@ using ir::EventKind;
 
 // --- streams --------------------------------------------------------------------------------
 
-constexpr std::string_view kPatch = "*** a\\n\\\"b\\\"";
-
 std::string responses_stream(std::string_view call_type, std::string_view event_type,
                              const std::vector<std::string> &deltas) {
     auto event = [](const std::string &json) { return "data: " + json + "\n\n"; };

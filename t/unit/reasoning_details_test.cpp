@@ -7,9 +7,6 @@ namespace {
 
 using Lines = std::vector<std::string>;
 
-constexpr std::string_view kMark =
-    R"({\"type\":\"reasoning.text\",\"format\":\"anthropic-claude-v1\",\"index\":0,)"
-    R"(\"signature\":\"S+/=\"})";
 constexpr std::string_view kHidden =
     R"({\"type\":\"reasoning.encrypted\",\"data\":\"D\",\"id\":\"rs_1\",\"index\":1})";
 

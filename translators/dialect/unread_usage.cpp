@@ -35,9 +35,6 @@ constexpr Name kNames[] = {
     {"eval_count\"", kFlatCount},
 };
 
-// The longest of the names and its quote.
-constexpr size_t kLongest = 20;
-
 bool is_space(char c) {
     return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
