@@ -199,7 +199,30 @@ subtest 'regenerate' => sub {
     is(status($new), 200, 'the old one is good for a while');
     is(status($third, 'n'), 403, 'the new one is changed');
     $t->wait_for(sub { status($new) eq '401' }, 5, 'its end');
-    admin('/key/regenerate', { key => $new, grace_period => 'soon' }, status => 400);
+    admin('/key/regenerate', { key => $third, grace_period => 'soon' }, status => 400);
+};
+
+# Until its end the old one is the same key: whoever takes the new one away means both.
+subtest 'regenerate: the old one is another name of the new one' => sub {
+    my $first = admin('/key/generate', { key_alias => 'of two' })->{key};
+    my $second = admin('/key/regenerate', { key => $first, grace_period => '1h' })->{key};
+    admin('/key/block', { key => $second });
+    is(status($first), 401, 'blocked with it');
+    admin('/key/unblock', { key => $second });
+    is(status($first), 200, 'and open with it');
+    admin('/key/update', { key => $second, models => ['n'] });
+    is(status($first, 'm'), 403, 'it may use what the new one may');
+    for my $call ('block', 'update', 'regenerate') {
+        my $error = admin("/key/$call", { key => $first }, status => 400)->{error};
+        like($error->{message}, qr/was regenerated/, "$call: the new one is to be named");
+    }
+    my $third = admin('/key/regenerate', { key => $second })->{key};
+    is(status($second), 401, 'the second one has no grace');
+    is(status($first, 'n'), 200, 'what the first one has does not end with that');
+    admin('/key/delete', { key_aliases => ['of two'] });
+    is(status($third), 401, 'deleted');
+    is(status($first), 401, 'and the first one with it');
+    admin("/key/info?key=$first", undef, status => 404, what => 'nothing is left of it');
 };
 
 # LiteLLM refuses a second key with an alias: whoever finds keys by it finds one.

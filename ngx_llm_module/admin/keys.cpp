@@ -42,6 +42,18 @@ bool apply_body(AdminCall &call, std::span<const std::string_view> known, KeyRec
     return error.param.empty();
 }
 
+// Visits the keys that this one has replaced and that are kept until their end.
+template <class Visit>
+void for_each_former(const Config &config, const std::string &hash, Visit visit) {
+    for_each_with(config, RecordKind::key, "replaced_by", hash,
+                  [&](const std::string &id, const std::string &json, uint64_t version) {
+                      KeyRecord former;
+                      if (read_stored(json, id, former) && former.replaced_by == hash) {
+                          visit(former, version);
+                      }
+                  });
+}
+
 // A key has an alias for itself; the one that it was regenerated from is the same key.
 bool is_alias_taken(AdminCall &call, const KeyRecord &key) {
     for (const auto &[hash, other] : call.config.keys) {
@@ -55,8 +67,9 @@ bool is_alias_taken(AdminCall &call, const KeyRecord &key) {
                   [&](const std::string &id, const std::string &json, uint64_t) {
                       KeyRecord other;
                       is_taken =
-                          is_taken || (read_stored(json, id, other) && other.alias == key.alias &&
-                                       other.counted_as() != key.counted_as());
+                          is_taken ||
+                          (read_stored(json, id, other) && other.alias == key.alias &&
+                           other.replaced_by.empty() && other.counted_as() != key.counted_as());
                   });
     return is_taken;
 }
@@ -101,6 +114,16 @@ Subject target_of(const AdminCall &call, const std::string &given) {
     return target;
 }
 
+// A key that another one has replaced changes with that.
+Subject current_target_of(const AdminCall &call, const std::string &given) {
+    Subject target = target_of(call, given);
+    if (!target.refusal && !target.key.record.replaced_by.empty()) {
+        target.refusal = admin_error(NGX_HTTP_BAD_REQUEST,
+                                     "was regenerated: the key in its place is to be named", "key");
+    }
+    return target;
+}
+
 AdminAnswer shown_once(const AdminCall &call, AdminAnswer answer, const KeyRecord &key,
                        const std::string &secret) {
     if (!answer.changes.empty()) {
@@ -115,7 +138,7 @@ AdminAnswer shown_once(const AdminCall &call, AdminAnswer answer, const KeyRecor
 }
 
 AdminAnswer set_blocked(AdminCall &call, bool is_blocked) {
-    Subject target = target_of(call, call.text("key"));
+    Subject target = current_target_of(call, call.text("key"));
     if (target.refusal) {
         return std::move(*target.refusal);
     }
@@ -255,7 +278,7 @@ AdminAnswer key_info(AdminCall &call) {
 }
 
 AdminAnswer key_update(AdminCall &call) {
-    Subject target = target_of(call, call.text("key"));
+    Subject target = current_target_of(call, call.text("key"));
     if (target.refusal) {
         return std::move(*target.refusal);
     }
@@ -284,13 +307,19 @@ AdminAnswer key_delete(AdminCall &call) {
             delete_record(answer, RecordKind::key, hash, version);
         }
     };
+    auto remove_with_former = [&](const std::string &hash, uint64_t version) {
+        remove(hash, version);
+        for_each_former(call.config, hash, [&](const KeyRecord &former, uint64_t its_version) {
+            remove(former.hash, its_version);
+        });
+    };
     w.object().key("deleted_keys").array();
     for (const std::string &given : call.texts("keys")) {
         Subject target = target_of(call, given);
         if (target.refusal) {
             return std::move(*target.refusal);
         }
-        remove(target.hash, target.key.version);
+        remove_with_former(target.hash, target.key.version);
         w.plain(given);
     }
     for (const std::string &alias : call.texts("key_aliases")) {
@@ -303,8 +332,9 @@ AdminAnswer key_delete(AdminCall &call) {
         for_each_with(call.config, RecordKind::key, "key_alias", alias,
                       [&](const std::string &id, const std::string &json, uint64_t version) {
                           KeyRecord key;
-                          if (!alias.empty() && read_stored(json, id, key) && key.alias == alias) {
-                              remove(id, version);
+                          if (!alias.empty() && read_stored(json, id, key) &&
+                              key.replaced_by.empty() && key.alias == alias) {
+                              remove_with_former(id, version);
                           }
                       });
         if (deleted.size() == before) {
@@ -329,7 +359,8 @@ AdminAnswer key_unblock(AdminCall &call) {
 
 // The new key takes the old one's place, what was counted included.
 AdminAnswer key_regenerate(AdminCall &call) {
-    Subject target = target_of(call, call.part.empty() ? call.text("key") : std::string(call.part));
+    Subject target =
+        current_target_of(call, call.part.empty() ? call.text("key") : std::string(call.part));
     if (target.refusal) {
         return std::move(*target.refusal);
     }
@@ -356,6 +387,14 @@ AdminAnswer key_regenerate(AdminCall &call) {
     if (answer.changes.empty()) {
         return answer;
     }
+    for_each_former(call.config, target.hash, [&](KeyRecord &former, uint64_t version) {
+        if (former.expires <= call.now) {
+            delete_record(answer, RecordKind::key, former.hash, version);
+            return;
+        }
+        former.replaced_by = key.hash;
+        store_record(answer, RecordKind::key, former.hash, former, version);
+    });
     if (grace == 0) {
         delete_record(answer, RecordKind::key, target.hash, target.key.version);
         return answer;
@@ -363,6 +402,7 @@ AdminAnswer key_regenerate(AdminCall &call) {
     int64_t end = call.now + grace;
     old.expires = old.expires == 0 ? end : std::min(old.expires, end);
     old.updated = call.now;
+    old.replaced_by = key.hash;
     store_record(answer, RecordKind::key, target.hash, old, target.key.version);
     return answer;
 }

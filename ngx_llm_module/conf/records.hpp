@@ -31,6 +31,8 @@ struct KeyRecord {
     int64_t updated = 0;
     std::string replaces;        // hash of the key that this one was regenerated from, or of
                                  // the first of several
+    std::string replaced_by;     // hash of the key in its place: until it expires this one is
+                                 // another name of that
     bool is_configured = false;  // by llm_key: the admin API cannot change it
 
     // Under which hash it is counted: a key that was regenerated goes on where the old one was.

@@ -10,12 +10,16 @@ bool is_same_hash(std::string_view a, std::string_view b) {
     return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
 }
 
+bool has_expired(const KeyRecord &key, int64_t now) {
+    return key.expires != 0 && key.expires <= now;
+}
+
 KeyState state_of(const Identity &identity, int64_t now) {
     const KeyRecord &key = *identity.key;
     if (key.is_blocked) {
         return KeyState::blocked;
     }
-    if (key.expires != 0 && key.expires <= now) {
+    if (has_expired(key, now)) {
         return KeyState::expired;
     }
     if (identity.team == nullptr && !key.team.empty()) {
@@ -47,12 +51,17 @@ Identified identify_hash(const Config &config, const std::string &hash, int64_t 
     Identified found;
     Identity &identity = found.identity;
     identity.key = find_key(config, hash);
+    bool has_ended = false;
+    if (identity.key != nullptr && !identity.key->replaced_by.empty()) {
+        has_ended = has_expired(*identity.key, now);
+        identity.key = find_key(config, identity.key->replaced_by);
+    }
     if (identity.key == nullptr) {
         return found;
     }
     identity.team = find_team(config, identity.key->team);
     identity.user = find_user(config, identity.key->user);
-    found.state = state_of(found.identity, now);
+    found.state = has_ended ? KeyState::expired : state_of(found.identity, now);
     return found;
 }
 

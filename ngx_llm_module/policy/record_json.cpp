@@ -218,6 +218,7 @@ constexpr Field<KeyRecord> kKeyOwn[] = {
     {"created_at", time_field<KeyRecord, &KeyRecord::created>},
     {"updated_at", time_field<KeyRecord, &KeyRecord::updated>},
     {"replaces", text_field<KeyRecord, &KeyRecord::replaces>},
+    {"replaced_by", text_field<KeyRecord, &KeyRecord::replaced_by>},
 };
 constexpr Field<TeamRecord> kTeamOwn[] = {
     {"created_at", time_field<TeamRecord, &TeamRecord::created>},
@@ -339,6 +340,7 @@ void write_members(const KeyRecord &key, RecordForm form, json::Writer &w) {
     if (form == RecordForm::stored) {
         m.text("replaces", key.replaces);
     }
+    m.text("replaced_by", key.replaced_by);
 }
 
 void write_members(const TeamRecord &team, RecordForm form, json::Writer &w) {
