@@ -232,4 +232,25 @@ subtest 'clients' => sub {
     }
 };
 
+# What the gateway lacks is no fault of a provider's: none is asked in the place of another, none cools.
+subtest 'no connection is left here' => sub {
+    my $small = LLM::Test->new;
+    $small->http_conf(LLM::Pair::conf($p, cooldown => '60s', models =>
+        'llm_model two { deployment chat/a; deployment messages/b order=2; }'));
+    $small->start;
+    my ($worker) = $small->worker_pids;
+    my $body = { model => 'two', messages => [{ role => 'user', content => 'hi' }] };
+    my $conn = $small->get('/health/readiness', keep => 1)->{conn};
+    is(system("prlimit --pid=$worker --nofile=3:"), 0, 'no file can be opened');
+    my $r = $small->post('/v1/chat/completions', $body, conn => $conn);
+    is($r->{status}, 503, 'refused');
+    like($r->{json}{error}{message}, qr/the gateway has no connection left/, 'for what it is');
+    is(system("prlimit --pid=$worker --nofile=4096:"), 0, 'room again');
+    $p->on({}, json(200, $pairs[0]->answer(text => 'hello')));
+    $r = $small->post('/v1/chat/completions', $body);
+    is("$r->{status} $r->{headers}{'x-llm-deployment'}", '200 chat/a', 'the first one is asked at once');
+    $small->expect_log(qr/\[alert\].*socket\(\) failed \(24/);
+    $small->done;
+};
+
 $t->done;

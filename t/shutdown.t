@@ -24,6 +24,7 @@ sub start {
         listen 127.0.0.1:%%PORT:tls%% ssl http2;
         ssl_certificate $keys->{cert};
         ssl_certificate_key $keys->{key};
+        location = /metrics { llm_metrics; }
 END
     $t->start;
     return $t;
@@ -116,6 +117,40 @@ subtest 'worker_shutdown_timeout' => sub {
     $p->release(perhaps => 1);
     is(LLM::Pair::in_flight($t), 0, 'nothing is in flight');
     $t->log_unlike(qr/\[(?:alert|crit|emerg)\]/, 'no connection was forgotten');
+    $t->stop;
+    $t->cleanup;
+};
+
+# The provider's connection is one that was kept: nginx closes those before the clients'.
+subtest 'who waits for the first content gets a status, and no provider is blamed' => sub {
+    my $t = start('worker_shutdown_timeout 300ms;');
+    my @waiting;
+    for my $pair (@pairs) {
+        $p->script($pair->streamed(text => 'kept'));
+        my $s = $pair->stream($t);
+        like(join('', map { $_->{data} // '' } $s->all_events), qr/kept/, 'a connection is kept');
+        $s->close;
+        $p->script($pair->streamed(text => 'never', sse => [wait_for_release => 1]));
+        push @waiting, [$pair, $pair->stream($t)];
+    }
+    ok($t->wait_for(sub { LLM::Pair::in_flight($t) == @pairs }, 5, 'them'), 'they wait');
+    my $asked = $p->request_count;
+    my ($old) = $t->worker_pids;
+    ok($t->reload, 'reload');
+    for (@waiting) {
+        my ($pair, $s) = @$_;
+        is($s->status, $pair->{client} eq 'messages' ? 529 : 503, "$pair->{name}: status");
+        my $error = LLM::Json::decode_json($s->read_body);
+        ok($pair->is_error(ref $error eq 'ARRAY' ? $error->[0] : $error), 'an error of the dialect');
+        $s->close;
+    }
+    ok($t->wait_for(sub { !LLM::Port::alive($old) }, 5, 'its end'), 'the old worker ends');
+    is(LLM::Pair::in_flight($t), 0, 'nothing is in flight');
+    is($p->request_count, $asked, 'nobody was asked instead');
+    unlike($t->get('/metrics')->{body}, qr/^llm_deployment_attempts_total\{[^}]*error_type="\w/m, 'nobody failed');
+    my $logged = sub { scalar grep { /"outcome":"refused"/ } split /\n/, $t->slurp('logs/llm.log') };
+    ok($t->wait_for(sub { $logged->() == @waiting }, 5, 'the log'), 'and not the clients left');
+    $p->release(perhaps => 1);
     $t->stop;
     $t->cleanup;
 };

@@ -29,11 +29,12 @@ bool is_certificate_for_address(ngx_connection_t *c, const std::string &address)
 
 }  // namespace
 
-ngx_connection_t *connect_peer(ngx_peer_connection_t &peer, bool &is_connected) {
+ngx_connection_t *connect_peer(ngx_peer_connection_t &peer, bool &is_connected, bool &is_local) {
     peer.get = keep_peer;
     ngx_int_t rc = ngx_event_connect_peer(&peer);
     ngx_connection_t *c = peer.connection;
     peer.connection = nullptr;
+    is_local = rc == NGX_ERROR;
     if (rc == NGX_ERROR || rc == NGX_BUSY || rc == NGX_DECLINED) {
         if (c != nullptr) {  // some failures leave the socket to us
             ngx_close_connection(c);

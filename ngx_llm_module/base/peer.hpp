@@ -8,8 +8,8 @@
 namespace llm {
 
 // Starts to connect to peer.sockaddr and gives the connection a pool. Nothing when it failed at
-// once. `is_connected`: there is no need to wait.
-ngx_connection_t *connect_peer(ngx_peer_connection_t &peer, bool &is_connected);
+// once; `is_local`: for want of a connection here. `is_connected`: there is no need to wait.
+ngx_connection_t *connect_peer(ngx_peer_connection_t &peer, bool &is_connected, bool &is_local);
 
 // After the first event of a connection: what connect() came to; 0: it stands.
 int connect_error(ngx_connection_t *c);

@@ -108,7 +108,8 @@ void RedisConnection::connect() {
     peer.log = ngx_cycle->log;
     peer.log_error = NGX_ERROR_INFO;  // the owner says it, once
     bool is_connected = false;
-    c_ = connect_peer(peer, is_connected);
+    bool is_local = false;
+    c_ = connect_peer(peer, is_connected, is_local);
     if (c_ == nullptr) {
         addresses_left_ > 0 ? connect() : fail("connect() failed", ngx_socket_errno);
         return;

@@ -147,9 +147,9 @@ ngx_msec_t request_age(const ngx_http_request_t *r);
 void note_live(LlmRequest &request);
 // Releases and records, once, however the request ended. Safe to call again.
 void settle(LlmRequest &request);
-// When the worker ends: clients whose answers have begun are told that there will be no more, as
-// far as their sockets take it at once.
-void end_live_streams();
+// When the worker ends: clients are told that there will be no more, or nothing at all, as far as
+// their sockets take it at once. No provider is asked any more.
+void end_live_requests();
 // nginx runs no cleanup when the worker ends at once.
 void settle_live_requests();
 // Settles and gives the request back to nginx. The request is gone afterwards.

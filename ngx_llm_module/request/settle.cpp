@@ -3,6 +3,7 @@
 #include "ngx_llm_module/request/hedge.hpp"
 #include "ngx_llm_module/request/llm_request.hpp"
 #include "ngx_llm_module/request/pricing.hpp"
+#include "ngx_llm_module/request/reply.hpp"
 
 namespace llm {
 
@@ -18,6 +19,27 @@ void forget_live(LlmRequest &request) {
     }
 }
 
+// False: there is nothing that could be said, and no provider is waited for any more, lest it be
+// blamed for a connection that we close.
+bool tell_the_end(LlmRequest &request) {
+    ngx_connection_t *c = request.r->connection;
+    ngx_http_set_log_request(c->log, request.r);
+    if (request.answer.can_be_told()) {
+        request.answer.end_at_shutdown();
+    } else if (request.ledger.attempts > 0 && !request.has_replied) {
+        request.ledger.outcome = Outcome::refused;
+        reply_error(request, ErrorClass::overloaded, "the gateway is shutting down");
+    } else {
+        if (request.answer.is_committed() && !request.answer.is_complete()) {
+            request.ledger.outcome = Outcome::cut;
+        }
+        end_attempt(request);
+        return false;
+    }
+    ngx_http_run_posted_requests(c);
+    return true;
+}
+
 }  // namespace
 
 void note_live(LlmRequest &request) {
@@ -28,16 +50,11 @@ void note_live(LlmRequest &request) {
     first_live = &request;
 }
 
-void end_live_streams() {
-    // To tell one ends it, and takes it and maybe others of its connection from the list.
+void end_live_requests() {
     LlmRequest *request = first_live;
     while (request != nullptr) {
-        if (request->answer.can_be_told()) {
-            request->answer.end_at_shutdown();
-            request = first_live;
-        } else {
-            request = request->next_live;
-        }
+        // It ends, and takes itself and maybe others of its connection from the list.
+        request = tell_the_end(*request) ? first_live : request->next_live;
     }
 }
 

@@ -23,7 +23,7 @@ void forget_connection() {
 
 void on_close(ngx_event_t *) {
     forget_connection();
-    end_live_streams();
+    end_live_requests();
 }
 
 }  // namespace
@@ -46,7 +46,7 @@ void watch_shutdown(ngx_cycle_t *cycle) {
 // With `nginx -s stop` the connections are still open here.
 void end_at_shutdown() {
     forget_connection();
-    end_live_streams();
+    end_live_requests();
     settle_live_requests();
 }
 

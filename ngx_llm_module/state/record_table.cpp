@@ -344,7 +344,8 @@ void for_each_record(const Config &config, RecordKind kind, std::string_view byt
         [&](SharedRecord &record) {
             std::string_view json = record.json();
             return record.kind == kind && !json.empty() &&
-                   memmem(json.data(), json.size(), bytes.data(), bytes.size()) != nullptr;
+                   (bytes.empty() ||
+                    memmem(json.data(), json.size(), bytes.data(), bytes.size()) != nullptr);
         },
         visit);
 }

@@ -47,6 +47,8 @@ ErrorClass class_of(Broken why) {
             return ErrorClass::upstream_protocol;
         case Broken::cut:
             return ErrorClass::stream_truncated;
+        case Broken::no_connection:
+            return ErrorClass::overloaded;
         case Broken::no_address:
         case Broken::connect:
         case Broken::tls:
@@ -59,6 +61,8 @@ ErrorClass class_of(Broken why) {
 
 Failure failure_of(Broken why) {
     switch (why) {
+        case Broken::no_connection:
+            return Failure::no_connection;
         case Broken::no_address:
         case Broken::connect:
         case Broken::tls:
@@ -83,6 +87,8 @@ Failure failure_of(Broken why) {
 
 std::string_view describe(Broken why) {
     switch (why) {
+        case Broken::no_connection:
+            return "the gateway has no connection left";
         case Broken::no_address:
             return "the provider's address is not known";
         case Broken::connect:

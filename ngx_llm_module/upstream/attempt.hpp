@@ -17,6 +17,7 @@ class LlmRequest;
 
 // Why an attempt has no answer, or lost it half way.
 enum class Broken : uint8_t {
+    no_connection,  // of our own
     no_address,
     connect,
     tls,

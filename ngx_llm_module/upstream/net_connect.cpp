@@ -46,7 +46,12 @@ void NetAttempt::connect() {
     peer_.log_error = NGX_ERROR_ERR;
     peer_.start_time = ngx_current_msec;
     bool is_connected = false;
-    ngx_connection_t *c = connect_peer(peer_, is_connected);
+    bool is_local = false;
+    ngx_connection_t *c = connect_peer(peer_, is_connected, is_local);
+    if (is_local) {
+        broken(Broken::no_connection);  // another address needs one, too
+        return;
+    }
     if (c == nullptr) {
         next_address_or_fail(Broken::connect);
         return;
