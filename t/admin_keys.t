@@ -279,7 +279,7 @@ subtest 'how long' => sub {
     }
     is(admin('/key/update', { key => $made->{key}, duration => '' })->{expires},
         admin("/key/info?key=$made->{key}")->{info}{expires}, 'an empty one says nothing');
-    is(admin('/key/update', { key => $made->{key}, duration => '-1' })->{expires}, undef,
+    is(admin('/key/update', { key => $made->{key}, duration => -1 })->{expires}, undef,
         'for ever again');
     for (qw(-2 30x 1y d 0d), '1 d') {
         is(admin('/key/update', { key => $made->{key}, duration => $_ }, status => 400)->{error}{param},
@@ -374,6 +374,10 @@ subtest 'case 67: no key in the log' => sub {
     admin("/key/$chosen/regenerate?x=", { new_key => 'chosen-again' });
     admin('/key/chosen%2Dagain/regenerate', { new_key => 'sk-at-the-end' });
     admin('/key/delete', { keys => ['sk-at-the-end'] });
+    admin("/key/sk-raw-key-of-an-other-method/regenerate", undef, status => 405);
+    admin($_, undef, status => 404)
+        for '/key/sk-raw-key-of-none', '/KEY/%73k-raw-key-of-none/x', '/key/info;key=sk-raw-key-of-none';
+    admin('/key/info?key%3Dsk-raw-key-of-none', undef, status => 400);
     $t->wait_for(sub { $t->slurp('logs/combined.log') =~ m{/key/\*+/regenerate HTTP} }, 5, 'the log');
     for my $text ($t->log_text, $t->slurp('logs/combined.log')) {
         unlike($text, qr/sk-raw-key|chosen-without|chosen%2Dagain/, 'not of what was asked for');

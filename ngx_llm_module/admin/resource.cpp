@@ -56,7 +56,7 @@ bool read_expiry(const AdminCall &call, int64_t &expires, FieldError &error) {
     if (duration.absent() || duration.equals("")) {
         return true;
     }
-    bool is_for_ever = duration.is_null() || duration.equals("-1");
+    bool is_for_ever = duration.is_null() || duration.equals("-1") || duration.as_int() == -1;
     int64_t seconds = is_for_ever ? 0 : parse_duration(call.text("duration"));
     if (seconds < 0) {
         error = {"duration", "must be a time such as 30s, 15m, 12h or 30d, or -1: for ever"};
