@@ -192,6 +192,7 @@ subtest 'regenerate' => sub {
     my $new = admin('/key/regenerate', { key => $old })->{key};
     is(status($old), 401, 'the old one is no more');
     is(status($new), 200, 'the new one is in its place');
+    admin('/key/generate', { key => $old }, status => 409, what => 'two keys would share a count');
     is(admin("/key/info?key=$new")->{info}{key_alias}, 'turn', 'with all that it had');
     my $third = admin("/key/$new/regenerate", { grace_period => '1s', new_key => 'sk-third-key',
         models => ['m'] })->{key};

@@ -89,6 +89,18 @@ bool is_taken(const AdminCall &call, const std::string &hash) {
            std::find(masters.begin(), masters.end(), hash) != masters.end();
 }
 
+// What is counted under this hash is another key's: it was regenerated from this one.
+bool is_former(AdminCall &call, const std::string &hash) {
+    bool is_one = false;
+    call.has_seen_all = true;
+    for_each_with(call.config, RecordKind::key, "replaces", hash,
+                  [&](const std::string &id, const std::string &json, uint64_t) {
+                      KeyRecord key;
+                      is_one = is_one || (read_stored(json, id, key) && key.replaces == hash);
+                  });
+    return is_one;
+}
+
 // Whose key a call is about: a record that can be changed, or the answer to give instead.
 struct Subject {
     std::string hash;
@@ -227,7 +239,8 @@ void write_secret(const KeyRecord &key, const std::string &secret, json::Writer 
 }
 
 AdminAnswer make_key(AdminCall &call, KeyRecord &key, std::string &secret) {
-    if (secret.empty()) {
+    bool is_chosen = !secret.empty();
+    if (!is_chosen) {
         secret = make_secret();
     }
     if (!is_good_secret(secret)) {
@@ -237,6 +250,9 @@ AdminAnswer make_key(AdminCall &call, KeyRecord &key, std::string &secret) {
     key.hash = sha256_hex(secret);
     if (is_taken(call, key.hash)) {
         return admin_error(NGX_HTTP_CONFLICT, "already exists", "key");
+    }
+    if (is_chosen && is_former(call, key.hash)) {
+        return admin_error(NGX_HTTP_CONFLICT, "was the value of a key that was regenerated", "key");
     }
     key.created = key.updated = call.now;
     AdminAnswer answer;
