@@ -360,4 +360,79 @@ subtest 'two machines on one Redis' => sub {
     $redis->stop;
 };
 
+# Counted in Redis, nano-dollars: the budget of all time of a key.
+sub counted {
+    my ($redis, $id) = @_;
+    my $counters = $redis->counters;
+    my ($name) = grep { /^key:budget:ever:.*\Q$id\E/ } keys %$counters;
+
+    return $name ? $counters->{$name}{counted} : 0;
+}
+
+# Redis has what these keys have spent, no more, and they are refused.
+sub become_refused {
+    my ($redis, $name, %key) = @_;
+
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    for my $id (sort keys %key) {
+        my ($spent, $counted) = (0, 0);
+        $t->wait_for(sub {
+            $spent = sprintf '%.9f', admin("/key/info?key=$key{$id}")->{info}{spend};
+            $counted = sprintf '%.9f', counted($redis, $id) / 1e9;
+            $counted >= $spent;
+        }, 20, "$name: all that was spent");
+        is($counted, $spent, "$name: Redis has what was spent");
+        my $r = ask($key{$id});
+        is($r->{status}, 429, 'and the next one is refused') or diag($r->{body});
+    }
+    return;
+}
+
+subtest 'what Redis has lost, or never got' => sub {
+    my $redis = LLM::Redis->new;
+    my %conf = (store => "llm_redis ${\$redis->url} timeout=1s on_outage=allow;",
+        key => 'max_budget 0.95;');
+    $store = undef;
+    $t = LLM::Test->new(workers => 2);
+    $p = new_provider();
+    gateway($t, %conf)->start;
+    my $key = admin('/key/generate', { max_budget => 0.95 })->{key};
+    my %keys = map { admin("/key/info?key=$_")->{key} => $_ } $key, "sk-of-conf";
+
+    spends($_, 10, 1) for values %keys;
+    become_refused($redis, 'at first', %keys);
+
+    $redis->cmd('FLUSHALL');
+    is(counted($redis, $_), 0, 'flushed') for keys %keys;
+    become_refused($redis, 'flushed', %keys);
+
+    $redis->kill;
+    $redis->start;
+    become_refused($redis, 'began empty', %keys);
+
+    my %later = map { admin("/key/info?key=$_")->{key} => $_ }
+        map { admin('/key/generate', { max_budget => 0.25 })->{key} } 1, 2;
+    my ($reload, $killed) = sort keys %later;
+    $redis->pause;
+    spends($later{$reload}, 3, 0.3);
+    $t->reload;
+    $redis->resume;
+    become_refused($redis, 'a reload while it was silent', $reload => $later{$reload});
+    ok($t->log_text !~ /away for too long/, 'nobody says that it was away for long');
+    $t->log_like(qr/redis is away at the end of this worker/, 'but that it was at the end');
+
+    $redis->pause;
+    spends($later{$killed}, 3, 0.3);
+    for my $pid ($t->worker_pids) {
+        $t->kill_worker('KILL', $pid);
+        $t->expect_log(qr/worker process $pid exited on signal 9/);
+    }
+    $redis->resume;
+    become_refused($redis, 'workers that were killed then', $killed => $later{$killed});
+    become_refused($redis, 'all the same', %keys);
+    $t->expect_log(qr/redis/);
+    $t->done;
+    $redis->stop;
+};
+
 done_testing();

@@ -57,7 +57,8 @@ sub counted {
 # What the log says: in how many lines, and of how many requests.
 sub lost {
     my ($words) = @_;
-    my @all = $t->log_text =~ /redis was away for too long, \Q$words\E the use of (\d+) requests/g;
+    my $why = 'was away for too long|is away at the end of this worker';
+    my @all = $t->log_text =~ /redis (?:$why), \Q$words\E the use of (\d+) requests/g;
 
     return (scalar @all, sum0(@all));
 }

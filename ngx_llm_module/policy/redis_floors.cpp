@@ -1,4 +1,4 @@
-// Floors on their way to Redis (entries: raise_in_redis, on_timer).
+// Floors on their way to Redis (entries: raise_in_redis, raise_after_outage, on_timer).
 #include "ngx_llm_module/policy/redis_floors.hpp"
 
 #include <algorithm>
@@ -19,12 +19,19 @@ constexpr ngx_msec_t kSettled = 100;
 // What was spent elsewhere is told within a second or two.
 constexpr ngx_msec_t kLookAgain = 5000;
 constexpr ngx_msec_t kLater = 1000;
+// Every worker has its connection again, and has handed in what it kept (redis/node.cpp).
+constexpr ngx_msec_t kAllAreBack = 3000;
+constexpr ngx_msec_t kBreath = 10;
 // A Redis that takes nothing (full, read-only) is not asked every second.
 constexpr ngx_msec_t kPatience = 15000;
 // At a time: neither this worker nor Redis is kept from others for long.
 constexpr size_t kMostFloors = 100;
-constexpr size_t kMostOwners = 1000;
+constexpr size_t kMostOwners = 200;
+constexpr int kMostPieces = 64;
 constexpr size_t kMostWaiting = 10000;
+constexpr int kSweeps = 2;
+// No record with a budget is without it.
+constexpr std::string_view kHasBudget = "budget";
 
 class RaiseCommand;
 
@@ -36,6 +43,7 @@ class Raiser final : public SpendWaiter {
     void raise(std::vector<BudgetFloor> floors, StoreWaiter *waiter);
     void look_again(std::vector<BudgetOwner> owners);
     void on_spend() override;
+    void on_back();
     void on_end(RaiseCommand &command, ngx_msec_t again_after);
     void forget(StoreWaiter &waiter);
 
@@ -44,13 +52,25 @@ class Raiser final : public SpendWaiter {
     struct Look {
         BudgetOwner owner;
         ngx_msec_t due;
-        bool is_last;
+    };
+
+    // At all who have budgets: those of the configuration, then the records, in pieces.
+    struct Sweep {
+        size_t configured = 0;
+        uint32_t bucket = 0;
+        int left = 0;  // times that it is made
+        ngx_msec_t due = 0;
     };
 
     static void on_timer(ngx_event_t *ev);
     void go_on();
     void wait(ngx_msec_t time);
-    bool is_due(const Look &look) const { return ngx_msec_int_t(ngx_current_msec - look.due) >= 0; }
+    void watch_epoch();
+    void begin_sweeps();
+    void sweep();
+    void ask();
+    bool has_room() const { return waiting_.size() < kMostFloors; }
+    static bool is_past(ngx_msec_t due) { return ngx_msec_int_t(ngx_current_msec - due) >= 0; }
     void add(const BudgetFloor &floor, PackWriter &work) const;
     void keep(std::vector<BudgetFloor> floors);
 
@@ -58,6 +78,13 @@ class Raiser final : public SpendWaiter {
     RedisClient &client_;
     std::string base_;
     ngx_event_t timer_ = {};
+    std::vector<BudgetOwner> configured_;
+    Sweep sweep_;
+    std::string epoch_;        // of the sums in Redis; another one: it has lost them
+    ngx_msec_t all_are_back_;  // before that nothing is sent of what was read here
+    bool has_been_up_ = false;
+    bool has_waited_ = false;  // for a Redis that was away
+    bool is_asking_ = false;
     std::deque<Look> looks_;            // by the time at which they are due
     std::vector<BudgetFloor> waiting_;  // to be sent with the next beat
     std::vector<RaiseCommand *> sent_;
@@ -82,15 +109,18 @@ class RaiseCommand final : public RedisCommand {
 };
 
 Raiser::Raiser(const Config &config, RedisClient &client)
-    : config_(config), client_(client), base_(limits_base(client.config())) {
+    : config_(config),
+      client_(client),
+      base_(limits_base(client.config())),
+      all_are_back_(ngx_current_msec) {
     timer_.handler = guard<on_timer>;
     timer_.data = this;
     timer_.log = ngx_cycle->log;
     timer_.cancelable = 1;
     if (ngx_worker == 0) {
-        for (BudgetOwner &owner : configured_owners(config)) {
-            looks_.push_back({std::move(owner), ngx_current_msec, false});
-        }
+        configured_ = configured_owners(config);
+        watch_epoch();
+        begin_sweeps();
         go_on();
     }
 }
@@ -112,38 +142,109 @@ void Raiser::on_timer(ngx_event_t *ev) {
     static_cast<Raiser *>(ev->data)->go_on();
 }
 
+// Whichever worker tells Redis what was spent, in whichever process: it notes there whose part it
+// is.
+void Raiser::watch_epoch() {
+    SpendPart *part = spend_part(config_);
+    if (part != nullptr && text_of(part->share.epoch) != epoch_) {
+        epoch_ = text_of(part->share.epoch);
+        begin_sweeps();
+    }
+}
+
+void Raiser::begin_sweeps() {
+    sweep_ = {0, 0, kSweeps, is_past(all_are_back_) ? ngx_current_msec : all_are_back_};
+}
+
+// The first connection is no return, unless it was long in coming.
+void Raiser::on_back() {
+    bool is_return = std::exchange(has_been_up_, true) || has_waited_;
+    has_waited_ = false;
+    if (is_return) {
+        all_are_back_ = ngx_current_msec + kAllAreBack;
+    }
+    if (is_return && ngx_worker == 0) {
+        begin_sweeps();
+    }
+}
+
 // One step, and the next one after it.
 void Raiser::go_on() {
-    if (!waiting_.empty()) {
+    if (ngx_worker == 0) {
+        watch_epoch();
+        wait(kLater);
+    }
+    if (!waiting_.empty() && !is_past(all_are_back_)) {
+        wait(all_are_back_ - ngx_current_msec);
+    } else if (!waiting_.empty()) {
         auto first = waiting_.end() - ptrdiff_t(std::min(waiting_.size(), kMostFloors));
         std::vector<BudgetFloor> floors(std::make_move_iterator(first),
                                         std::make_move_iterator(waiting_.end()));
         waiting_.erase(first, waiting_.end());
         raise(std::move(floors), nullptr);
-    } else if (!looks_.empty() && !is_due(looks_.front())) {
+    } else if (!is_asking_) {
+        ask();
+    }
+}
+
+void Raiser::ask() {
+    bool is_due = (!looks_.empty() && is_past(looks_.front().due)) ||
+                  (sweep_.left > 0 && is_past(sweep_.due));
+    if (is_due) {
+        is_asking_ = refresh_spend(*this);
+        has_waited_ = has_waited_ || !is_asking_;
+        if (!is_asking_) {
+            wait(kLater);
+        }
+    } else if (!looks_.empty()) {
         wait(looks_.front().due - ngx_current_msec);
-    } else if (!looks_.empty() && !refresh_spend(*this)) {
-        wait(kLater);
     }
 }
 
 void Raiser::on_spend() {
+    is_asking_ = false;
     if (spend_view() != SpendView::all) {
+        has_waited_ = true;
         wait(kLater);
         return;
     }
-    for (size_t i = 0; i < kMostOwners && waiting_.size() < kMostFloors && !looks_.empty() &&
-                       is_due(looks_.front());
-         i++) {
-        Look look = std::move(looks_.front());
+    for (size_t i = 0;
+         i < kMostOwners && has_room() && !looks_.empty() && is_past(looks_.front().due); i++) {
+        add_floors(config_, looks_.front().owner, waiting_);
         looks_.pop_front();
-        add_floors(config_, look.owner, waiting_);
-        if (!look.is_last) {
-            looks_.push_back({std::move(look.owner), ngx_current_msec + kLookAgain, true});
-        }
     }
-    if (!waiting_.empty() || !looks_.empty()) {
+    if (sweep_.left > 0 && is_past(sweep_.due)) {
+        sweep();
+    }
+    if (!waiting_.empty()) {
         wait(kSettled);
+    } else if (!looks_.empty() || sweep_.left > 0) {
+        wait(kBreath);
+    }
+}
+
+// A part of it.
+void Raiser::sweep() {
+    size_t owners = 0;
+    auto goes_on = [&] { return owners < kMostOwners && has_room(); };
+    for (; goes_on() && sweep_.configured < configured_.size(); owners++) {
+        add_floors(config_, configured_[sweep_.configured++], waiting_);
+    }
+    bool is_end = false;
+    for (int i = 0; i < kMostPieces && goes_on() && !is_end; i++) {
+        auto visit = [&](RecordKind kind, const std::string &id, const std::string &json,
+                         uint64_t) {
+            RecordChange record{kind, id, json};
+            for (const BudgetOwner &owner : owners_of({&record, 1})) {
+                add_floors(config_, owner, waiting_);
+            }
+            owners++;
+        };
+        sweep_.bucket = for_some_records(config_, sweep_.bucket, kHasBudget, visit);
+        is_end = sweep_.bucket == 0;
+    }
+    if (is_end) {
+        sweep_ = {0, 0, sweep_.left - 1, ngx_current_msec + kLookAgain};
     }
 }
 
@@ -151,7 +252,7 @@ void Raiser::on_spend() {
 void Raiser::look_again(std::vector<BudgetOwner> owners) {
     for (BudgetOwner &owner : owners) {
         if (looks_.size() < kMostWaiting) {
-            looks_.push_back({std::move(owner), ngx_current_msec + kLookAgain, true});
+            looks_.push_back({std::move(owner), ngx_current_msec + kLookAgain});
         }
     }
     wait(kLookAgain);
@@ -232,6 +333,12 @@ void start_raising(const Config &config) {
 
 void stop_raising() {
     delete std::exchange(current, nullptr);
+}
+
+void raise_after_outage() {
+    if (current != nullptr) {
+        current->on_back();
+    }
 }
 
 void raise_in_redis(std::vector<BudgetOwner> owners, std::vector<BudgetFloor> floors,

@@ -1,10 +1,13 @@
-// Budgets in Redis are raised to what was spent before they were set (budget_floors.hpp).
+// Budgets in Redis are raised to what was spent: before they were set, before Redis was flushed or
+// began empty, and while it was away, should a worker have ended with what it owed
+// (budget_floors.hpp).
 //
 // What was spent and what Redis has counted are never known of the same moment. So what is sent was
 // read a moment before: what requests had booked at this machine then, Redis has counted by now,
 // and it is not counted twice. What is missing for the same reason, and what other machines had not
 // told yet (policy/shared_spend.hpp), is there when everything is done once more some seconds
-// later.
+// later. After an outage it begins some seconds late, too: what workers hold back for Redis is in
+// the table already, and would be counted twice.
 #pragma once
 
 #include <vector>
@@ -15,9 +18,11 @@
 namespace llm {
 
 // When the worker begins, after start_shared_spend(), and when it ends, before stop_redis(). One
-// worker sees to the budgets of the configuration, some at a time.
+// worker sees to all budgets, some at a time: when it begins, when Redis was away and is back, and
+// when Redis has lost what it had.
 void start_raising(const Config &config);
 void stop_raising();
+void raise_after_outage();
 
 // Of records that were written; the floors were known before. Told true when Redis has them, or
 // will as soon as it is back; at once where there is nothing to do, or no llm_redis.

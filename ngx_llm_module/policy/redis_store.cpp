@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "ngx_llm_module/base/guard.hpp"
+#include "ngx_llm_module/policy/redis_floors.hpp"
 #include "ngx_llm_module/policy/redis_lease.hpp"
 #include "ngx_llm_module/state/inflight.hpp"
 
@@ -208,7 +209,12 @@ RedisStore::~RedisStore() {
     while (!due_.empty() && client_.is_up(base_)) {
         send_batch(false, true);
     }
-    uncounted_.many += due_.size() + refused_.size();
+    say_lost(true);
+    uncounted_.what = "is away at the end of this worker, it will not count";
+    unknown_.what = "is away at the end of this worker, nobody knows whether it has counted";
+    refusals_.many = size_t(std::count_if(refused_.begin(), refused_.end(),
+                                          [](const auto &kept) { return kept.refused != 0; }));
+    uncounted_.many = due_.size() + refused_.size() - refusals_.many;
     for (const Unsure &call : unsure_) {
         unknown_.many += call.settlements.size();
     }
@@ -472,6 +478,7 @@ void RedisStore::on_back(void *data) {
     self.enter_all();
     self.post_flush();  // what ended meanwhile
     self.ask_for_gone();
+    raise_after_outage();
 }
 
 void RedisStore::on_watch(ngx_event_t *ev) {

@@ -170,9 +170,17 @@ bool is_too_large(std::string_view id, std::string_view json) {
     return id.size() > kMaxRecordId || json.size() > kMaxRecord;
 }
 
-// `is_wanted` is asked while the zone is locked.
+bool has_bytes(SharedRecord &record, std::string_view bytes) {
+    std::string_view json = record.json();
+    return !json.empty() && (bytes.empty() || memmem(json.data(), json.size(), bytes.data(),
+                                                     bytes.size()) != nullptr);
+}
+
+// From this bucket on; gives where the next piece begins, 0 at the end. `is_wanted` is asked while
+// the zone is locked.
 template <class IsWanted>
-void visit_copies(const Config &config, IsWanted is_wanted, const VisitRecord &visit) {
+uint32_t visit_piece(const Config &config, uint32_t first, IsWanted is_wanted,
+                     const VisitRecord &visit) {
     struct Copy {
         RecordKind kind;
         std::string id;
@@ -181,28 +189,34 @@ void visit_copies(const Config &config, IsWanted is_wanted, const VisitRecord &v
     };
     constexpr uint32_t kBuckets = 64;  // while the zone is locked
     auto *part = zone_part<RecordsPart>(config, ZonePart::records);
-    if (part == nullptr) {
-        return;
+    if (part == nullptr || first >= part->bucket_count) {
+        return 0;
     }
     std::vector<Copy> copies;
-    for (uint32_t first = 0; first < part->bucket_count; first += kBuckets) {
-        copies.clear();
-        {
-            ZoneLock lock(zone_pool(config));
-            uint32_t end = std::min(first + kBuckets, part->bucket_count);
-            for (uint32_t i = first; i < end; i++) {
-                for (SharedRecord *at = part->buckets[i]; at != nullptr; at = at->next) {
-                    if (is_wanted(*at)) {
-                        copies.push_back({at->kind, std::string(at->id()), std::string(at->json()),
-                                          at->version});
-                    }
+    uint32_t end = std::min(first + kBuckets, part->bucket_count);
+    {
+        ZoneLock lock(zone_pool(config));
+        for (uint32_t i = first; i < end; i++) {
+            for (SharedRecord *at = part->buckets[i]; at != nullptr; at = at->next) {
+                if (is_wanted(*at)) {
+                    copies.push_back(
+                        {at->kind, std::string(at->id()), std::string(at->json()), at->version});
                 }
             }
         }
-        for (const Copy &copy : copies) {
-            visit(copy.kind, copy.id, copy.json, copy.version);
-        }
     }
+    for (const Copy &copy : copies) {
+        visit(copy.kind, copy.id, copy.json, copy.version);
+    }
+    return end < part->bucket_count ? end : 0;
+}
+
+template <class IsWanted>
+void visit_copies(const Config &config, IsWanted is_wanted, const VisitRecord &visit) {
+    uint32_t first = 0;
+    do {
+        first = visit_piece(config, first, is_wanted, visit);
+    } while (first != 0);
 }
 
 }  // namespace
@@ -341,13 +355,14 @@ void for_each_record(const Config &config, RecordKind kind, std::string_view byt
                      const VisitRecord &visit) {
     visit_copies(
         config,
-        [&](SharedRecord &record) {
-            std::string_view json = record.json();
-            return record.kind == kind && !json.empty() &&
-                   (bytes.empty() ||
-                    memmem(json.data(), json.size(), bytes.data(), bytes.size()) != nullptr);
-        },
+        [&](SharedRecord &record) { return record.kind == kind && has_bytes(record, bytes); },
         visit);
+}
+
+uint32_t for_some_records(const Config &config, uint32_t from, std::string_view bytes,
+                          const VisitRecord &visit) {
+    return visit_piece(
+        config, from, [&](SharedRecord &record) { return has_bytes(record, bytes); }, visit);
 }
 
 }  // namespace llm

@@ -85,5 +85,8 @@ void for_each_record(const Config &config, const VisitRecord &visit);
 // Only those of one kind that are there and have these bytes in their JSON: others are not copied.
 void for_each_record(const Config &config, RecordKind kind, std::string_view bytes,
                      const VisitRecord &visit);
+// Some of them, of all kinds: from 0 on, then from what it gave; 0: those were the last ones.
+uint32_t for_some_records(const Config &config, uint32_t from, std::string_view bytes,
+                          const VisitRecord &visit);
 
 }  // namespace llm
