@@ -19,6 +19,22 @@ $t->start;
 
 # Some providers count their calls anew in each answer, or give all of one answer the same id; for
 # others each must have its own.
+# The later one is what the client means now; that the other is left out is told.
+subtest 'two results of one call' => sub {
+    for my $provider (qw(messages bedrock)) {
+        my $pair = LLM::Pair->new('chat', $provider);
+        $p->script($pair->whole(text => 'hi'));
+        my $r = $pair->post($t, $pair->tool('f'), messages => [{ role => 'user', content => 'go' },
+            ordered(role => 'assistant', content => undef, tool_calls => [ordered(id => 'c', type => 'function',
+                function => ordered(name => 'f', arguments => '{}'))]),
+            map { ordered(role => 'tool', tool_call_id => 'c', content => $_) } 'early', 'late']);
+        is($r->{status}, 200, "$provider: status") or diag $r->{body};
+        my $body = $p->last_request->{body};
+        ok($body =~ /late/ && $body !~ /early/, 'the later one is sent');
+        like($r->{headers}{'x-llm-dropped-params'} // '', qr/tool_result/, 'the other is named');
+    }
+};
+
 subtest 'calls that have one id' => sub {
     my $call = sub { ordered(id => $_[0], type => 'function', function => ordered(name => $_[1],
         arguments => '{}')) };

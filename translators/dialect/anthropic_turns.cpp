@@ -195,6 +195,9 @@ class Builder {
                 if (calls[present].result != nullptr && calls[present].next_of_id != kNone) {
                     present = calls[present].next_of_id;
                 }
+                if (calls[present].result != nullptr) {
+                    notes_.drop("tool_result");  // the later one is said
+                }
                 calls[present].result = &part;
                 is_answered_ = true;
                 continue;
