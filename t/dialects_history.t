@@ -17,55 +17,120 @@ my $p = LLM::Provider->new(dir => $t->dir);
 $t->http_conf(LLM::Pair::conf($p, forms => [LLM::Forms::providers()]));
 $t->start;
 
-# Some providers count their calls anew in each answer, or give all of one answer the same id; for
-# others each must have its own.
+# A history in the words of a client: [calls => [ID, NAME]...] and [results => [ID, TEXT]...].
+my %history = (
+    chat => sub {
+        return (messages => [{ role => 'user', content => 'go' }, map {
+            my ($what, @all) = @$_;
+            $what eq 'calls' ? ordered(role => 'assistant', content => undef, tool_calls => [map {
+                ordered(id => $_->[0], type => 'function', function => ordered(name => $_->[1],
+                    arguments => '{}')) } @all])
+            : map { ordered(role => 'tool', tool_call_id => $_->[0], content => $_->[1]) } @all } @_]);
+    },
+    messages => sub {
+        return (messages => [{ role => 'user', content => 'go' }, map {
+            my ($what, @all) = @$_;
+            $what eq 'calls' ? ordered(role => 'assistant', content => [map {
+                ordered(type => 'tool_use', id => $_->[0], name => $_->[1], input => {}) } @all])
+            : ordered(role => 'user', content => [map { ordered(type => 'tool_result',
+                tool_use_id => $_->[0], content => $_->[1]) } @all]) } @_]);
+    },
+    responses => sub {
+        return (input => [{ role => 'user', content => 'go' }, map {
+            my ($what, @all) = @$_;
+            map { $what eq 'calls' ? ordered(type => 'function_call', call_id => $_->[0],
+                name => $_->[1], arguments => '{}')
+            : ordered(type => 'function_call_output', call_id => $_->[0], output => $_->[1]) } @all } @_]);
+    },
+);
+
+# What a provider was sent: [ID, NAME of a call], [ID, undef, what is said of it].
+my %said = (
+    messages => sub { map { my $of = $_->{type};
+        $of eq 'tool_use' ? [@$_{qw(id name)}]
+        : $of eq 'tool_result' ? [$_->{tool_use_id}, undef, $_->{content}] : () }
+        map { @{$_->{content}} } @{$_[0]{messages}} },
+    bedrock => sub { map { my ($call, $result) = @$_{qw(toolUse toolResult)};
+        $call ? [@$call{qw(toolUseId name)}]
+        : $result ? [$result->{toolUseId}, undef, $result->{content}] : () }
+        map { @{$_->{content}} } @{$_[0]{messages}} },
+    chat => sub { map { $_->{role} eq 'tool' ? [$_->{tool_call_id}, undef, $_->{content}]
+        : map { [$_->{id}, $_->{function}{name}] } @{$_->{tool_calls} || []} } @{$_[0]{messages}} },
+    responses => sub { map { my $of = $_->{type} // '';
+        $of eq 'function_call' ? [@$_{qw(call_id name)}]
+        : $of eq 'function_call_output' ? [$_->{call_id}, undef, $_->{output}] : () } @{$_[0]{input}} },
+    # By names and places: Vertex takes no ids.
+    gemini => sub { my $n = 0; map { my ($call, $result) = @$_{qw(functionCall functionResponse)};
+        $call ? ["$call->{name} " . $n++, $call->{name}]
+        : $result ? [$result->{name}, undef, $result->{response}] : () }
+        map { @{$_->{parts}} } @{$_[0]{contents}} },
+);
+@said{qw(cohere ollama bedrock-invoke)} = @said{qw(chat chat messages)};
+
+# 'NAME: TEXT, ...' of the results, as the provider reads them.
+sub read_by {
+    my ($provider, $body) = @_;
+    my (%name_of, @results);
+    for my $piece ($said{$provider}->($body)) {
+        my ($id, $name, $content) = @$piece;
+        if (defined $name) {
+            ok(!$name_of{$id}, "$id is new");
+            $name_of{$id} = $name;
+        } else {
+            my $text = ref $content ? encode_json_o($content) : $content;
+            push @results, ($name_of{$id} // ($provider eq 'gemini' ? $id : '?')) . ': '
+                . ($text =~ /((?:of|early|late|no result)\b(?: \w)?)/ ? $1 : $text);
+        }
+    }
+    return join ', ', @results;
+}
+
+# What each provider is told of a history, and what the answer says was left out.
+sub is_told {
+    my ($expected, $dropped, @turns) = @_;
+
+    for my $pair (grep { $history{$_->{client}} && $said{$_->{provider}} && !$_->is_same } LLM::Pair->every) {
+        subtest $pair->{name} => sub {
+            $p->script($pair->whole(text => 'hi'));
+            my $r = $pair->post($t, $pair->tool('f'), $history{$pair->{client}}->(@turns));
+            is($r->{status}, 200, 'status') or return diag $r->{body};
+            is(read_by($pair->{provider}, $p->last_request->{json}), $expected, 'results');
+            my $left_out = $r->{headers}{'x-llm-dropped-params'} // '';
+            is($left_out =~ /tool_result/ ? 1 : 0, $dropped, 'left out') or diag $left_out;
+        };
+    }
+    return;
+}
+
 # The later one is what the client means now; that the other is left out is told.
 subtest 'two results of one call' => sub {
-    for my $provider (qw(messages bedrock)) {
-        my $pair = LLM::Pair->new('chat', $provider);
-        $p->script($pair->whole(text => 'hi'));
-        my $r = $pair->post($t, $pair->tool('f'), messages => [{ role => 'user', content => 'go' },
-            ordered(role => 'assistant', content => undef, tool_calls => [ordered(id => 'c', type => 'function',
-                function => ordered(name => 'f', arguments => '{}'))]),
-            map { ordered(role => 'tool', tool_call_id => 'c', content => $_) } 'early', 'late']);
-        is($r->{status}, 200, "$provider: status") or diag $r->{body};
-        my $body = $p->last_request->{body};
-        ok($body =~ /late/ && $body !~ /early/, 'the later one is sent');
-        like($r->{headers}{'x-llm-dropped-params'} // '', qr/tool_result/, 'the other is named');
-    }
+    is_told('f: late', 1, [calls => ['c', 'f']], [results => ['c', 'early'], ['c', 'late']]);
 };
 
+# Some providers count their calls anew in each answer, or give all of one answer the same id; for
+# others each must have its own.
 subtest 'calls that have one id' => sub {
-    my $call = sub { ordered(id => $_[0], type => 'function', function => ordered(name => $_[1],
-        arguments => '{}')) };
-    my $said = sub { ordered(role => 'tool', tool_call_id => $_[0], content => $_[1]) };
-    for my $provider (qw(messages bedrock)) {
+    is_told('f: of f, g: of g, h: of h', 0, [calls => ['call_0', 'f'], ['call_0', 'g']],
+        [results => ['call_0', 'of f'], ['call_0', 'of g']], [calls => ['call_0', 'h']],
+        [results => ['call_0', 'of h']]);
+};
+
+# Some clients write parallel calls as one message each.
+subtest 'calls of several messages' => sub {
+    is_told('f: of f, g: of g', 0, [calls => ['a', 'f']], [calls => ['b', 'g']],
+        [results => ['a', 'of f'], ['b', 'of g']]);
+};
+
+# An empty id is one as well, with whom it is allowed.
+subtest 'calls without ids' => sub {
+    for my $provider (grep { $_ ne 'chat' } keys %said) {
         my $pair = LLM::Pair->new('chat', $provider);
         $p->script($pair->whole(text => 'hi'));
-        my $r = $pair->post($t, $pair->tool('f'), messages => [{ role => 'user', content => 'go' },
-            ordered(role => 'assistant', content => undef, tool_calls =>
-                [$call->('call_0', 'f'), $call->('call_0', 'g')]),
-            $said->('call_0', 'of f'), $said->('call_0', 'of g'),
-            ordered(role => 'assistant', content => undef, tool_calls => [$call->('call_0', 'h')]),
-            $said->('call_0', 'of h')]);
+        my $r = $pair->post($t, $pair->tool('f'), $history{chat}->([calls => ['', 'f'], ['', 'g']],
+            [results => ['', 'of f'], ['', 'of g']], [calls => ['', 'h']], [results => ['', 'of h']]));
         is($r->{status}, 200, "$provider: status") or diag $r->{body};
-        my (%name_of, @said);
-        for my $message (@{$p->last_request->{json}{messages}}) {
-            for my $block (@{$message->{content}}) {
-                my $use = $block->{toolUse} || ($block->{type} // '') eq 'tool_use' && $block;
-                my $result = $block->{toolResult} || ($block->{type} // '') eq 'tool_result' && $block;
-                if ($use) {
-                    my $id = $use->{toolUseId} // $use->{id};
-                    ok(!$name_of{$id}, "$id is new");
-                    $name_of{$id} = $use->{name};
-                } elsif ($result) {
-                    my $text = $result->{content};
-                    $text = $text->[0]{text} if ref $text;
-                    push @said, ($name_of{$result->{toolUseId} // $result->{tool_use_id}} // '') . ": $text";
-                }
-            }
-        }
-        is(join(', ', @said), 'f: of f, g: of g, h: of h', "$provider: each result at its call");
+        is(read_by($provider, $p->last_request->{json}), 'f: of f, g: of g, h: of h', $provider);
+        unlike($r->{headers}{'x-llm-dropped-params'} // '', qr/tool_result/, 'nothing is left out');
     }
 };
 

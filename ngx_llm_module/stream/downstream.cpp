@@ -134,7 +134,13 @@ bool Downstream::write(ByteBuffer &out, bool is_last) {
         finish_request(request_, rc);
         return false;
     }
-    return flush();
+    if (!flush()) {
+        return false;
+    }
+    if (is_blocked_) {
+        out = ByteBuffer();  // what a client that stops reading costs is the one under way
+    }
+    return true;
 }
 
 // Looks whether the buffer under way has left, and arms what tells us when it does.

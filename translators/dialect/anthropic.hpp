@@ -34,7 +34,7 @@ Status splice_request(json::Value root, const Envelope &envelope, const Target &
 // blocks point into the request.
 struct Block {
     enum class What : uint8_t {
-        part,       // as the client gave it; `text`: the id of a call or result, where it is new
+        part,       // as the client gave it
         text,       // `text` alone: placeholders, trimmed texts
         system,     // a later system message as user text
         no_result,  // `text` is the id of a call that was never answered

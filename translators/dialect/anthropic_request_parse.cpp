@@ -9,6 +9,7 @@
 
 #include "translators/dialect/anthropic.hpp"
 #include "translators/dialect/opaque_tag.hpp"
+#include "translators/dialect/tool_history.hpp"
 
 namespace llm::anthropic {
 
@@ -595,6 +596,7 @@ Status parse_request(Value root, Arena &arena, ir::Request &request) {
             request.extra.push_back({key, value.raw()});
         }
     }
+    order_tool_calls(request, arena);
     return {};
 }
 

@@ -121,19 +121,9 @@ class Builder {
     }
 
   private:
-    static constexpr size_t kNone = SIZE_MAX;
-
     struct Call {
-        JsonText id;         // as the client has it
-        JsonText new_id;     // where another call has that one already
+        JsonText id;
         const Part *result;  // none yet
-        size_t next_of_id;   // in the same step
-    };
-
-    // The calls of a step that have one id, in the order in which their results come.
-    struct SameId {
-        size_t present;
-        size_t last;
     };
 
     // --- turns ------------------------------------------------------------------------------
@@ -159,23 +149,12 @@ class Builder {
             const ir::ToolCall *call =
                 block.what == What::part ? std::get_if<ir::ToolCall>(&block.part->is) : nullptr;
             if (call != nullptr) {
-                block.text = ids_.new_id(call->id, arena_);
-                note_call(call->id, block.text);
+                by_id_.emplace(call->id.bytes, calls_[step_].size());
+                calls_[step_].push_back({call->id, nullptr});
             }
             messages_.back().blocks.push_back(block);
         }
         return {};
-    }
-
-    void note_call(JsonText id, JsonText new_id) {
-        std::vector<Call> &calls = calls_[step_];
-        size_t index = calls.size();
-        auto [same, is_first] = by_id_.try_emplace(id.bytes, SameId{index, index});
-        if (!is_first) {
-            calls[same->second.last].next_of_id = index;
-            same->second.last = index;
-        }
-        calls.push_back({id, new_id, nullptr, kNone});
     }
 
     Status user(const ir::Turn &turn) {
@@ -190,15 +169,11 @@ class Builder {
                     notes_.drop("tool_result");
                     continue;
                 }
-                size_t &present = found->second.present;
-                std::vector<Call> &calls = calls_[step_];
-                if (calls[present].result != nullptr && calls[present].next_of_id != kNone) {
-                    present = calls[present].next_of_id;
-                }
-                if (calls[present].result != nullptr) {
+                Call &call = calls_[step_][found->second];
+                if (call.result != nullptr) {
                     notes_.drop("tool_result");  // the later one is said
                 }
-                calls[present].result = &part;
+                call.result = &part;
                 is_answered_ = true;
                 continue;
             }
@@ -325,11 +300,9 @@ class Builder {
             messages.push_back(std::move(message));
             for (const Call &call : calls_[i]) {
                 if (call.result != nullptr) {
-                    results.push_back(
-                        {What::part, call.result, call.new_id, cache_of(*call.result)});
+                    results.push_back({What::part, call.result, {}, cache_of(*call.result)});
                 } else {
-                    JsonText id = call.new_id.empty() ? call.id : call.new_id;
-                    results.push_back({What::no_result, nullptr, id, {}});
+                    results.push_back({What::no_result, nullptr, call.id, {}});
                 }
             }
         }
@@ -405,8 +378,7 @@ class Builder {
     Notes &notes_;
     std::vector<Message> messages_;
     std::vector<std::vector<Call>> calls_;                // beside messages_
-    std::unordered_map<std::string_view, SameId> by_id_;  // calls of the latest step
-    CallIds ids_;
+    std::unordered_map<std::string_view, size_t> by_id_;  // calls of the latest step
     size_t step_ = 0;
     bool is_answered_ = false;  // a result of the step was seen
 };
@@ -422,7 +394,6 @@ class BlockWriter {
         switch (block.what) {
             case What::part:
                 cache_ = block.cache;
-                new_id_ = block.text;
                 std::visit(*this, block.part->is);
                 return;
             case What::text:
@@ -475,7 +446,7 @@ class BlockWriter {
 
     void operator()(const ir::ToolCall &call) {
         writer_.object().key("type").plain("tool_use");
-        writer_.key("id").text(sent_id(call.id));
+        writer_.key("id").text(call_id_for_anthropic(call.id, context_.arena));
         writer_.key("name");
         writer_.text(tool_name_for_target(call.name, context_.notes.renamed, context_.arena));
         writer_.key("input");
@@ -492,7 +463,7 @@ class BlockWriter {
     void operator()(const ir::ToolResult &result) {
         RawJson cache = cache_;
         writer_.object().key("type").plain("tool_result").key("tool_use_id");
-        writer_.text(sent_id(result.call_id));
+        writer_.text(call_id_for_anthropic(result.call_id, context_.arena));
         const Part *only = nullptr;
         size_t count = 0;
         for (const Part &part : result.parts) {
@@ -534,10 +505,6 @@ class BlockWriter {
     void operator()(const ir::Audio &) {}  // never part of a History
 
   private:
-    JsonText sent_id(JsonText id) const {
-        return call_id_for_anthropic(new_id_.empty() ? id : new_id_, context_.arena);
-    }
-
     bool is_nested(const Part &part) const {
         if (const JsonText *text = text_of(part)) {
             return !json::is_blank(*text);
@@ -593,8 +560,7 @@ class BlockWriter {
 
     const BlockContext &context_;
     json::Writer &writer_;
-    RawJson cache_;    // of the part that is written next
-    JsonText new_id_;  // of the call or result that is written
+    RawJson cache_;  // of the part that is written next
 };
 
 std::string_view role_name(Role role) {

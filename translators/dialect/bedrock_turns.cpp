@@ -178,7 +178,7 @@ class BlockWriter {
 
     void operator()(const ir::ToolCall &call) {
         writer_.object().key("toolUse").object();
-        writer_.key("toolUseId").text(sent_id(call.id));
+        writer_.key("toolUseId").text(call_id_for_bedrock(call.id, arena_));
         writer_.key("name").text(tool_name_for_target(call.name, context_.notes.renamed, arena_));
         writer_.key("input");
         if (call.custom) {
@@ -193,7 +193,7 @@ class BlockWriter {
         const ModelTraits &traits = context_.target.traits;
         bool has_status = traits.claude || traits.nova;
         writer_.object().key("toolResult").object();
-        writer_.key("toolUseId").text(sent_id(result.call_id));
+        writer_.key("toolUseId").text(call_id_for_bedrock(result.call_id, arena_));
         writer_.key("content").array();
         is_nested_ = true;
         bool says_error = result.is_error && !has_status;
@@ -269,7 +269,6 @@ class BlockWriter {
     void write(const Block &block) {
         switch (block.what) {
             case What::part:
-                new_id_ = block.text;
                 std::visit(*this, block.part->is);
                 return;
             case What::text:
@@ -284,17 +283,12 @@ class BlockWriter {
             case What::no_result: {
                 ir::ToolResult missing;
                 missing.call_id = block.text;
-                new_id_ = {};
                 missing.is_error = true;
                 missing.parts.push_back({ir::Text{{"[no result]"}, {}, {}}});
                 (*this)(missing);
                 return;
             }
         }
-    }
-
-    JsonText sent_id(JsonText id) const {
-        return call_id_for_bedrock(new_id_.empty() ? id : new_id_, arena_);
     }
 
     void text_block(JsonText text) {
@@ -389,7 +383,6 @@ class BlockWriter {
     json::Writer &writer_;
     json::Reader reader_;
     std::vector<std::string_view> names_;  // of documents
-    JsonText new_id_;                      // of the call or result that is written
     bool is_nested_ = false;               // inside of a result
     bool has_text_ = false;                // of the message
     bool has_document_ = false;

@@ -43,7 +43,7 @@ Status ChatMessages::write_results(const Step &step) {
     for (const ir::ToolResult *result : step.results) {
         job_.note_cache(result->cache);
     }
-    if (!step.strays.empty()) {
+    if (!step.strays.empty() || step.has_replaced) {
         job_.note("tool_result");
     }
     for (const AnsweredCall &answered : step.calls) {

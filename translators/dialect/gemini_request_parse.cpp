@@ -13,6 +13,7 @@
 #include "translators/core/base64.hpp"
 #include "translators/dialect/gemini.hpp"
 #include "translators/dialect/opaque_tag.hpp"
+#include "translators/dialect/tool_history.hpp"
 
 namespace llm::gemini {
 
@@ -485,6 +486,7 @@ Status parse_request(Value root, Arena &arena, ir::Request &request) {
     LLM_TRY(read_tool_config(member(root, "toolConfig"), arena, request));
     LLM_TRY(read_config(member(root, "generationConfig"), arena, request));
     keep_unknown(root, {}, kKnown, arena, request);
+    order_tool_calls(request, arena);
     return {};
 }
 

@@ -155,7 +155,11 @@ class Builder {
                     job_.notes.drop("tool_result");
                     continue;
                 }
-                calls_[step_][call->second].result = &part;
+                const Part *&answer = calls_[step_][call->second].result;
+                if (answer != nullptr) {
+                    job_.notes.drop("tool_result");  // the later one is said
+                }
+                answer = &part;
                 is_answered_ = true;
                 continue;
             }

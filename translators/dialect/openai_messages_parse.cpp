@@ -377,9 +377,6 @@ Status MessageReader::read_call(Value call, ir::Turn &turn) {
     }
     result.name = function["name"].text();
     LLM_TRY(read_text(call["id"], "messages[].tool_calls[].id", result.id));
-    if (result.id.empty()) {
-        result.id = made_up_id(result.name);
-    }
     Value arguments = function[result.custom ? "input" : "arguments"];
     if (!arguments.is_unset() && !arguments.is_string() && !arguments.is_object()) {
         return invalid("must be a string", "messages[].tool_calls[].function.arguments");

@@ -403,7 +403,7 @@ Status MessagesWriter::results(const Step &step) {
     for (const ir::ToolResult *result : step.results) {
         job_.note_cache(result->cache);
     }
-    if (!step.strays.empty()) {
+    if (!step.strays.empty() || step.has_replaced) {
         job_.note("tool_result");
     }
     std::vector<const ir::Part *> media;

@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "translators/dialect/openai_request.hpp"
+#include "translators/dialect/tool_history.hpp"
 
 namespace llm::openai {
 
@@ -378,6 +379,7 @@ Status parse_request(Value root, Arena &arena, ir::Request &request) {
             request.extra.push_back({key, value.raw()});
         }
     }
+    order_tool_calls(request, arena);
     return {};
 }
 

@@ -128,6 +128,8 @@ Step match_results(const std::vector<ir::Turn> &turns, size_t assistant, Arena &
             std::upper_bound(results.begin(), results.end(), Found{call_ids[i], nullptr}, by_id);
         if (behind != results.begin() && std::prev(behind)->first == call_ids[i]) {
             step.calls[i].result = std::prev(behind)->second;
+            step.has_replaced |=
+                std::prev(behind) != results.begin() && std::prev(behind, 2)->first == call_ids[i];
         }
     }
     std::sort(call_ids.begin(), call_ids.end());

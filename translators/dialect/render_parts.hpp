@@ -42,6 +42,7 @@ struct Step {
     std::vector<AnsweredCall> calls;
     std::vector<const ir::ToolResult *> results;  // all of them, sorted by id
     std::vector<const ir::ToolResult *> strays;   // those without their call
+    bool has_replaced = false;                    // a later result of the same call counts
 };
 Step match_results(const std::vector<ir::Turn> &turns, size_t assistant, Arena &arena);
 

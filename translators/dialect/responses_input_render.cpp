@@ -377,6 +377,9 @@ Status InputWriter::results(const Step &step) {
     for (const AnsweredCall &pair : step.calls) {
         LLM_TRY(write_result(pair.call->id, pair.call->custom, pair.result));
     }
+    if (step.has_replaced) {
+        job_.note("tool_result");
+    }
     for (const ir::ToolResult *stray : step.strays) {
         if (leans_on_stored(request_)) {
             LLM_TRY(write_result(stray->call_id, false, stray));

@@ -10,6 +10,7 @@
 #include "translators/dialect/responses.hpp"
 #include "translators/dialect/responses_input.hpp"
 #include "translators/dialect/responses_reply.hpp"
+#include "translators/dialect/tool_history.hpp"
 
 namespace llm::responses {
 
@@ -318,6 +319,7 @@ Status parse_request(Value root, Arena &arena, ir::Request &request) {
             request.extra.push_back({key, value.raw()});
         }
     }
+    order_tool_calls(request, arena);
     return {};
 }
 

@@ -197,20 +197,6 @@ JsonText invent_call_id(JsonText answer_id, uint32_t ordinal, Arena &arena) {
     return concat("call_", Hash(seed.bytes).first(24), {}, arena);
 }
 
-JsonText CallIds::new_id(JsonText id, Arena &arena) {
-    auto [used, is_first] = uses_.try_emplace(id.bytes, 1);
-    if (is_first) {
-        return {};
-    }
-    for (size_t n = used->second + 1;; ++n) {
-        JsonText made = concat(id.bytes, "_", std::to_string(n), arena);
-        if (uses_.try_emplace(made.bytes, 1).second) {
-            uses_[id.bytes] = n;
-            return made;
-        }
-    }
-}
-
 JsonText history_call_id(size_t turn, size_t call, JsonText name, Arena &arena) {
     std::string seed = std::to_string(turn) + ':' + std::to_string(call) + ':';
     seed += json::unescape(name, arena);

@@ -5,7 +5,6 @@
 
 #include <cstdint>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "translators/core/arena.hpp"
@@ -27,17 +26,6 @@ JsonText call_id_for_responses(JsonText id, Arena &arena);
 JsonText invent_call_id(JsonText answer_id, uint32_t ordinal, Arena &arena);
 // For the call of a history that has no ids, from its place and name.
 JsonText history_call_id(size_t turn, size_t call, JsonText name, Arena &arena);
-
-// The ids of a history's calls, for targets where no two may have the same: some providers count
-// their calls anew in each answer, or give all of one answer the same id.
-class CallIds {
-  public:
-    // What the next call with this id is to have in its place; empty: it is the first.
-    JsonText new_id(JsonText id, Arena &arena);
-
-  private:
-    std::unordered_map<std::string_view, size_t> uses_;
-};
 
 // A tool whose name the target would refuse ([a-zA-Z0-9_-]{1,64}) under another name; the answer
 // is mapped back with the same list.
