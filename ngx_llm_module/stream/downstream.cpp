@@ -139,6 +139,9 @@ bool Downstream::write(ByteBuffer &out, bool is_last) {
     }
     if (is_blocked_) {
         out = ByteBuffer();  // what a client that stops reading costs is the one under way
+    } else {
+        std::swap(sending_, out);  // one of the two grows, not both in turns
+        out.clear();
     }
     return true;
 }
