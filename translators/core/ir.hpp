@@ -132,8 +132,9 @@ struct Part {
 
 enum class Role : uint8_t { user, assistant, system };
 
-// Turns stand as the client sent them. A `system` turn is a system (or developer) message that
-// came after the first user or assistant turn; those before are in Request::system.
+// Turns stand as the client sent them, but for calls (dialect/tool_history.hpp). A `system` turn is
+// a system (or developer) message that came after the first user or assistant turn; those before
+// are in Request::system.
 struct Turn {
     Role role = Role::user;
     std::vector<Part> parts;

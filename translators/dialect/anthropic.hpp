@@ -1,7 +1,7 @@
 // The Anthropic messages dialect, inside: what its files share. Users go through kAnthropic in
 // dialect.hpp. Requests: anthropic_request_parse, anthropic_request_render, anthropic_turns,
-// anthropic_schema. Answers: anthropic_response. Streams: anthropic_decoder, anthropic_encoder,
-// anthropic_observer. Errors: anthropic_error.
+// anthropic_blocks, anthropic_schema. Answers: anthropic_response. Streams: anthropic_decoder,
+// anthropic_encoder, anthropic_observer. Errors: anthropic_error.
 #pragma once
 
 #include <cstdint>
@@ -65,6 +65,10 @@ struct HistoryRules {
     std::string_view (*unsupported_part)(const ir::Part &part, ir::Role role, DialectId client,
                                          const Target &target, Arena &arena) = nullptr;
 };
+
+// Of the messages API.
+std::string_view unsupported_part(const ir::Part &part, ir::Role role, DialectId client,
+                                  const Target &target, Arena &arena);
 
 Status build_history(const ir::Request &request, const Target &target, Arena &arena, Notes &notes,
                      History &history);
