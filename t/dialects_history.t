@@ -134,6 +134,34 @@ subtest 'calls without ids' => sub {
     }
 };
 
+# Thoughts of a history that the provider cannot read, or does not want, are left out and named.
+subtest 'thoughts of another provider' => sub {
+    my $foreign = 'gw1.bedrock.RXFxQ0s=';
+    my %thought = (
+        chat => ['thinking_blocks', { role => 'user', content => 'go' }, { role => 'assistant',
+            content => 'So.', thinking_blocks => [{ type => 'thinking', thinking => '',
+            signature => $foreign }] }],
+        messages => ['thinking_blocks', { role => 'user', content => 'go' }, { role => 'assistant',
+            content => [{ type => 'redacted_thinking', data => $foreign }, { type => 'text',
+                text => 'So.' }] }],
+        responses => ['reasoning_items', { role => 'user', content => 'go' }, { type => 'reasoning',
+            summary => [], encrypted_content => $foreign }, { role => 'assistant', content => 'So.' }],
+        gemini => ['thoughts', { role => 'user', parts => [{ text => 'go' }] }, { role => 'model',
+            parts => [{ text => 'So.', thoughtSignature => 'Z3cxLmJlZHJvY2suUlhGeFEwcz0=' }] }],
+    );
+    for my $pair (grep { !$_->is_same && $_->{provider} !~ /bedrock/ } LLM::Pair->every) {
+        my ($name, @turns) = @{$thought{$pair->{client}} || next};
+        $p->script($pair->whole(text => 'hi'));
+        my $more = $pair->{client} eq 'gemini' ? { role => 'user', parts => [{ text => 'more' }] }
+            : { role => 'user', content => 'more' };
+        my $member = { responses => 'input', gemini => 'contents' }->{$pair->{client}} || 'messages';
+        my $r = $pair->post($t, $member => [@turns, $more]);
+        is($r->{status}, 200, "$pair->{name}: status") or diag $r->{body};
+        unlike($p->last_request->{body}, qr/RXFxQ0s/, 'nothing of it is sent');
+        like($r->{headers}{'x-llm-dropped-params'} // '', qr/\b$name\b/, 'that is told');
+    }
+};
+
 my $lines = 0;
 my $signature = 'RXFxQ0NrZ0lDaEFDR0FJPQ==';
 my $user = 'Use the tool, please.';

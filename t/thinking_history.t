@@ -117,7 +117,21 @@ subtest 'a client of chat hands back what it was given' => sub {
     }
 };
 
-# A streamed answer with two blocks gives a client of chat two signatures and one text.
+# Some blocks have no text. Where the texts of the others are all that was thought, none is missing.
+subtest 'blocks with and without text' => sub {
+    my @all = ([['hm', 'Zmlyc3Q='], ['', 'c2Vjb25k']], [['', 'Zmlyc3Q='], ['hm', 'c2Vjb25k']],
+        [['one', 'Zmlyc3Q='], ['', 'c2Vjb25k'], ['two', 'dGhpcmQ=']]);
+    for my $texts (@all) {
+        my @thoughts = map { { type => 'thinking', thinking => $_->[0], signature => $_->[1] } } @$texts;
+        for my $joint ('', "\n\n") {
+            my @blocks = blocks_at_provider(history($chat, chat_turn(thinking_blocks => \@thoughts,
+                reasoning_content => join $joint, grep { $_ ne '' } map { $_->[0] } @$texts)));
+            is_deeply(\@blocks, [@thoughts, @call], join '|', map { $_->[0] } @$texts);
+        }
+    }
+};
+
+# Signatures and a text of its own, as some gateways stream them.
 subtest 'what cannot be put together again' => sub {
     my @signatures = map { { type => 'thinking', thinking => '', signature => $_ } }
         $signature, 'c2Vjb25k';

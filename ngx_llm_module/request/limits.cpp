@@ -17,19 +17,18 @@
 namespace llm {
 namespace {
 
-constexpr int64_t kBytesPerToken = 4;
 // More than any answer has: sums of estimates and their prices stay numbers.
 constexpr int64_t kMostTokens = 1000 * 1000 * 1000;
 constexpr int64_t kMostAnswers = 1000;
 // Nobody knows when another request ends: when a refused client may ask again.
 constexpr int64_t kSoonMs = 1000;
 
-Estimate estimate_tokens(const LlmRequest &request) {
+Estimate estimate_usage_of(const LlmRequest &request) {
     Estimate estimate;
     if (request.is_count()) {
         return estimate;
     }
-    estimate.input_tokens = int64_t(request.ledger.request_bytes) / kBytesPerToken;
+    estimate.input_tokens = estimate_tokens(request.ledger.request_bytes);
     if (!request.is_raw) {
         int64_t said = request.envelope.max_tokens;
         int64_t most = said > 0 ? said : int64_t(request.loc.reserve_tokens);
@@ -122,7 +121,7 @@ void Limits::collect() {
 }
 
 void Limits::make_estimate() {
-    estimate_ = estimate_tokens(request_);
+    estimate_ = estimate_usage_of(request_);
     estimate_cost(request_, estimate_);
 }
 
@@ -301,8 +300,8 @@ bool Limits::may_go_on(uint64_t content_bytes) {
         return true;
     }
     Used used;
-    used.input_tokens = int64_t(request_.ledger.request_bytes) / kBytesPerToken;
-    used.output_tokens = int64_t(content_bytes) / kBytesPerToken;
+    used.input_tokens = estimate_tokens(request_.ledger.request_bytes);
+    used.output_tokens = estimate_tokens(content_bytes);
     Price price = price_of(request_, request_.candidate());
     used.cost = price.is_known() ? cost_at(price, used.input_tokens, used.output_tokens) : 0;
     bool has_second = second_ != nullptr && second_->is_adopted;

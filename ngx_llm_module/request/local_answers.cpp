@@ -165,11 +165,11 @@ bool can_count(const LlmRequest &request) {
     return false;
 }
 
-// Four bytes a token, over all that was sent: messages, system text and tools.
+// Over all that was sent: messages, system text and tools.
 void answer_estimated_count(LlmRequest &request) {
     ByteBuffer out;
     json::Writer w(out);
-    request.client->render_counted(int64_t(request.ledger.request_bytes / 4 + 1), w);
+    request.client->render_counted(estimate_tokens(request.ledger.request_bytes), w);
     add_header(request.r, "x-llm-token-count", "estimated");
     request.ledger.outcome = Outcome::ok;
     request.downstream.send_whole(NGX_HTTP_OK, "application/json", std::move(out));

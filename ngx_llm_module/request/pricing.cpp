@@ -12,7 +12,6 @@
 namespace llm {
 namespace {
 
-constexpr uint64_t kBytesPerToken = 4;
 constexpr size_t kMostShown = 128;  // of a name, in the log
 
 void warn_unpriced(const LlmRequest &request, const Candidate &candidate) {
@@ -167,10 +166,10 @@ bool drop_unpriced(LlmRequest &request) {
 void estimate_usage(LlmRequest &request, uint64_t content_bytes, bool is_current) {
     Usage &usage = request.ledger.usage;
     if (!usage.known || usage.input == 0) {
-        usage.input = int64_t(request.ledger.request_bytes / kBytesPerToken + 1);
+        usage.input = estimate_tokens(request.ledger.request_bytes);
         usage.estimated = true;
     }
-    auto output = int64_t((content_bytes + kBytesPerToken - 1) / kBytesPerToken);
+    int64_t output = estimate_tokens(content_bytes);
     if (!is_current && output > usage.output) {
         usage.output = output;
         usage.estimated = true;

@@ -40,7 +40,7 @@ MockAttempt::MockAttempt(LlmRequest &request, const Candidate &candidate, Answer
     id_ = json::escape("mock-" + request.id.substr(4), arena_);
     model_ = json::escape(candidate.upstream_model, arena_);
     usage_.known = true;
-    usage_.input = int64_t((request.ledger.request_bytes + 3) / 4);
+    usage_.input = estimate_tokens(request.ledger.request_bytes);
     usage_.output = int64_t(pieces_);
     timer_.handler = guard<on_timer>;
     timer_.data = this;

@@ -141,8 +141,6 @@ struct RawUsage {
 
 // The members of a usage object, where an object is open: all required ones, always.
 void write_usage(Usage usage, json::Writer &writer);
-// Ours, by size, where the provider said nothing.
-int64_t estimate_tokens(uint64_t bytes);
 JsonText invent_message_id(const ClientView &view, Arena &arena);
 // A citation of this dialect in common terms.
 ir::Citation read_citation(json::Value citation);

@@ -236,10 +236,6 @@ void write_usage(Usage usage, json::Writer &writer) {
     writer.key("output_tokens").number(usage.output);
 }
 
-int64_t estimate_tokens(uint64_t bytes) {
-    return static_cast<int64_t>((bytes + 3) / 4);
-}
-
 JsonText invent_message_id(const ClientView &view, Arena &arena) {
     constexpr std::string_view kPrefix = "msg_";
     constexpr size_t kDigits = 24;

@@ -9,6 +9,7 @@
 #include <unordered_map>
 
 #include "translators/dialect/anthropic.hpp"
+#include "translators/dialect/render_hints.hpp"
 
 namespace llm::anthropic {
 
@@ -191,6 +192,8 @@ class Builder {
                                                    : !reasoning->signature.empty();
             if (is_whole && reasoning->origin == rules_.origin && rules_.keeps_reasoning) {
                 blocks.push_back({What::part, &part, {}, {}});
+            } else if (says_anything(*reasoning)) {
+                notes_.drop(thoughts_name(request_.dialect));
             }
             return {};
         }

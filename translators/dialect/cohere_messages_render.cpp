@@ -177,7 +177,11 @@ void MessagesWriter::write_assistant(const ir::Turn &turn) {
     bool has_thoughts = false;
     for (const ir::Part &part : turn.parts) {
         const auto *reasoning = std::get_if<ir::Reasoning>(&part.is);
-        has_thoughts = has_thoughts || (reasoning != nullptr && may_return(*reasoning));
+        if (reasoning != nullptr && may_return(*reasoning)) {
+            has_thoughts = true;
+        } else if (reasoning != nullptr && says_anything(*reasoning)) {
+            job_.note(thoughts_name(request_.dialect));
+        }
     }
     if (!has_text && !has_calls) {
         return;

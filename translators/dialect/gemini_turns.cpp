@@ -9,6 +9,7 @@
 #include <unordered_map>
 
 #include "translators/dialect/gemini_render.hpp"
+#include "translators/dialect/render_hints.hpp"
 
 namespace llm::gemini {
 
@@ -106,6 +107,9 @@ class Builder {
                 continue;
             }
             if (reasoning->origin != DialectId::gemini || reasoning->signature.empty()) {
+                if (says_anything(*reasoning)) {
+                    job_.notes.drop(thoughts_name(job_.request.dialect));
+                }
                 continue;
             }
             bool is_before_call = i + 1 < turn.parts.size() &&

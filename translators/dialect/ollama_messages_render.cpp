@@ -140,6 +140,12 @@ Status MessagesWriter::write_user(const ir::Turn &turn) {
 // Thoughts go back as text, whoever had them: a signature is nothing to this server.
 void MessagesWriter::write_assistant(const ir::Turn &turn) {
     auto [has_text, has_calls, has_thoughts] = look_at(turn);
+    for (const ir::Part &part : turn.parts) {
+        const auto *reasoning = std::get_if<ir::Reasoning>(&part.is);
+        if (reasoning != nullptr && reasoning->text.empty() && says_anything(*reasoning)) {
+            job_.note(thoughts_name(request_.dialect));
+        }
+    }
     if (!has_text && !has_calls) {
         return;
     }

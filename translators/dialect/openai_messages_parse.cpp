@@ -298,6 +298,29 @@ void MessageReader::read_reasoning(Value message, ir::Turn &turn) {
     }
 }
 
+namespace {
+
+// Do the texts of these blocks, one behind the other, make up `whole`? Then none is elsewhere.
+bool is_all_said(const std::vector<ir::Reasoning> &blocks, JsonText whole, Arena &arena) {
+    std::string_view rest = json::unescape(whole, arena);
+    auto skip_space = [&rest] {
+        rest.remove_prefix(std::min(rest.find_first_not_of(" \n"), rest.size()));
+    };
+    for (const ir::Reasoning &block : blocks) {
+        std::string_view text = json::unescape(block.text, arena);
+        text.remove_prefix(std::min(text.find_first_not_of(" \n"), text.size()));
+        skip_space();
+        if (!rest.starts_with(text)) {
+            return false;
+        }
+        rest.remove_prefix(text.size());
+    }
+    skip_space();
+    return rest.empty();
+}
+
+}  // namespace
+
 // Blocks as LiteLLM gives them, with the signatures of whatever provider: ours have a tag, and one
 // without is Anthropic's. A streamed block gave its text as reasoning_content and only its
 // signature here.
@@ -323,7 +346,8 @@ void MessageReader::read_thinking_blocks(Value blocks, JsonText text, ir::Turn &
         }
         read.push_back(reasoning);
     }
-    is_unclear = is_unclear && count_thinking > 1 && !text.empty();
+    is_unclear =
+        is_unclear && count_thinking > 1 && !text.empty() && !is_all_said(read, text, arena_);
     bool is_text_elsewhere = count_textless < count_thinking;
     if (count_textless == 1 && count_thinking == 1) {
         for (ir::Reasoning &reasoning : read) {

@@ -11,6 +11,7 @@
 #include "translators/dialect/media.hpp"
 #include "translators/dialect/openai_render.hpp"
 #include "translators/dialect/reasoning_details.hpp"
+#include "translators/dialect/render_hints.hpp"
 #include "translators/dialect/turn_walk.hpp"
 
 namespace llm::openai {
@@ -41,6 +42,7 @@ class MessagesWriter {
     size_t end_of_users(size_t first) const;
     void write_continuation(const ir::Turn &turn);
     Status write_call(const ir::ToolCall &call);
+    void note_thoughts(const ir::Turn &turn);
     void write_reasoning(const ir::Turn &turn, bool has_calls);
     void write_thinking_parts(const ir::Turn &turn);
     JsonText call_id(JsonText id) {
@@ -264,6 +266,7 @@ void MessagesWriter::write_continuation(const ir::Turn &turn) {
 Status MessagesWriter::assistant(const ir::Turn &turn) {
     bool is_last = &turn == &request_.turns.back();
     const ModelTraits &traits = job_.target.traits;
+    note_thoughts(turn);
     bool has_text_parts = false;
     bool has_calls = false;
     const ir::Opaque *audio = nullptr;
@@ -336,6 +339,20 @@ Status MessagesWriter::assistant(const ir::Turn &turn) {
     }
     writer_.end();
     return {};
+}
+
+// What of a turn's thoughts this service does not take back.
+void MessagesWriter::note_thoughts(const ir::Turn &turn) {
+    const ModelTraits &traits = job_.target.traits;
+    for (const ir::Part &part : turn.parts) {
+        const auto *reasoning = std::get_if<ir::Reasoning>(&part.is);
+        bool is_sent =
+            traits.reasoning_details ||
+            (traits.wants_reasoning_content && reasoning != nullptr && !reasoning->text.empty());
+        if (reasoning != nullptr && !is_sent && says_anything(*reasoning)) {
+            job_.note(thoughts_name(job_.request.dialect));
+        }
+    }
 }
 
 // Services that want reasoning back check that the member is there on turns with calls, so a

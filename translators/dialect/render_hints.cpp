@@ -97,6 +97,21 @@ std::string_view thinking_name(DialectId client) {
     }
 }
 
+std::string_view thoughts_name(DialectId client) {
+    switch (client) {
+        case DialectId::responses:
+            return "reasoning_items";
+        case DialectId::gemini:
+            return "thoughts";
+        default:
+            return "thinking_blocks";
+    }
+}
+
+bool says_anything(const ir::Reasoning &reasoning) {
+    return !reasoning.text.empty() || !reasoning.signature.empty() || !reasoning.redacted.empty();
+}
+
 std::string_view stop_name(DialectId client) {
     switch (client) {
         case DialectId::anthropic:

@@ -17,6 +17,11 @@ std::string_view output_name(DialectId client);
 std::string_view thinking_name(DialectId client);
 std::string_view stop_name(DialectId client);
 std::string_view file_name(DialectId client);
+// Thoughts of its history.
+std::string_view thoughts_name(DialectId client);
+
+// A block of thinking that is not sent leaves something out.
+bool says_anything(const ir::Reasoning &reasoning);
 
 // A trailing assistant turn that the client wants continued: those of OpenAI's dialects do not, and
 // calls are answered behind theirs.

@@ -8,6 +8,7 @@
 // nothing where nothing was stored.
 #include "translators/dialect/function_tools.hpp"
 #include "translators/dialect/media.hpp"
+#include "translators/dialect/render_hints.hpp"
 #include "translators/dialect/responses_render.hpp"
 #include "translators/dialect/turn_walk.hpp"
 
@@ -317,6 +318,12 @@ Status InputWriter::assistant(const ir::Turn &turn) {
             if (outputs_left > 0) {
                 close_message();
                 write_reasoning(*std::get_if<ir::Reasoning>(&part.is));
+            } else {
+                job_.note(thoughts_name(request_.dialect));
+            }
+        } else if (const auto *thought = std::get_if<ir::Reasoning>(&part.is)) {
+            if (says_anything(*thought)) {
+                job_.note(thoughts_name(request_.dialect));
             }
         } else if (const auto *call = std::get_if<ir::ToolCall>(&part.is)) {
             close_message();
