@@ -91,8 +91,18 @@ subtest 'gzip and deflate' => sub {
     $h2->close;
 };
 
+subtest 'gzip of several members' => sub {
+    for my $at (1, length($plain) - 1) {
+        my $r = $t->post($path{chat}, join('', map { memGzip($_) } substr($plain, 0, $at), '',
+            substr($plain, $at)), headers => ['Content-Encoding' => 'gzip']);
+        is($r->{status}, 200, "cut behind byte $at") or diag $r->{body};
+        ok($p->last_request->{body} eq $plain, 'all of them are read');
+    }
+};
+
 subtest 'damaged' => sub {
     my $gzip = memGzip($plain);
+    refused('a second member that is cut', $gzip . substr($gzip, 0, -1), 'gzip', 400);
     refused('cut', substr($gzip, 0, length($gzip) / 2), 'gzip', 400);
     refused('without its last byte', substr($gzip, 0, -1), 'gzip', 400);
     refused('a wrong checksum', substr($gzip, 0, -8) . "\0\0\0\0" . substr($gzip, -4), 'gzip', 400);

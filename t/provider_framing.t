@@ -89,6 +89,13 @@ for my $pair (LLM::Pair->all) {
             streamed($pair, sse(@pieces, bytewise => 1,
                 headers => ['Content-Encoding' => $coding]), "$coding, bytewise");
         }
+        # Several members, an empty one among them.
+        my @gzip = (headers => ['Content-Type' => 'application/json', 'Content-Encoding' => 'gzip']);
+        my $members = join '', map { compress('gzip', $_) } substr($json, 0, 9), '', substr($json, 9);
+        whole($pair, answer(body => $members, @gzip), 'gzip of several members');
+        my @members = map { raw(join '', compress('gzip', LLM::Provider::Script::sse_bytes($_))) } @events;
+        streamed($pair, sse(@members, headers => ['Content-Encoding' => 'gzip'], %$_),
+            join ' ', 'gzip of several members, stream', %$_) for {}, { bytewise => 1 };
     };
 
     subtest "case 62: odd but right, $pair->{name}" => sub {

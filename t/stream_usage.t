@@ -102,6 +102,21 @@ subtest 'case 51: the provider is asked' => sub {
     }
 };
 
+# A number that the gateway makes up is the same for the client and in the log.
+subtest 'a provider that does not count' => sub {
+    my $pair = LLM::Pair->new('messages', 'chat');
+    for my $text (map { 'x' x $_ } 1 .. 4) {
+        my %question = (messages => [{ role => 'user', content => $text }]);
+        $p->script(json(200, { %{$pair->answer(text => "$text!")}, usage => undef }));
+        my $usage = $pair->post($t, %question)->{json}{usage};
+        is_logged('whole', @$usage{qw(input_tokens output_tokens)});
+        $p->script(sse($pair->events(text => "$text!", usage => undef)));
+        my @events = events_of($pair, '', %question);
+        $usage = $pair->assemble(\@events)->{usage};
+        is_logged('stream', @$usage{qw(input_tokens output_tokens)});
+    }
+};
+
 # What providers of chat do with usage, and what counts in the end.
 subtest 'usage in other places' => sub {
     for my $pair (grep { $_->{provider} eq 'chat' } LLM::Pair->all) {

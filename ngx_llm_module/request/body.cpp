@@ -12,6 +12,7 @@
 #include "ngx_llm_module/base/guard.hpp"
 #include "ngx_llm_module/base/large_blocks.hpp"
 #include "ngx_llm_module/request/llm_request.hpp"
+#include "ngx_llm_module/upstream/inflate.hpp"
 
 namespace llm {
 namespace {
@@ -196,6 +197,9 @@ const char *RequestBody::decompress() {
         append({piece, sizeof(piece) - z.avail_out});
         if (rc == Z_BUF_ERROR) {
             break;
+        }
+        if (rc == Z_STREAM_END && Inflate::begins_member(z)) {
+            rc = Z_OK;
         }
     }
     bool is_whole = rc == Z_STREAM_END && z.avail_in == 0;

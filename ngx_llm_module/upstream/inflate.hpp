@@ -29,14 +29,30 @@ class Inflate {
 
     // The next decompressed piece, empty when more input is needed. Valid until the next call.
     Result<std::string_view> next() {
-        z_.next_out = reinterpret_cast<Bytef *>(piece_);
-        z_.avail_out = kPiece;
-        int rc = is_ready_ && !is_done_ ? inflate(&z_, Z_SYNC_FLUSH) : Z_STREAM_END;
-        if (rc != Z_OK && rc != Z_STREAM_END && rc != Z_BUF_ERROR) {
-            return Error{Errc::upstream_protocol, "the provider's compression is damaged", {}, 0};
+        for (;;) {
+            if (is_done_ && !begins_member(z_)) {
+                return std::string_view();
+            }
+            z_.next_out = reinterpret_cast<Bytef *>(piece_);
+            z_.avail_out = kPiece;
+            int rc = is_ready_ ? inflate(&z_, Z_SYNC_FLUSH) : Z_MEM_ERROR;
+            if (rc != Z_OK && rc != Z_STREAM_END && rc != Z_BUF_ERROR) {
+                return Error{
+                    Errc::upstream_protocol, "the provider's compression is damaged", {}, 0};
+            }
+            is_done_ = rc == Z_STREAM_END;
+            size_t size = kPiece - z_.avail_out;
+            if (size > 0 || !is_done_) {
+                return std::string_view(piece_, size);
+            }
         }
-        is_done_ = is_done_ || rc == Z_STREAM_END;
-        return std::string_view(piece_, kPiece - z_.avail_out);
+    }
+
+    // Gzip may be of several members, one behind the other (RFC 1952): at the end of one, does
+    // another one follow? Then `z` is ready for it.
+    static bool begins_member(z_stream &z) {
+        constexpr Bytef kMagic = 0x1f;
+        return z.avail_in > 0 && *z.next_in == kMagic && inflateReset(&z) == Z_OK;
     }
 
   private:
