@@ -2,6 +2,7 @@
 #include "ngx_llm_module/request/llm_request.hpp"
 
 #include "ngx_llm_module/request/hedge.hpp"
+#include "ngx_llm_module/request/shutdown.hpp"
 #include "ngx_llm_module/upstream/worker.hpp"
 
 namespace llm {
@@ -32,12 +33,13 @@ LlmRequest::LlmRequest(ngx_http_request_t *request)
       downstream(*this) {
     ngx_memzero(&call_timer, sizeof(call_timer));
     ledger.began = ngx_current_msec - request_age(request);
-    note_live(*this);
+    note_request(*this);
     id = new_request_id();
 }
 
 LlmRequest::~LlmRequest() {
     settle(*this);
+    forget_request(*this);
 }
 
 Timeouts LlmRequest::timeouts() const {
