@@ -26,6 +26,7 @@ std::string new_request_id() {
 
 LlmRequest::LlmRequest(ngx_http_request_t *request)
     : r(request),
+      earlier_states(request->upstream_states != nullptr ? request->upstream_states->nelts : 0),
       config(llm::config(request)),
       loc(loc_conf(request)),
       limits(*this),

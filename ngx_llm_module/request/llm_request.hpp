@@ -37,6 +37,7 @@ class LlmRequest {
     LlmRequest &operator=(const LlmRequest &) = delete;
 
     ngx_http_request_t *const r;
+    const size_t earlier_states;  // of $upstream_addr and its kin, by the location that led here
     const Config &config;
     const ngx_http_llm_loc_conf_t &loc;
 
