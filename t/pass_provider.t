@@ -135,6 +135,11 @@ subtest 'its errors, statuses and framings come through' => sub {
         $r = $t->get('/openai/v1/x');
         ok(!$r->{clean}, "a cut answer is cut for the client, too: $how")
             unless $how eq 'close' || $how eq 'http10';
+        # HTTP/1.0 has nothing but the end of the connection.
+        $r = $t->get('/openai/v1/x', http10 => 1);
+        like($r->{error}, qr/reset/i, "and of HTTP/1.0: $how")
+            unless $how eq 'close' || $how eq 'http10' || $how eq 'content_length';
+        ok(!$r->{clean}, 'by its length') if $how eq 'content_length';
     }
     $p->script(raw_answer("HTTP/1.1 200 OK\r\nContent-Length: 12345\r\nContent-Type: a/b\r\n\r\n",
         'end'));
