@@ -142,7 +142,7 @@ void exit_master(ngx_cycle_t *cycle) {
 }
 
 void exit_process(ngx_cycle_t *cycle) {
-    end_at_shutdown();
+    end_at_shutdown(cycle);
     stop_raising();
     if (Config *config = config_of(cycle)) {
         release_row(*config);

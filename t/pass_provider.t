@@ -19,7 +19,9 @@ $t->http_conf(<<"END");
     llm_model m { deployment chat/gpt-4o; }
     server {
         listen 127.0.0.1:%%PORT%%;
+        listen 127.0.0.1:%%PORT:h2%% http2;
         llm_max_body 1m;
+        location /nginx/ { proxy_http_version 1.1; proxy_pass $url/v1/; }
         location /openai/ { llm_pass chat; }
         location /bare/ { llm_pass bare; }
         location /anthropic/ { llm_pass claude; }
@@ -133,6 +135,11 @@ subtest 'its errors, statuses and framings come through' => sub {
         $r = $t->get('/openai/v1/x');
         ok(!$r->{clean}, "a cut answer is cut for the client, too: $how")
             unless $how eq 'close' || $how eq 'http10';
+        # HTTP/1.0 has nothing but the end of the connection.
+        $r = $t->get('/openai/v1/x', http10 => 1);
+        like($r->{error}, qr/reset/i, "and of HTTP/1.0: $how")
+            unless $how eq 'close' || $how eq 'http10' || $how eq 'content_length';
+        ok(!$r->{clean}, 'by its length') if $how eq 'content_length';
     }
     $p->script(raw_answer("HTTP/1.1 200 OK\r\nContent-Length: 12345\r\nContent-Type: a/b\r\n\r\n",
         'end'));
@@ -178,6 +185,31 @@ subtest 'parts, and answers that a client has already' => sub {
     $p->script(answer(status => 405, body => 'no', headers => { Allow => 'GET, HEAD' }));
     $r = $t->request('PUT', '/openai/v1/files/f/content', body => 'x');
     is("$r->{status} $r->{headers}{allow}", '405 GET, HEAD', 'what may be asked');
+};
+
+# As nginx's own proxy says it.
+subtest 'the length of a body, or that there is none' => sub {
+    my $said = sub {
+        my $h = $p->last_request->{headers};
+        return join ' ', map { "$_=" . ($h->{$_} // 'none') } qw(content-length transfer-encoding);
+    };
+    my %how = (none => {}, zero => { headers => ['Content-Length' => 0] }, body => { body => '{}' },
+        chunked => { body => '{}', chunked => 1 }, nothing_chunked => { body => '', chunked => 1 });
+
+    $p->script(json(200, {}));
+    for my $method (qw(GET HEAD POST PUT PATCH DELETE OPTIONS)) {
+        for my $how (sort keys %how) {
+            my @said = map { $t->request($method, $_, %{$how{$how}}); $said->() }
+                '/nginx/x', '/openai/v1/x';
+            is($said[1], $said[0], "$method, $how");
+        }
+        my @said = map {
+            my $h2 = $t->h2(port => 'h2');
+            $h2->response($h2->open(method => $method, path => $_));
+            $said->();
+        } '/nginx/x', '/openai/v1/x';
+        is($said[1], $said[0], "$method, HTTP/2");
+    }
 };
 
 subtest 'an unread stream comes piece by piece' => sub {

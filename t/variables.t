@@ -7,10 +7,25 @@ use LLM::Test;
 use LLM::Provider;
 use LLM::Pair;
 use LLM::Json qw(try_json);
+use IO::Socket::INET;
+use POSIX ();
 
 my $t = LLM::Test->new;
 my $p = LLM::Provider->new(dir => $t->dir);
 my $dead = LLM::Provider->dead_port;
+
+# A name server that knows no name, and answers nothing of one that is slow.
+my $dns = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Proto => 'udp') or die "dns: $!";
+my $dns_pid = fork // die "fork: $!";
+if (!$dns_pid) {
+    while (defined(my $from = $dns->recv(my $query, 512))) {
+        next if $query =~ /slow/;
+        substr $query, 2, 2, "\x81\x83";
+        $dns->send($query, 0, $from);
+    }
+    POSIX::_exit(0);
+}
+END { kill 'KILL', $dns_pid if $dns_pid }
 
 # The variables of the table, as the module has them.
 my $table = $t->slurp($t->repo . '/ngx_llm_module/observe/variables.def') =~ s{//.*}{}gr;
@@ -20,19 +35,29 @@ my %is_number = map { $_ => 1 } qw(attempts fallbacks cost list_cost stream in_f
 my $format = join ',', map { $is_number{$_} ? "\"$_\":\$llm_$_" : "\"$_\":\"\$llm_$_\"" } @names;
 
 my $conf = LLM::Pair::conf($p,
-    http => "log_format vars escape=json '{\"status\":\$status,$format"
+    http => "resolver 127.0.0.1:${\$dns->sockport} ipv6=off;
+        log_format vars escape=json '{\"status\":\$status,$format"
         . join('', map { ",\"up_$_\":\"\$upstream_$_\"" } qw(addr status bytes_sent bytes_received
         response_length connect_time header_time response_time)) . "}';",
     models => "llm_provider away { dialect openai; base_url http://127.0.0.1:$dead; }
         llm_model over { deployment away/x order=1 id=one; deployment chat/y order=2 id=two; }
         llm_model four { deployment away/x order=1; deployment chat/busy order=2;
             deployment chat/silent order=3; deployment chat/good order=4; }
+        llm_provider unknown { dialect openai; base_url http://nobody.test:81; }
+        llm_provider slow { dialect openai; base_url http://slow.test; connect_timeout 100ms; }
+        llm_model named { deployment unknown/x order=1; deployment slow/x order=2;
+            deployment chat/good order=3; }
         llm_model gone { deployment away/x id=three; }
         llm_model drops { deployment messages/claude-x; drop_params on; }",
     server => 'location /denied/ { deny all; llm_pass models; access_log logs/vars.log vars; }
         location /local { return 200 "$llm_model|$llm_attempts|$llm_outcome|$llm_input_tokens"; }
         location = /plain { access_log logs/vars.log vars; return 204; }
         location /own/ { llm_pass chat; access_log logs/vars.log vars; }
+        location /before/ { proxy_intercept_errors on; error_page 404 502 503 = @llm;
+            access_log logs/vars.log vars; proxy_pass http://127.0.0.1:' . $dead . '/; }
+        location @llm { rewrite ^/before(.*) $1 break; llm_pass models; llm_num_retries 0; access_log logs/vars.log vars; }
+        location /behind/ { llm_pass models; error_page 502 = @proxy; access_log logs/vars.log vars; }
+        location @proxy { access_log logs/vars.log vars; proxy_pass ' . $p->url . '; }
         location /added/ { add_header X-Outcome $llm_provider; llm_pass models; }',
     location => 'access_log logs/vars.log vars; llm_first_token_timeout 100ms;
         llm_idle_timeout 200ms;');
@@ -202,6 +227,34 @@ subtest 'the variables of nginx for several attempts' => sub {
         cmp_ok($is{response_time}[3], '<', 0.09 + $is{header_time}[3], 'each by itself');
     }
     $p->on({ body => qr/"model":"$_"/ }) for qw(busy silent good);
+};
+
+subtest 'a provider whose name is not known' => sub {
+    $p->script(json(200, chat_answer()));
+    my $r = $t->post('/v1/chat/completions', { model => 'named', messages =>
+        [{ role => 'user', content => 'hi' }] });
+    is($r->{status}, 200, 'the third answers') or diag $r->{body};
+    my $line = logged();
+    is_line($line, 'an entry for each', attempts => 3, up_status => '502, 504, 200',
+        up_addr => 'nobody.test, slow.test, ' . $p->addr);
+    like($line->{up_connect_time}, qr/\A-, -, \d/, 'two were not connected to');
+    $t->log_like(qr/address is not known, nobody\.test/, 'whose it is stands in the log');
+};
+
+subtest 'nginx and the gateway in turn' => sub {
+    $p->script(json(200, chat_answer()));
+    my %ask = (messages => [{ role => 'user', content => 'hi' }]);
+    my $good = $p->addr;
+    my $dead_addr = "127.0.0.1:$dead";
+
+    is($t->post('/before/v1/chat/completions', { model => 'over', %ask })->{status}, 200, 'behind nginx');
+    is_line(logged(), 'nginx, then two attempts', up_addr => "$dead_addr : $dead_addr, $good",
+        up_status => '502 : 502, 200', attempts => 2);
+    $t->post('/before/v1/chat/completions', { model => 'nosuch', %ask });
+    is_line(logged(), 'none of the gateway', up_addr => $dead_addr, up_status => 502, attempts => 0);
+    is($t->post('/behind/v1/chat/completions', { model => 'gone', %ask })->{status}, 200, 'before nginx');
+    is_line(logged(), 'an attempt, then nginx', up_addr => "$dead_addr : $good",
+        up_status => '502 : 200');
 };
 
 subtest 'other clients' => sub {

@@ -2,6 +2,7 @@
 #include "ngx_llm_module/request/llm_request.hpp"
 
 #include "ngx_llm_module/request/hedge.hpp"
+#include "ngx_llm_module/request/shutdown.hpp"
 #include "ngx_llm_module/upstream/worker.hpp"
 
 namespace llm {
@@ -25,6 +26,7 @@ std::string new_request_id() {
 
 LlmRequest::LlmRequest(ngx_http_request_t *request)
     : r(request),
+      earlier_states(request->upstream_states != nullptr ? request->upstream_states->nelts : 0),
       config(llm::config(request)),
       loc(loc_conf(request)),
       limits(*this),
@@ -32,12 +34,13 @@ LlmRequest::LlmRequest(ngx_http_request_t *request)
       downstream(*this) {
     ngx_memzero(&call_timer, sizeof(call_timer));
     ledger.began = ngx_current_msec - request_age(request);
-    note_live(*this);
+    note_request(*this);
     id = new_request_id();
 }
 
 LlmRequest::~LlmRequest() {
     settle(*this);
+    forget_request(*this);
 }
 
 Timeouts LlmRequest::timeouts() const {

@@ -37,6 +37,7 @@ class LlmRequest {
     LlmRequest &operator=(const LlmRequest &) = delete;
 
     ngx_http_request_t *const r;
+    const size_t earlier_states;  // of $upstream_addr and its kin, by the location that led here
     const Config &config;
     const ngx_http_llm_loc_conf_t &loc;
 
@@ -79,9 +80,9 @@ class LlmRequest {
     std::string id;                           // x-llm-request-id
     bool has_replied = false;                 // a whole reply went out: filters leave it alone
     bool is_settled = false;
-    // Of this worker's requests that are not settled.
-    LlmRequest *next_live = nullptr;
-    LlmRequest *previous_live = nullptr;
+    // Of the list in shutdown.cpp.
+    LlmRequest *next = nullptr;
+    LlmRequest *previous = nullptr;
 
     size_t next_stage = 0;
     bool wants_new_connection = false;  // an idle one was dead
@@ -144,14 +145,8 @@ void note_broken(LlmRequest &request, Failure failure);
 ngx_msec_t request_age(const ngx_http_request_t *r);
 
 // --- settle.cpp ---
-void note_live(LlmRequest &request);
 // Releases and records, once, however the request ended. Safe to call again.
 void settle(LlmRequest &request);
-// When the worker ends: clients are told that there will be no more, or nothing at all, as far as
-// their sockets take it at once. No provider is asked any more.
-void end_live_requests();
-// nginx runs no cleanup when the worker ends at once.
-void settle_live_requests();
 // Settles and gives the request back to nginx. The request is gone afterwards.
 void finish_request(LlmRequest &request, ngx_int_t rc);
 

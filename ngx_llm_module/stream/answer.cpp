@@ -97,6 +97,10 @@ bool Answer::start_raw(const wire::HttpHead &head) {
     keep_deadline(request_);
     unread_usage_ =
         std::make_unique<UnreadUsage>(request_.raw_path.ends_with("/invoke-with-response-stream"));
+    if (is_type(head.find("content-type"), "text/event-stream") &&
+        head.find("content-length").empty() && head.find("content-encoding").empty()) {
+        raw_events_.begin();
+    }
     if (!commit_raw(request_, head)) {
         return false;
     }
@@ -181,6 +185,7 @@ bool Answer::take(std::string_view bytes) {
             return true;
         case Mode::raw:
             unread_usage_->feed(bytes);
+            raw_events_.feed(bytes);
             raw_.append(bytes);
             return true;
         case Mode::error:
@@ -354,7 +359,7 @@ void Answer::end_broken(const ApiError &error) {
         error.error_class == ErrorClass::timeout ? Outcome::timeout : Outcome::cut;
     end_attempt(request_);
     if (mode_ == Mode::raw) {
-        finish_request(request_, NGX_ERROR);  // cut for the client as it was cut for us
+        request_.downstream.cut();  // for the client as it was cut for us
         return;
     }
     ngx_log_error(NGX_LOG_ERR, request_.r->connection->log, 0, "llm: stream of %s broke, %*s",
@@ -364,15 +369,37 @@ void Answer::end_broken(const ApiError &error) {
     (void)request_.downstream.write(relay_->out(), true);
 }
 
-bool Answer::can_be_told() const {
-    return is_committed_ && relay_ != nullptr && !relay_->is_complete() &&
-           !request_.downstream.is_blocked();
+// The client learns nothing but that something is missing.
+void Answer::cut() {
+    record();
+    if (!is_complete()) {
+        request_.ledger.error = spelling(ErrorClass::stream_truncated).name;
+        request_.ledger.outcome = Outcome::cut;
+    }
+    end_attempt(request_);
+    request_.downstream.cut();
 }
 
 void Answer::end_at_shutdown() {
-    end_broken(is_broken_
-                   ? break_
-                   : plain_error(ErrorClass::stream_truncated, "the gateway is shutting down"));
+    bool is_raw = mode_ == Mode::raw;
+    if (is_complete() || request_.downstream.is_blocked() ||
+        (is_raw && !raw_events_.can_be_ended())) {
+        cut();
+        return;
+    }
+    ApiError error =
+        is_broken_ ? break_
+                   : plain_error(ErrorClass::stream_truncated, "the gateway is shutting down");
+    if (!is_raw) {
+        end_broken(error);
+        return;
+    }
+    record();
+    request_.ledger.error = spelling(error.error_class).name;
+    request_.ledger.outcome = Outcome::cut;
+    end_attempt(request_);
+    request_.client->render_error_frame(error, raw_);
+    (void)request_.downstream.write(raw_, true);
 }
 
 // True: another attempt is under way, or the request has ended.

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "ngx_llm_module/stream/raw_events.hpp"
 #include "ngx_llm_module/stream/recoverable_relay.hpp"
 #include "ngx_llm_module/upstream/attempt.hpp"
 #include "ngx_llm_module/upstream/inflate.hpp"
@@ -64,8 +65,7 @@ class Answer final : public AnswerSink, private AnswerNames, private AttemptAnsw
     bool is_committed() const { return is_committed_; }
     bool is_complete() const { return relay_ != nullptr && relay_->is_complete(); }
     void record();  // usage and names into the ledger
-    // A stream that can still be ended with an error, and its end.
-    bool can_be_told() const;
+    // The answer has begun, and this worker ends: the client is told so, where that is possible.
     void end_at_shutdown();
     // No other attempt will go on with the broken stream: the client is told.
     void give_up();
@@ -91,6 +91,7 @@ class Answer final : public AnswerSink, private AnswerNames, private AttemptAnsw
     void fail_unread(json::Value root, std::string_view body);
     void reply(ByteBuffer body);
     void replay_as_stream(const ir::Response &response);
+    void cut();
     bool start_raw(const wire::HttpHead &head);
     void start_relay();
     bool is_recoverable() const;
@@ -101,6 +102,7 @@ class Answer final : public AnswerSink, private AnswerNames, private AttemptAnsw
     std::string break_text_;
     std::string break_code_;
     ByteBuffer raw_;
+    RawEvents raw_events_;
     bool is_committed_ = false;
     bool is_broken_ = false;   // break_ stands; another answer is looked for
     bool is_waiting_ = false;  // for its first content

@@ -20,6 +20,19 @@ ngx_http_core_loc_conf_t *core_conf(ngx_http_request_t *r) {
         ngx_http_get_module_loc_conf(r, ngx_http_core_module));
 }
 
+void reset_at_close(ngx_connection_t *c) {
+    linger at_once = {1, 0};
+    if (setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)) == -1) {
+        ngx_log_error(NGX_LOG_ERR, c->log, ngx_socket_errno, "setsockopt(SO_LINGER) failed");
+    }
+#if (NGX_HTTP_SSL)
+    if (c->ssl != nullptr) {
+        c->ssl->no_send_shutdown = 1;
+        c->ssl->no_wait_shutdown = 1;
+    }
+#endif
+}
+
 }  // namespace
 
 Downstream::~Downstream() {
@@ -200,6 +213,35 @@ void Downstream::on_writable(ngx_http_request_t *r) {
         return;
     }
     request->answer.on_drained(self.ends_after_);
+}
+
+bool Downstream::push() {
+    if (!is_blocked_ || request_.r->stream != nullptr) {
+        return true;
+    }
+    request_.r->connection->write->ready = 1;
+    if (ngx_http_output_filter(request_.r, nullptr) == NGX_ERROR) {
+        finish_request(request_, NGX_ERROR);
+        return false;
+    }
+    if (!flush()) {
+        return false;
+    }
+    if (!is_blocked_ && ends_after_) {
+        request_.answer.on_drained(true);
+        return false;
+    }
+    return true;
+}
+
+void Downstream::cut() {
+    ngx_http_request_t *r = request_.r;
+    ngx_connection_t *c = r->connection;
+    if (r->stream == nullptr && !r->chunked && r->headers_out.content_length_n < 0) {
+        // Such a body ends with the connection: that must not end well.
+        reset_at_close(c);
+    }
+    finish_request(request_, NGX_ERROR);
 }
 
 void Downstream::arm_ping() {

@@ -25,6 +25,11 @@ class Downstream {
     // the client does not take stays here. False: the client is gone, and the request with it.
     bool write(ByteBuffer &out, bool is_last);
 
+    // Once more what the client has not taken yet, nothing behind it. False as above.
+    bool push();
+    // The end of an answer that is not whole, and looks so; and the end of the request.
+    void cut();
+
     // The client has not taken everything yet: nothing more may be read for it.
     bool is_blocked() const { return is_blocked_; }
     bool has_begun() const { return has_begun_; }

@@ -32,6 +32,7 @@ std::unique_ptr<Attempt> make_attempt(LlmRequest &request, const Candidate &cand
     context.log = request.r->connection->log;
     context.resolver = resolver_of(request.r, request.config);
     context.timeouts = request.timeouts();
+    context.earlier_states = request.earlier_states;
     context.may_reuse = !std::exchange(request.wants_new_connection, false);
     return std::make_unique<NetAttempt>(context, std::move(outgoing), sink);
 }

@@ -22,7 +22,8 @@ NetAttempt::NetAttempt(const NetContext &context, OutgoingRequest outgoing, Answ
       resolver_(context.resolver),
       state_(worker().state(*outgoing.endpoint)),
       outgoing_(std::move(outgoing)),
-      timeouts_(context.timeouts) {
+      timeouts_(context.timeouts),
+      earlier_states_(context.earlier_states) {
     timer_.handler = guard<on_timer>;
     timer_.data = this;
     timer_.log = log_;
@@ -42,7 +43,7 @@ NetAttempt::~NetAttempt() {
 }
 
 // The entry in nginx's own list, so that $upstream_addr, $upstream_status and their kin work.
-void NetAttempt::note_state() {
+void NetAttempt::note_state(ngx_str_t peer) {
     ngx_http_request_t *r = r_;
     if (r == nullptr) {
         return;
@@ -50,31 +51,38 @@ void NetAttempt::note_state() {
     if (r->upstream_states == nullptr) {
         r->upstream_states = ngx_array_create(r->pool, 1, sizeof(ngx_http_upstream_state_t));
     }
-    auto *state = r->upstream_states != nullptr
-                      ? static_cast<ngx_http_upstream_state_t *>(ngx_array_push(r->upstream_states))
-                      : nullptr;
+    auto push = [r] {
+        auto *state =
+            r->upstream_states != nullptr
+                ? static_cast<ngx_http_upstream_state_t *>(ngx_array_push(r->upstream_states))
+                : nullptr;
+        if (state != nullptr) {
+            ngx_memzero(state, sizeof(*state));
+        }
+        return state;
+    };
+    if (earlier_states_ > 0 && r->upstream_states->nelts == earlier_states_) {
+        (void)push();  // without a peer it is what nginx shows as " : "
+    }
+    auto *name = static_cast<ngx_str_t *>(ngx_palloc(r->pool, sizeof(ngx_str_t)));
+    ngx_http_upstream_state_t *state = name != nullptr ? push() : nullptr;
     if (state == nullptr) {
         return;
     }
-    ngx_memzero(state, sizeof(*state));
     state->response_time = ngx_msec_t(-1);
     state->connect_time = ngx_msec_t(-1);
     state->header_time = ngx_msec_t(-1);
-    if (c_ != nullptr && c_->addr_text.len > 0) {
-        peer_name_ = copy_str(r->pool, view(c_->addr_text));  // an idle one knows its name
-    } else {
-        u_char text[NGX_SOCKADDR_STRLEN];
-        size_t size = ngx_sock_ntop(reinterpret_cast<struct sockaddr *>(address_.data()),
-                                    socklen_t(address_.size()), text, sizeof(text), 1);
-        peer_name_ = copy_str(r->pool, {reinterpret_cast<char *>(text), size});
-    }
-    auto *name = static_cast<ngx_str_t *>(ngx_palloc(r->pool, sizeof(ngx_str_t)));
-    if (name != nullptr) {
-        *name = peer_name_;
-        state->peer = name;
-    }
+    state->peer = name;
     upstream_state_ = r->upstream_states->nelts - 1;
+    name_state(peer);
+}
+
+void NetAttempt::name_state(ngx_str_t peer) {
+    peer_name_ = peer;
     state_began_ = ngx_current_msec;
+    if (ngx_http_upstream_state_t *state = upstream_state()) {
+        *state->peer = peer;
+    }
 }
 
 ngx_http_upstream_state_t *NetAttempt::upstream_state() {

@@ -15,6 +15,8 @@ struct NetContext {
     ngx_resolver_t *resolver = nullptr;
     Timeouts timeouts;
     bool may_reuse = true;  // an idle connection
+    // Entries of r->upstream_states that another location has made, before it led here.
+    size_t earlier_states = 0;
 };
 
 // A call of nginx's event loop on behalf of a request: its log lines name the request, and what it
@@ -55,6 +57,7 @@ class NetAttempt final : public Attempt, private AddressWaiter {
     // --- connect (net_connect.cpp) ---
     void on_addresses() override;
     void connect();
+    void note_address();
     void use_connection(ngx_connection_t *c);
     void on_connected();
     void start_tls();
@@ -70,7 +73,8 @@ class NetAttempt final : public Attempt, private AddressWaiter {
     void on_eof();
     void broken(Broken why);
     void enter(Phase phase);
-    void note_state();
+    void note_state(ngx_str_t peer);
+    void name_state(ngx_str_t peer);
     void close_state();
     ngx_http_upstream_state_t *upstream_state();
     static void on_event(ngx_event_t *ev);
@@ -90,7 +94,8 @@ class NetAttempt final : public Attempt, private AddressWaiter {
     bool may_reuse_;
     bool is_reused_ = false;
     bool is_connected_ = false;
-    bool has_answer_ = false;  // a byte of the answer came
+    bool is_unaddressed_ = false;  // $upstream_addr has the name of the host
+    bool has_answer_ = false;      // a byte of the answer came
     bool may_keep_ = true;
     wire::HttpHead head_;
 
@@ -106,7 +111,8 @@ class NetAttempt final : public Attempt, private AddressWaiter {
     ngx_str_t peer_name_ = {};  // for $upstream_addr
     size_t addresses_left_ = 0;
     size_t upstream_state_ = SIZE_MAX;  // index in r->upstream_states, once there is one
-    ngx_msec_t state_began_ = 0;        // connecting to this address
+    const size_t earlier_states_;
+    ngx_msec_t state_began_ = 0;  // connecting to this address
     std::vector<ngx_buf_t> bufs_;
     std::vector<ngx_chain_t> links_;
 };

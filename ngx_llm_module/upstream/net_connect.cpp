@@ -13,12 +13,17 @@ void NetAttempt::start() {
         is_reused_ = true;
         is_connected_ = true;
         use_connection(idle);
-        note_state();
+        // One that was made for a probe has no name.
+        bool has_name = r_ != nullptr && idle->addr_text.len > 0;
+        note_state(has_name ? copy_str(r_->pool, view(idle->addr_text))
+                            : str(outgoing_.endpoint->host));
         enter(Phase::waiting);
         send();
         return;
     }
     enter(Phase::connecting);
+    is_unaddressed_ = true;
+    note_state(str(outgoing_.endpoint->host));
     if (state_.addresses.ready(resolver_, *this)) {
         on_addresses();
     }
@@ -35,10 +40,21 @@ void NetAttempt::on_addresses() {
     connect();
 }
 
+void NetAttempt::note_address() {
+    if (r_ == nullptr) {
+        return;
+    }
+    u_char text[NGX_SOCKADDR_STRLEN];
+    size_t size = ngx_sock_ntop(reinterpret_cast<struct sockaddr *>(address_.data()),
+                                socklen_t(address_.size()), text, sizeof(text), 1);
+    ngx_str_t name = copy_str(r_->pool, {reinterpret_cast<char *>(text), size});
+    std::exchange(is_unaddressed_, false) ? name_state(name) : note_state(name);
+}
+
 void NetAttempt::connect() {
     addresses_left_--;
     address_ = state_.addresses.take();
-    note_state();
+    note_address();
     peer_.sockaddr = reinterpret_cast<struct sockaddr *>(address_.data());
     peer_.socklen = socklen_t(address_.size());
     peer_.name = &peer_name_;

@@ -328,6 +328,14 @@ Status build_other(LlmRequest &request, const Candidate &candidate, OutgoingRequ
     return unsupported("the provider has no endpoint for such requests", "model");
 }
 
+// Of a body that is the client's own, as nginx's proxy does it: no word of the length where the
+// client said none, and the length 0 where it did.
+std::optional<size_t> stated_size(const LlmRequest &request) {
+    size_t size = request.body.view().size();
+    bool is_stated = size > 0 || request.r->headers_in.content_length_n >= 0;
+    return is_stated ? std::optional(size) : std::nullopt;
+}
+
 // Reading, cancelling or deleting an answer by its keeper's name.
 Status build_kept(LlmRequest &request, const Candidate &candidate, const Speech &speech,
                   const Endpoint &endpoint, OutgoingRequest &out) {
@@ -346,7 +354,9 @@ Status build_kept(LlmRequest &request, const Candidate &candidate, const Speech 
     }
     out.is_head = request.r->method == NGX_HTTP_HEAD;
     Call call = make_call(request, *candidate.deployment->provider, speech, endpoint, true);
-    return build_head(call, view(request.r->method_name), path, body_size(out), out);
+    bool is_post = request.r->method == NGX_HTTP_POST;  // some servers want to be told of nothing
+    return build_head(call, view(request.r->method_name), path,
+                      is_post ? body_size(out) : stated_size(request), out);
 }
 
 }  // namespace
@@ -419,7 +429,7 @@ Status build_request(LlmRequest &request, const Candidate &candidate, OutgoingRe
         Call call = make_call(request, provider, speech, endpoint, true);
         call.beta_flags = beta_flags(request, provider, speech);
         return build_head(call, view(request.r->method_name), raw_target(request, endpoint),
-                          request.body.view().size(), out);
+                          stated_size(request), out);
     }
     if (request.is_other()) {
         return build_other(request, candidate, out);

@@ -131,7 +131,7 @@ class Head {
     Head(const Head &) = delete;
     Head &operator=(const Head &) = delete;
 
-    Status write(std::string_view method, std::string_view path, size_t body_size,
+    Status write(std::string_view method, std::string_view path, std::optional<size_t> body_size,
                  std::span<const HeaderLine> forwarded, OutgoingRequest &out);
 
     // Without what differs from one request to the next.
@@ -149,7 +149,7 @@ class Head {
     RequestHead parts_;
 };
 
-Status Head::write(std::string_view method, std::string_view path, size_t body_size,
+Status Head::write(std::string_view method, std::string_view path, std::optional<size_t> body_size,
                    std::span<const HeaderLine> forwarded, OutgoingRequest &out) {
     if (CredentialSource *source = worker().credentials(call_.provider)) {
         if (source->token().empty()) {
@@ -205,7 +205,7 @@ std::string_view beta_flags(LlmRequest &request, const Provider &provider, const
 }
 
 Status build_head(const Call &call, std::string_view method, std::string_view path,
-                  size_t body_size, OutgoingRequest &out) {
+                  std::optional<size_t> body_size, OutgoingRequest &out) {
     std::vector<HeaderLine> forwarded;
     if (call.same_dialect) {
         forwarded = forwarded_headers(call);

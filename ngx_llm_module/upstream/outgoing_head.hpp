@@ -23,9 +23,9 @@ struct Call {
 // provider would refuse. In the arena.
 std::string_view beta_flags(LlmRequest &request, const Provider &provider, const Speech &speech);
 
-// `path` is what follows the base URL's. The body is complete.
+// `path` is what follows the base URL's. The body is complete; without a size it has none.
 Status build_head(const Call &call, std::string_view method, std::string_view path,
-                  size_t body_size, OutgoingRequest &out);
+                  std::optional<size_t> body_size, OutgoingRequest &out);
 
 // Of a request for an answer, or for a count of tokens.
 Status build_chat_head(const Call &call, const LlmRequest &request, std::string_view model,

@@ -84,7 +84,7 @@ Status Probe::build(OutgoingRequest &out) {
         call.key = key_ = choose_key(config_, deployment_, failed_keys_);
     }
     if (model_.probe.wants_list) {
-        return build_head(call, "GET", speech.list_path(), 0, out);
+        return build_head(call, "GET", speech.list_path(), {}, out);
     }
     Arena arena;
     Notes notes;

@@ -122,6 +122,14 @@ TEST_F(RequestHeads, WhatIsAcceptedOfAStream) {
     EXPECT_TRUE(has("accept: application/vnd.amazon.eventstream"));
 }
 
+TEST_F(RequestHeads, ALengthWhereOneIsStated) {
+    EXPECT_FALSE(names("content-length"));
+    request.body_size = 0;
+    EXPECT_TRUE(has("content-length: 0"));
+    request.method = "GET";
+    EXPECT_TRUE(has("content-length: 0"));
+}
+
 TEST_F(RequestHeads, OtherContentThanJson) {
     HeaderLine content[] = {{"content-type", "audio/wav"}, {"content-encoding", ""}};
     request.content = content;

@@ -131,8 +131,8 @@ void append_lines(const RequestHead &request, std::string &head) {
 
 void append_head(const RequestHead &request, std::string &head) {
     append_lines(request, head);
-    if (request.body_size > 0 || request.method != "GET") {
-        append_content_length(request.body_size, head);
+    if (request.body_size) {
+        append_content_length(*request.body_size, head);
     }
     for (const HeaderLine &line : request.forwarded) {
         if (!line.value.empty() && !is_configured(request.configured, line.name)) {

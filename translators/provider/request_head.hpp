@@ -2,6 +2,7 @@
 // who calls gathers the parts.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -25,7 +26,7 @@ struct RequestHead {
     const Dialect *dialect = nullptr;  // spoken with the provider
     Carrier carrier = Carrier::direct;
     bool is_stream = false;
-    size_t body_size = 0;
+    std::optional<size_t> body_size;  // nothing: no body, and no word of its length
 
     Auth auth;
     std::string_view key;  // empty: nothing is sent for it
