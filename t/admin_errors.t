@@ -24,6 +24,19 @@ $t->http_conf(<<"END");
         location = /exact { llm_admin; }
         location ~ ^/(key|team|user|customer|end_user|spend|global)/ { llm_admin; }
     }
+    server {
+        listen 127.0.0.1:%%PORT:ours%%;
+        access_log logs/early.log;
+        location /admin/ { llm_admin; }
+        location = /metrics { llm_metrics; }
+        location = /health { llm_health; }
+    }
+    server {
+        listen 127.0.0.1:%%PORT:mixed%%;
+        access_log logs/early.log;
+        location /admin/ { llm_admin; }
+        location /html/ { root html; }
+    }
 END
 $t->start;
 
@@ -218,6 +231,32 @@ subtest 'at the paths of the models' => sub {
         headers => { 'x-api-key' => $key })->{status}, 200, 'and what it is for');
     is($t->post("/key/$key/regenerate", {}, @auth)->{status}, 200, 'regenerate');
     is($t->get('/global/spend/report', @auth)->{status}, 404, 'an unknown path');
+};
+
+# What nginx refuses before it looks for a location: the server says JSON when all of its locations
+# are the gateway's.
+subtest 'before there is a location' => sub {
+    my %raw = (400 => "GET /admin/key/list HTTP/1.1\r\n\r\n", 414 => 'GET /admin/' . 'x' x 20_000
+        . " HTTP/1.1\r\nHost: a\r\n\r\n", 405 => "TRACE /admin/key/list?key=sk-of-trace HTTP/1.1\r\n"
+        . "Host: a\r\n\r\n");
+    for my $status (sort keys %raw) {
+        is_json_error($t->request(undef, undef, raw => $raw{$status}, port => 'ours'), $status,
+            "$status, ours alone");
+        my $r = $t->request(undef, undef, raw => $raw{$status}, port => 'mixed');
+        is($r->{status}, $status, "$status, beside others");
+        like($r->{headers}{'content-type'}, qr{text/html}, 'is theirs as well');
+    }
+    like($t->get('/none', port => 'ours')->{headers}{'content-type'}, qr{text/html},
+        'files are nginx\'s own business');
+    for (qw(CONNECT TRACE)) {
+        my $r = $t->request($_, '/admin/key/list', port => 'ours');
+        is_json_error($r, $r->{status}, "$_ is $r->{status}");
+        like($r->{status}, qr/\A40[05]\z/, 'a refusal');
+    }
+    is_json_error($t->request($_, '/admin/key/list', port => 'ours', headers => { 'x-api-key' =>
+        'sk-master' }), 405, $_) for qw(PROPFIND OPTIONS DELETE MKCOL);
+    $t->wait_for(sub { $t->slurp('logs/early.log') =~ /TRACE/ }, 5, 'the log');
+    ok($t->slurp('logs/early.log') !~ /sk-of-trace/, 'without a key');
 };
 
 subtest 'odd but good' => sub {

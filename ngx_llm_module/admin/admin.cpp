@@ -369,35 +369,6 @@ AdminAnswer admin_error(ngx_uint_t status, std::string_view what, std::string_vi
     return answer;
 }
 
-// "sk-" where a word begins, escaped or not.
-bool looks_like_key(std::string_view sent) {
-    std::string text(sent);
-    auto *to = reinterpret_cast<u_char *>(text.data());
-    u_char *from = to;
-    ngx_unescape_uri(&to, &from, text.size(), 0);
-    text.resize(size_t(to - reinterpret_cast<u_char *>(text.data())));
-    for (size_t at = text.find("sk-"); at != text.npos; at = text.find("sk-", at + 1)) {
-        if (at == 0 || isalnum(static_cast<unsigned char>(text[at - 1])) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-// A key that stands where no route has one: it was meant for the other method, or is misspelt.
-void mask_keys(ngx_http_request_t *r) {
-    for (const ngx_str_t &line : {r->request_line, r->unparsed_uri, r->uri}) {
-        std::string_view text = view(line);
-        while (!text.empty()) {
-            std::string_view word = text.substr(0, text.find_first_of("/?&=; "));
-            text.remove_prefix(std::min(text.size(), word.size() + 1));
-            if (looks_like_key(word)) {
-                std::fill_n(const_cast<char *>(word.data()), word.size(), '*');
-            }
-        }
-    }
-}
-
 ngx_int_t handle_admin(ngx_http_request_t *r) {
     if (r != r->main) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -430,7 +401,6 @@ ngx_int_t handle_admin(ngx_http_request_t *r) {
     if (route != nullptr && !part.empty() && hash_of_key(std::string(part)) != part) {
         mask_part(r, route->path.substr(route->path.find('*') + 1));
     }
-    mask_keys(r);
     if (!request.identity.is_master && !(route != nullptr && route->is_open)) {
         return request.identity.key == nullptr
                    ? refuse(

@@ -244,15 +244,25 @@ char *set_log_content(ngx_conf_t *cf, ngx_command_t *, void *conf) {
     return loc->content_log != nullptr ? conf_ok() : conf_error();
 }
 
-char *set_health(ngx_conf_t *cf, ngx_command_t *, void *) {
-    own_location(cf)->handler = guard<handle_health_location, NGX_HTTP_INTERNAL_SERVER_ERROR>;
+ngx_http_core_loc_conf_t *own_page(ngx_conf_t *cf, ngx_http_llm_loc_conf_t &loc) {
+    loc.is_page = true;
     main_config(cf).in_use = true;
+    return own_location(cf);
+}
+
+char *set_health(ngx_conf_t *cf, ngx_command_t *, void *conf) {
+    auto *loc = static_cast<ngx_http_llm_loc_conf_t *>(conf);
+    ngx_http_core_loc_conf_t *core = own_page(cf, *loc);
+    core->handler = guard<handle_health_location, NGX_HTTP_INTERNAL_SERVER_ERROR>;
+    loc->handler = core->handler;
     return conf_ok();
 }
 
-char *set_metrics(ngx_conf_t *cf, ngx_command_t *, void *) {
-    own_location(cf)->handler = guard<handle_metrics, NGX_HTTP_INTERNAL_SERVER_ERROR>;
-    main_config(cf).in_use = true;
+char *set_metrics(ngx_conf_t *cf, ngx_command_t *, void *conf) {
+    auto *loc = static_cast<ngx_http_llm_loc_conf_t *>(conf);
+    ngx_http_core_loc_conf_t *core = own_page(cf, *loc);
+    core->handler = guard<handle_metrics, NGX_HTTP_INTERNAL_SERVER_ERROR>;
+    loc->handler = core->handler;
     return conf_ok();
 }
 
