@@ -195,8 +195,15 @@ subtest 'expiry' => sub {
     is(status($short), 200, 'for longer');
     admin('/key/update', { key => $short, expires => '2001-01-01T00:00:00Z' });
     is(status($short), 401, 'ended by date');
-    admin('/key/update', { key => $short, duration => undef });
-    is(status($short), 200, 'for ever');
+    my $r = admin("/key/$short/regenerate", {}, status => 400)->{error};
+    is($r->{param}, 'expires', 'a new value would be good for nothing');
+    my $new = admin("/key/$short/regenerate", { duration => '1h' })->{key};
+    is(status($new), 200, 'unless it ends later');
+    admin('/key/update', { key => $new, duration => undef });
+    is(status($new), 200, 'for ever');
+    my $end = '2099-01-01T00:00:00Z';
+    is(admin('/key/generate', { duration => undef, expires => $end })->{expires}, $end,
+        'null says nothing beside a time');
 };
 
 subtest 'regenerate' => sub {

@@ -96,17 +96,32 @@ bool has_word(std::string_view words, std::string_view wanted) {
     return false;
 }
 
-// The first that the route does not know, or nothing. One that says nothing may be unknown, as in
-// bodies; `key` may be the one that the caller came with.
-std::string unknown_parameter(const Route &route, std::string_view query,
-                              const std::string &own_key) {
+constexpr std::string_view kFlags = "return_full_object include_created_by_keys include_team_keys";
+
+// The first parameter that is wrong, or nothing. One that says nothing may be unknown, as in
+// bodies; one that chooses must say what, or it would choose everything. `key` may be the one that
+// the caller came with.
+FieldError wrong_parameter(const Route &route, std::string_view query, const std::string &own_key) {
+    std::vector<std::string_view> seen;
     while (!route.is_open && !query.empty()) {
         auto [name, value] = next_parameter(query);
         bool says_nothing = value.empty() || value == "false" || value == "False";
-        bool is_known = has_word(route.parameters, name) || (name == "key" && value == own_key);
-        if (!is_known && !says_nothing) {
-            return std::string(name.empty() ? "=" : name);
+        if (!has_word(route.parameters, name)) {
+            if (says_nothing || (name == "key" && value == own_key)) {
+                continue;
+            }
+            return {std::string(name.empty() ? "=" : name), "is not supported"};
         }
+        if (value.empty()) {
+            return {std::string(name), "is empty: leave it out, or say what is meant"};
+        }
+        if (has_word(kFlags, name) && !flag_of(value)) {
+            return {std::string(name), "must be true or false"};
+        }
+        if (std::find(seen.begin(), seen.end(), name) != seen.end()) {
+            return {std::string(name), "stands there twice"};
+        }
+        seen.push_back(name);
     }
     return {};
 }
@@ -120,7 +135,7 @@ class AdminTask final : public StoreWaiter, public SpendWaiter {
           route_(route),
           part_(part),
           query_(view(request.r->args)),
-          unknown_(unknown_parameter(route, query_, own_key)) {}
+          wrong_(wrong_parameter(route, query_, own_key)) {}
     ~AdminTask() {
         forget_store(*this);
         forget_share(*this);
@@ -144,7 +159,7 @@ class AdminTask final : public StoreWaiter, public SpendWaiter {
     const Route &route_;
     std::string part_;
     std::string query_;
-    std::string unknown_;  // among what the query says
+    FieldError wrong_;  // in the query
     AdminAnswer answer_;
     std::vector<StoredRecord> before_;  // of each change
     std::vector<BudgetOwner> owners_;   // of budgets that are written
@@ -159,6 +174,12 @@ bool AdminTask::change() {
             worker().parse_unpadded(request_.body.view().empty() ? "{}" : request_.body.view());
         if (!root || !root->is_object()) {
             answer_ = admin_error(NGX_HTTP_BAD_REQUEST, "the body must be a JSON object");
+            return false;
+        }
+        // A filter there would be none, and the whole list the answer.
+        if (FieldError error; route_.method == NGX_HTTP_GET && !check_members(*root, {}, error)) {
+            answer_ = admin_error(NGX_HTTP_BAD_REQUEST, "stands in a body, which GET has none of",
+                                  error.param);
             return false;
         }
         AdminCall call{request_, request_.config, *root, part_, query_, int64_t(ngx_time())};
@@ -203,8 +224,8 @@ bool AdminTask::change() {
 }
 
 void AdminTask::begin() {
-    if (!unknown_.empty()) {
-        send(admin_error(NGX_HTTP_BAD_REQUEST, "is not supported", unknown_));
+    if (!wrong_.param.empty()) {
+        send(bad(wrong_));
         return;
     }
     if (!route_.is_open && refresh_spend(*this)) {

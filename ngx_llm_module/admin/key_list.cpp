@@ -102,8 +102,7 @@ AdminAnswer key_list(AdminCall &call) {
         return bad(page.error.param.empty() ? wish.order.error : page.error);
     }
     std::vector<Rank> found = find_keys(call, wish);
-    std::string full = call.argument("return_full_object");
-    bool is_full = full == "true" || full == "True";  // Python's form
+    bool is_full = flag_of(call.argument("return_full_object")).value_or(false);
     AdminAnswer answer;
     json::Writer w(answer.body);
     w.object().key("keys").array();

@@ -42,6 +42,9 @@ bool apply_members(json::Value object, std::span<const std::string_view> known, 
 bool apply_members(json::Value object, std::span<const std::string_view> known, UserRecord &record,
                    FieldError &error);
 
+// An object that may have these members; others are an error as they are in apply_members.
+bool check_members(json::Value object, std::span<const std::string_view> known, FieldError &error);
+
 // Only these members, and no others.
 bool apply_only(json::Value object, std::span<const std::string_view> names, KeyRecord &record,
                 FieldError &error);

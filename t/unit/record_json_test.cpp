@@ -350,7 +350,17 @@ TEST(RecordJson, WhatIsWrongIsNamedAndNothingChanges) {
     EXPECT_EQ(wrong(R"({"expires":"soon"})"),
               "expires must be a time such as 2026-12-31T18:00:00Z");
     EXPECT_EQ(wrong(R"({"tpm_limit_type":"all"})"),
-              "tpm_limit_type must be total, input or output");
+              "tpm_limit_type must be total, input or output: the tokens that count "
+              "(best_effort_throughput changes nothing)");
+    EXPECT_EQ(wrong(R"({"rpm_limit_type":"dynamic"})"),
+              "rpm_limit_type must be best_effort_throughput: limits are not added up when they "
+              "are given, and hold also when there is room");
+    EXPECT_EQ(wrong(R"({"expires":"1970-01-01T00:00:00Z"})"),
+              "expires must be a time such as 2026-12-31T18:00:00Z");
+    EXPECT_EQ(wrong(R"({"budget_limits":[{"max_budget":1,"time_period":"1d"}]})"),
+              "budget_limits may say nothing but max_budget and budget_duration of a budget");
+    EXPECT_EQ(wrong(R"({"budget_limits":[{"max_budget":1,"max_budget":2}]})"),
+              "budget_limits says something twice of a budget");
     EXPECT_EQ(wrong(R"({"on_outage":"hope"})"), "on_outage must be local, allow or deny");
     EXPECT_EQ(wrong(R"({"on_outage":1})"), "on_outage must be local, allow or deny");
     EXPECT_EQ(wrong(R"({"model_rpm_limit":[]})"),
