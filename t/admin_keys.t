@@ -359,12 +359,19 @@ subtest 'sorted lists' => sub {
     is($order->('sort_by=max_budget&size=2&page=2'), 'beta Alpha', 'a page of it');
     my @hashes = sort map { sha256_hex($_) } values %key;
     is_deeply(admin('/key/list?team_id=sorted&sort_by=token')->{keys}, [reverse @hashes], 'by hash');
-    is_deeply(admin('/key/list?team_id=sorted')->{keys}, \@hashes, 'as usual');
+    is_deeply(admin('/key/list?team_id=sorted&sort_by=token&sort_order=asc')->{keys}, \@hashes,
+        'the other way');
     my $made = time;
     $t->wait_for(sub { time > $made }, 5, 'the next second');
     my $last = admin('/key/generate', { key_alias => 'late', team_id => 'sorted' })->{token};
     is(admin('/key/list?team_id=sorted&sort_by=created_at&sort_order=desc')->{keys}[0], $last,
         'the newest first');
+    my $mine = sub { (grep { ($_->{source} // '') ne 'configuration' } @{admin("/key/list?size=1000&"
+        . "return_full_object=true$_[0]")->{keys}})[0]{token} };
+    is($mine->($_), $last, "as usual: $_") for '', '&team_id=sorted';
+    is(admin('/key/list?team_id=sorted&sort_order=asc')->{keys}[-1], $last, 'or the last one');
+    is(admin('/key/list?size=1&return_full_object=true')->{keys}[0]{source}, 'configuration',
+        'keys of llm_key, which have no such time, come first');
     for (['sort_by=nosuch', 'sort_by'], ['sort_by=spend&sort_order=up', 'sort_order']) {
         is(admin("/key/list?$_->[0]", undef, status => 400)->{error}{param}, $_->[1], "not $_->[0]");
     }

@@ -152,14 +152,14 @@ Page page_of(const AdminCall &call, size_t usual_size) {
 }
 
 Order order_of(const AdminCall &call, std::span<const std::string_view> known,
-               bool is_usually_descending) {
+               std::string_view usual, bool is_usually_descending) {
     Order order;
     order.by = call.argument("sort_by");
-    std::string direction = call.argument("sort_order");
-    std::transform(direction.begin(), direction.end(), direction.begin(),
-                   [](char c) { return char(ngx_tolower(c)); });
-    order.is_descending =
-        direction.empty() ? is_usually_descending && !order.by.empty() : direction == "desc";
+    if (order.by.empty()) {
+        order.by = usual;
+    }
+    std::string direction = lower_case(call.argument("sort_order"));
+    order.is_descending = direction.empty() ? is_usually_descending : direction == "desc";
     if (!direction.empty() && direction != "asc" && direction != "desc") {
         order.error = {"sort_order", "must be asc or desc"};
     }

@@ -286,7 +286,7 @@ AdminAnswer user_info(AdminCall &call) {
 
 AdminAnswer user_list(AdminCall &call) {
     Page page = page_of(call, 25);
-    Order order = order_of(call, kUserOrders, false);
+    Order order = order_of(call, kUserOrders, "", false);
     if (!page.error.param.empty() || !order.error.param.empty()) {
         return bad(page.error.param.empty() ? order.error : page.error);
     }

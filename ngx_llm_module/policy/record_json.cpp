@@ -445,6 +445,16 @@ bool read_stored(std::string_view json, std::string_view id, UserRecord &record)
     return read_all(json, kUserFields, kUserOwn, record);
 }
 
+int64_t stored_creation(std::string_view json) {
+    constexpr std::string_view kMember = "\"created_at\":\"";
+    size_t at = json.rfind(kMember);  // metadata, which may have anything, stands before it
+    if (at == std::string_view::npos) {
+        return 0;
+    }
+    std::string_view text = json.substr(at + kMember.size());
+    return std::max<int64_t>(0, parse_time(text.substr(0, text.find('"'))));
+}
+
 std::string compact_json(std::string_view json) {
     std::string text;
     bool in_string = false;

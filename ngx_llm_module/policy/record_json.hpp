@@ -54,6 +54,9 @@ bool read_stored(std::string_view json, std::string_view id, KeyRecord &record);
 bool read_stored(std::string_view json, std::string_view id, TeamRecord &record);
 bool read_stored(std::string_view json, std::string_view id, UserRecord &record);
 
+// created_at of such a text, without reading the rest; 0: it has none.
+int64_t stored_creation(std::string_view json);
+
 // Without white space between values.
 std::string compact_json(std::string_view json);
 

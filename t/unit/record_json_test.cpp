@@ -394,6 +394,30 @@ TEST(RecordJson, WhatWasNotStoredByUsIsNotRead) {
     }
 }
 
+TEST(RecordJson, WhenARecordWasMadeIsFoundWithoutReadingIt) {
+    KeyRecord key;
+    EXPECT_EQ(stored_creation(render_stored(key)), 0);
+    key.metadata = R"({"created_at":"2001-01-01T00:00:00Z","a":"\"created_at\":\"x"})";
+    key.created = 1900000000;
+    key.updated = 1900000001;
+    key.replaced_by = "h";
+    EXPECT_EQ(stored_creation(render_stored(key)), key.created);
+    EXPECT_EQ(stored_creation(R"({"created_at":"soon"})"), 0);
+}
+
+// Words of LiteLLM for what is so anyway.
+TEST(RecordJson, BestEffortChangesNothing) {
+    KeyRecord key;
+    key.limits.tokens = TokenKind::output;
+    EXPECT_EQ(change(R"({"tpm_limit_type":"best_effort_throughput",
+                         "rpm_limit_type":"best_effort_throughput"})",
+                     key),
+              "");
+    EXPECT_EQ(key.limits.tokens, TokenKind::output);
+    EXPECT_EQ(change(R"({"tpm_limit_type":null,"rpm_limit_type":null})", key), "");
+    EXPECT_EQ(key.limits.tokens, TokenKind::total);
+}
+
 TEST(RecordJson, CompactLeavesStringsAlone) {
     EXPECT_EQ(compact_json(" { \"a b\" : [ 1 ,\t\"c \\\" d\" ] }\r\n"), R"({"a b":[1,"c \" d"]})");
     EXPECT_EQ(compact_json(R"({"a":"\\" , "b": 1})"), R"({"a":"\\","b":1})");
