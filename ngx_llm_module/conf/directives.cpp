@@ -8,6 +8,7 @@
 #include "ngx_llm_module/conf/blocks.hpp"
 #include "ngx_llm_module/conf/redis_conf.hpp"
 #include "ngx_llm_module/conf/routing_words.hpp"
+#include "ngx_llm_module/conf/state_path.hpp"
 #include "ngx_llm_module/observe/metrics_handler.hpp"
 #include "ngx_llm_module/request/handler.hpp"
 #include "ngx_llm_module/state/state_keeper.hpp"
@@ -34,7 +35,7 @@ bool set_state_path(ngx_conf_t *cf, std::string_view file) {
         return false;
     }
     config.state_path = view(path);
-    return true;
+    return check_state_path(cf, config.state_path);
 }
 
 char *set_zone(ngx_conf_t *cf, ngx_command_t *, void *) {
