@@ -127,7 +127,7 @@ FieldError wrong_parameter(const Route &route, std::string_view query, const std
 }
 
 // One call on its way to the disk.
-class AdminTask final : public StoreWaiter, public SpendWaiter {
+class AdminTask final : public ShareWaiter, public SpendWaiter {
   public:
     AdminTask(LlmRequest &request, const Route &route, std::string_view part,
               const std::string &own_key)
@@ -148,6 +148,10 @@ class AdminTask final : public StoreWaiter, public SpendWaiter {
     void begin();
     void on_spend() override;
     void on_stored(bool is_stored) override;
+    void on_clash() override {
+        has_clash_ = true;
+        on_stored(false);
+    }
 
   private:
     void run();
@@ -164,6 +168,7 @@ class AdminTask final : public StoreWaiter, public SpendWaiter {
     std::vector<StoredRecord> before_;  // of each change
     std::vector<BudgetOwner> owners_;   // of budgets that are written
     std::vector<BudgetFloor> floors_;   // what was spent by them
+    bool has_clash_ = false;            // with a key of another machine
     enum class Step : uint8_t { disk, redis, budgets, back } step_ = Step::disk;
 };
 
@@ -272,8 +277,9 @@ void AdminTask::on_stored(bool is_stored) {
         }
     }
     if (step_ == Step::back) {
-        answer_ = admin_error(NGX_HTTP_INTERNAL_SERVER_ERROR,
-                              "the change could not be stored and was not made");
+        answer_ = has_clash_ ? bad(alias_is_taken())
+                             : admin_error(NGX_HTTP_INTERNAL_SERVER_ERROR,
+                                           "the change could not be stored and was not made");
     }
     send(std::move(answer_));
     ngx_http_run_posted_requests(c);

@@ -230,7 +230,7 @@ FieldError check_key(AdminCall &call, const KeyRecord &key, const KeyRecord *bef
     }
     bool is_new_alias = !key.alias.empty() && (before == nullptr || before->alias != key.alias);
     if (is_new_alias && is_alias_taken(call, key)) {
-        return {"key_alias", "already exists: another key has it"};
+        return alias_is_taken();
     }
     return {};
 }

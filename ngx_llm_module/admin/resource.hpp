@@ -60,6 +60,10 @@ bool is_text(const AdminCall &call, std::string_view name);
 // An id that the caller chose, or a new one. False: it cannot be one.
 bool choose_id(const std::string &given, std::string &id);
 
+inline FieldError alias_is_taken() {
+    return {"key_alias", "already exists: another key has it"};
+}
+
 // What is wrong with the key as the call wants it, or nothing; `before`: as it is, if it is.
 FieldError check_key(AdminCall &call, const KeyRecord &key, const KeyRecord *before = nullptr);
 
