@@ -24,6 +24,19 @@ $t->http_conf(<<"END");
         location = /exact { llm_admin; }
         location ~ ^/(key|team|user|customer|end_user|spend|global)/ { llm_admin; }
     }
+    server {
+        listen 127.0.0.1:%%PORT:ours%%;
+        access_log logs/early.log;
+        location /admin/ { llm_admin; }
+        location = /metrics { llm_metrics; }
+        location = /health { llm_health; }
+    }
+    server {
+        listen 127.0.0.1:%%PORT:mixed%%;
+        access_log logs/early.log;
+        location /admin/ { llm_admin; }
+        location /html/ { root html; }
+    }
 END
 $t->start;
 
@@ -90,6 +103,12 @@ subtest 'bodies' => sub {
             '"key":"short"', '"key":"sk with blanks"', '"key_alias":"a\nb"', '"key_alias":5',
             '"team_id":"nosuch"', '"rpm_limits":5', '"guardrails":["x"]', '"spend":5',
             '"allowed_routes":["/x"]', '"permissions":{"fly":true}',
+            '"expires":"2020-01-01T00:00:00Z"', '"expires":0', '"expires":"1970-01-01T00:00:00Z"',
+            '"expires":"2099-01-01","duration":"1d"', '"expires":"2099-01-01","duration":"-1"',
+            '"tpm_limit_type":"guaranteed_throughput"', '"tpm_limit_type":"dynamic"',
+            '"rpm_limit_type":"guaranteed_throughput"', '"rpm_limit_type":"dynamic"',
+            '"rpm_limit_type":5', '"budget_limits":[{"max_budget":1,"time_period":"1d"}]',
+            '"budget_limits":[{"max_budget":1,"max_budget":2}]',
             '"rpm_limit":5,"rpm_limit":6', '"key_alias":"' . 'x' x 300 . '"',
             '"metadata":{"a":"' . 'x' x 20_000 . '"}'))
     {
@@ -113,6 +132,34 @@ subtest 'bodies' => sub {
             like($r->{status}, qr/\A40[04]\z/, "$path $name $odd") or diag($r->{body});
         }
     }
+    # Members that would have no effect.
+    call('POST', '/team/new', '{"team_id":"effects"}');
+    call('POST', '/customer/new', '{"user_id":"effects"}');
+    call('POST', '/user/new', '{"user_id":"effects","auto_create_key":false}');
+    for (['/key/block', { key => $key->{key}, metadata => { a => 1 } }, 'metadata'],
+        ['/key/unblock', { key => $key->{key}, duration => '1d' }, 'duration'],
+        ['/key/delete', { keys => [$key->{key}], dry_run => \1 }, 'dry_run'],
+        ['/team/block', { team_id => 'effects', keys => ['x'] }, 'keys'],
+        ['/team/unblock', { team_id => 'effects', blocked => \1 }, 'blocked'],
+        ['/team/delete', { team_ids => ['effects'], keep_keys => \1 }, 'keep_keys'],
+        ['/user/update', { user_id => 'effects', duration => '1d' }, 'duration'],
+        ['/user/update', { user_id => 'effects', auto_create_key => \1 }, 'auto_create_key'],
+        ['/user/new', { auto_create_key => \0, duration => '1d' }, 'duration'],
+        ['/user/delete', { user_ids => ['effects'], keep_keys => \1 }, 'keep_keys'],
+        ['/customer/update', { user_id => 'effects', duration => '1d' }, 'duration'],
+        ['/customer/update', { user_id => 'effects', user_email => 'a@example.org' }, 'user_email'],
+        ['/customer/new', { user_id => 'more', user_role => 'internal_user' }, 'user_role'],
+        ['/customer/block', { user_ids => ['effects'], reason => 'x' }, 'reason'],
+        ['/customer/delete', { user_ids => ['effects'], force => \1 }, 'force'],
+        ["/key/$key->{token}/regenerate", { key => 'sk-another-key' }, 'key'])
+    {
+        my ($path, $body, $param) = @$_;
+        my $r = call('POST', $path, encode_json_c($body));
+        is($r->{status}, 400, "$path, $param") or diag($r->{body});
+        is(decode_json($r->{body})->{error}{param}, $param, 'is named');
+    }
+    call('POST', '/team/delete', '{"team_ids":["effects"]}');
+    call('POST', "/$_/delete", '{"user_ids":["effects"]}') for qw(user customer);
     is(call('POST', '/key/delete', '{"key_aliases":["odd"]}')->{status}, 200, 'the key is still there');
 };
 
@@ -173,16 +220,34 @@ subtest 'queries' => sub {
             /user/daily/activity)),
         (map { ["/spend/logs?limit=$_", 'limit'] } qw(-1 0 x 1001 1.5 99999999999999999999)),
         ['/global/spend/keys?limit=-1', 'limit'], ['/user/list?page=0', 'page'],
-        ['/user/daily/activity?page=0', 'page'])
+        ['/user/daily/activity?page=0', 'page'], ['/key/list?page_size=0', 'page_size'],
+        ['/user/list?page_size=1001', 'page_size'], ['/key/list?size=0', 'size'],
+        ['/key/list?size=5&page_size=5', 'page_size'],
+        (map { ["/key/list?return_full_object=$_", 'return_full_object'] } qw(maybe 2 -1)),
+        ['/key/list?include_team_keys=x', 'include_team_keys'],
+        ['/key/info?key=sk-a-key&key=sk-b-key', 'key'], ['/key/list?team_id=a&team_id=b', 'team_id'],
+        ['/key/list?page=1&page=1', 'page'], (map { ["/key/list?$_=", $_] } qw(team_id user_id key_alias
+            key_hash size sort_by return_full_object)), ['/key/list?team_id', 'team_id'],
+        ['/key/info?key=', 'key'], ['/user/list?user_ids=', 'user_ids'],
+        ['/user/list?user_email=', 'user_email'], ['/spend/logs?api_key=&limit=5', 'api_key'],
+        ['/global/activity?start_date=', 'start_date'], ['/team/info?team_id=', 'team_id'],
+        ['/customer/info?end_user_id=', 'end_user_id'])
     {
         $wrong->('GET', @$_);
     }
-    $wrong->('POST', @$_) for ['/key/generate?max_budget=5', 'max_budget'], ['/explain?keys=a', 'keys'];
+    for (['/key/list', 'team_id'], ['/user/list', 'user_email'], ['/global/spend', 'start_date']) {
+        my $r = call('GET', $_->[0], qq({"$_->[1]":"x"}));
+        is($r->{status}, 400, "GET $_->[0] with a body");
+        is(decode_json($r->{body})->{error}{param}, $_->[1], "names $_->[1]");
+    }
+    is(call('GET', '/key/list', '{}')->{status}, 200, 'an empty one says nothing');
+    $wrong->('POST', @$_) for ['/explain?path=', 'path'], ['/explain?key=a&key=b', 'key'],
+        ['/key/generate?max_budget=5', 'max_budget'], ['/explain?keys=a', 'keys'];
     is(call('HEAD', '/key/list?team=a')->{status}, 400, 'HEAD, too');
     is(call('GET', '/key/list?team=a', undef, 'x-api-key' => 'sk-plain')->{status}, 403, 'a stranger');
     for ('/key/list?page=1&size=5&return_full_object=true&include_team_keys=true&sort_by=created_at'
         . '&sort_order=desc&include_created_by_keys=true&expand=user',
-        '/user/list?page=1&page_size=25&sort_by=spend&sort_order=asc&user_email=',
+        '/user/list?page=1&page_size=25&sort_by=spend&sort_order=asc&organization=',
         '/spend/logs?summarize=false&start_date=2026-01-01&end_date=2026-01-02&limit=1000',
         '/spend/logs?start_date=2026-01-01+00:00:00&end_date=2026-01-02T00:00:00Z',
         '/user/daily/activity?start_date=2026-01-01&end_date=2026-01-02&page=1&page_size=1000',
@@ -220,6 +285,32 @@ subtest 'at the paths of the models' => sub {
     is($t->get('/global/spend/report', @auth)->{status}, 404, 'an unknown path');
 };
 
+# What nginx refuses before it looks for a location: the server says JSON when all of its locations
+# are the gateway's.
+subtest 'before there is a location' => sub {
+    my %raw = (400 => "GET /admin/key/list HTTP/1.1\r\n\r\n", 414 => 'GET /admin/' . 'x' x 20_000
+        . " HTTP/1.1\r\nHost: a\r\n\r\n", 405 => "TRACE /admin/key/list?key=sk-of-trace HTTP/1.1\r\n"
+        . "Host: a\r\n\r\n");
+    for my $status (sort keys %raw) {
+        is_json_error($t->request(undef, undef, raw => $raw{$status}, port => 'ours'), $status,
+            "$status, ours alone");
+        my $r = $t->request(undef, undef, raw => $raw{$status}, port => 'mixed');
+        is($r->{status}, $status, "$status, beside others");
+        like($r->{headers}{'content-type'}, qr{text/html}, 'is theirs as well');
+    }
+    like($t->get('/none', port => 'ours')->{headers}{'content-type'}, qr{text/html},
+        'files are nginx\'s own business');
+    for (qw(CONNECT TRACE)) {
+        my $r = $t->request($_, '/admin/key/list', port => 'ours');
+        is_json_error($r, $r->{status}, "$_ is $r->{status}");
+        like($r->{status}, qr/\A40[05]\z/, 'a refusal');
+    }
+    is_json_error($t->request($_, '/admin/key/list', port => 'ours', headers => { 'x-api-key' =>
+        'sk-master' }), 405, $_) for qw(PROPFIND OPTIONS DELETE MKCOL);
+    $t->wait_for(sub { $t->slurp('logs/early.log') =~ /TRACE/ }, 5, 'the log');
+    ok($t->slurp('logs/early.log') !~ /sk-of-trace/, 'without a key');
+};
+
 subtest 'odd but good' => sub {
     is(call('POST', '/key/generate', '')->{status}, 200, 'no body');
     is(call('POST', '/key/generate', '{ }')->{status}, 200, 'nothing asked for');
@@ -227,6 +318,13 @@ subtest 'odd but good' => sub {
         . '"spend":0}')->{status}, 200, 'what says nothing may be unknown');
     is(call('POST', '/key/generate', '{"spend":0.0,"rpm_limit":null}')->{status}, 200, 'no spend');
     is(call('POST', '/key/generate', '{"rpm_limit":0,"max_budget":0}')->{status}, 200, 'zero');
+    my $typed = decode_json(call('POST', '/key/generate', '{"rpm_limit_type":"best_effort_throughput",'
+        . '"tpm_limit_type":"best_effort_throughput","key_type":"llm_api","key_name":"x"}')->{body});
+    like($typed->{key}, qr/\Ask-/, 'what LiteLLM sends and what is so anyway');
+    is(decode_json(call('GET', "/key/list?return_full_object=$_")->{body})->{keys}[0]{models}
+        ? 'objects' : '', 'objects', "return_full_object=$_") for qw(true True 1 yes);
+    is(ref(decode_json(call('GET', "/key/list?return_full_object=$_")->{body})->{keys}[0]), '',
+        "return_full_object=$_") for qw(false False 0 no);
     my $r = call('POST', '/key/generate', qq({"key_alias":"\xc3\xa9\\u00e9\\"\\\\","metadata":{ "a" )
         . qq(: [ 1 ,\n 2 ], "b \\" c" : "d  e" } }));
     my $key = decode_json($r->{body});

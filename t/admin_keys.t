@@ -9,6 +9,7 @@ use Time::Local qw(timegm);
 
 my $t = LLM::Test->new(workers => 2, access_log => 1);
 $t->http_conf(<<"END");
+    log_format who '\$status \$llm_key_alias';
     access_log logs/combined.log combined;
     llm_provider mock { }
     llm_model m { deployment mock/m input_cost=1e-9 output_cost=1e-9; alias also; }
@@ -20,6 +21,17 @@ $t->http_conf(<<"END");
         listen 127.0.0.1:%%PORT%%;
         location / { llm_pass models; }
         location /admin/ { llm_admin; }
+        location = /metrics { llm_metrics; }
+        location = /health { llm_health; }
+        location /denied { llm_metrics; deny all; }
+        location /denied/key/ { llm_admin; deny all; }
+        location /denied/v1/ {
+            llm_pass models;
+            deny all;
+            access_log logs/combined.log combined;
+            access_log logs/who.log who;
+        }
+        location = /if { if (\$arg_key) { set \$x 1; } llm_metrics; }
     }
 END
 $t->start;
@@ -183,8 +195,15 @@ subtest 'expiry' => sub {
     is(status($short), 200, 'for longer');
     admin('/key/update', { key => $short, expires => '2001-01-01T00:00:00Z' });
     is(status($short), 401, 'ended by date');
-    admin('/key/update', { key => $short, duration => undef });
-    is(status($short), 200, 'for ever');
+    my $r = admin("/key/$short/regenerate", {}, status => 400)->{error};
+    is($r->{param}, 'expires', 'a new value would be good for nothing');
+    my $new = admin("/key/$short/regenerate", { duration => '1h' })->{key};
+    is(status($new), 200, 'unless it ends later');
+    admin('/key/update', { key => $new, duration => undef });
+    is(status($new), 200, 'for ever');
+    my $end = '2099-01-01T00:00:00Z';
+    is(admin('/key/generate', { duration => undef, expires => $end })->{expires}, $end,
+        'null says nothing beside a time');
 };
 
 subtest 'regenerate' => sub {
@@ -340,12 +359,19 @@ subtest 'sorted lists' => sub {
     is($order->('sort_by=max_budget&size=2&page=2'), 'beta Alpha', 'a page of it');
     my @hashes = sort map { sha256_hex($_) } values %key;
     is_deeply(admin('/key/list?team_id=sorted&sort_by=token')->{keys}, [reverse @hashes], 'by hash');
-    is_deeply(admin('/key/list?team_id=sorted')->{keys}, \@hashes, 'as usual');
+    is_deeply(admin('/key/list?team_id=sorted&sort_by=token&sort_order=asc')->{keys}, \@hashes,
+        'the other way');
     my $made = time;
     $t->wait_for(sub { time > $made }, 5, 'the next second');
     my $last = admin('/key/generate', { key_alias => 'late', team_id => 'sorted' })->{token};
     is(admin('/key/list?team_id=sorted&sort_by=created_at&sort_order=desc')->{keys}[0], $last,
         'the newest first');
+    my $mine = sub { (grep { ($_->{source} // '') ne 'configuration' } @{admin("/key/list?size=1000&"
+        . "return_full_object=true$_[0]")->{keys}})[0]{token} };
+    is($mine->($_), $last, "as usual: $_") for '', '&team_id=sorted';
+    is(admin('/key/list?team_id=sorted&sort_order=asc')->{keys}[-1], $last, 'or the last one');
+    is(admin('/key/list?size=1&return_full_object=true')->{keys}[0]{source}, 'configuration',
+        'keys of llm_key, which have no such time, come first');
     for (['sort_by=nosuch', 'sort_by'], ['sort_by=spend&sort_order=up', 'sort_order']) {
         is(admin("/key/list?$_->[0]", undef, status => 400)->{error}{param}, $_->[1], "not $_->[0]");
     }
@@ -379,10 +405,19 @@ subtest 'case 67: no key in the log' => sub {
     admin($_, undef, status => 404)
         for '/key/sk-raw-key-of-none', '/KEY/%73k-raw-key-of-none/x', '/key/info;key=sk-raw-key-of-none';
     admin('/key/info?key%3Dsk-raw-key-of-none', undef, status => 400);
-    $t->wait_for(sub { $t->slurp('logs/combined.log') =~ m{/key/\*+/regenerate HTTP} }, 5, 'the log');
+    is($t->get("/$_?key=sk-raw-key-of-a-page&api_key=raw-chosen-without&x=sk-raw-key")->{status},
+        200, $_) for qw(health metrics if);
+    # nginx itself writes an error log of what it refuses early.
+    is($t->get("/$_?key=sk-early")->{status}, 403, $_) for qw(denied denied/key/sk-early denied/v1/models);
+    is($t->get('/denied/v1/models?key=sk-configured')->{status}, 403, 'a key that is known');
+    $t->wait_for(sub { $t->slurp('logs/who.log') =~ /^403 configured$/m }, 5, 'whose it is is logged');
+    is($t->request('TRACE', '/v1/models?key=sk-early')->{status}, 405, 'TRACE');
+    $t->wait_for(sub { $t->slurp('logs/combined.log') =~ m{/key/\*+/regenerate HTTP.*TRACE}s }, 5,
+        'the log');
     for my $text ($t->log_text, $t->slurp('logs/combined.log')) {
         unlike($text, qr/sk-raw-key|chosen-without|chosen%2Dagain/, 'not of what was asked for');
     }
+    unlike($t->slurp('logs/combined.log'), qr/sk-early|sk-configured/, 'nor of what was refused early');
     like($t->slurp('logs/combined.log'), qr{spend/logs\?limit=5&api_key=\*+&user_id=x},
         'the rest is there');
     $t->wait_for(sub { $t->slurp('logs/combined.log') =~ m{/key/delete} }, 5, 'the log');

@@ -37,6 +37,41 @@ sub provider_line { return "llm_provider p {\n$ok\n$_[0] # HERE\n}" }
 sub model_line    { return "llm_provider p { $ok }\nllm_model m {\n$_[0] # HERE\n"
     . "deployment p/y; }" }
 
+subtest 'the place of the state' => sub {
+    mkdir "$dir/state" or die $!;
+    mkdir "$dir/$_" or die $! for qw(state/as-dir state/one.journal);
+    symlink '/dev/null', "$dir/state/null" or die $!;
+    my %wrong = ('none/llm.state' => qr{directory "\Q$dir\E/none/" of state= .*No such file},
+        'empty/llm.state' => qr{directory "\Q$dir\E/empty/" of state= .*Not a directory},
+        'state/as-dir' => qr{"\Q$dir\E/state/as-dir" of state= is a directory},
+        'state/one' => qr{"\Q$dir\E/state/one.journal" of state= is a directory},
+        'state/null' => qr{"\Q$dir\E/state/null" of state= is no regular file});
+    refused("state=$_", "\nllm_zone 8m state=$dir/$_; # HERE", $wrong{$_}) for sort keys %wrong;
+    my $conf = "\nllm_zone 8m state=$dir/state/fine;\n$server";
+    my ($code, $output) = $t->config_test($conf);
+    is($code, 0, 'a good one');
+    unlike($output, qr/\[warn\]/, 'without a word') or diag($output);
+    SKIP: {
+        skip 'for root', 5 if $> != 0;
+        my ($nobody, $group) = (getpwnam 'nobody')[2, 3];
+        $t->main_conf("user nobody ${\scalar getgrgid $group};\n");
+        ($code, $output) = $t->config_test($conf);
+        is($code, 0, 'one where the workers may not write');
+        like($output, qr{\[warn\].*"\Q$dir\E/state/" of state= must be writable.* in \Q$dir\E/test\d+\.conf:\d},
+            'is told, with file and line');
+        for (sub { chmod 0777, "$dir/state" }, sub { chmod 0700, "$dir/state";
+            chown $nobody, -1, "$dir/state" },
+            sub { chmod 0770, "$dir/state"; chown 0, $group, "$dir/state" })
+        {
+            $_->();
+            ($code, $output) = $t->config_test($conf);
+            unlike($output, qr/\[warn\]/, 'unless they may') or diag($output);
+        }
+        $t->main_conf('');
+    }
+    is_deeply([glob "$dir/state/fine*"], [], 'the test makes nothing');
+};
+
 subtest 'good configurations pass' => sub {
     my $fine = "
         llm_zone 2m;

@@ -96,6 +96,48 @@ subtest 'an alias is one key\'s at all machines' => sub {
     is(admin($one, '/key/generate', { key_alias => 'shared' })->{status}, 200, 'and the alias is free');
 };
 
+# A machine learns what others have made within a second: meanwhile Redis knows.
+subtest 'an alias, before the other machine can know' => sub {
+    my $keys = sub { return scalar grep { !$_->{replaced_by} } @{$_[0]->get(
+        "/admin/key/list?return_full_object=true&key_alias=$_[1]",
+        headers => [Authorization => "Bearer $master"])->{json}{keys}} };
+    for my $i (1 .. 5) {
+        my @both = $i % 2 ? ($one, $two) : ($two, $one);
+        my $first = admin($both[0], '/key/generate', { key_alias => "race-$i" });
+        is($first->{status}, 200, 'the first one');
+        my $r = admin($both[1], '/key/generate', { key_alias => "race-$i", key => "sk-second-$i" });
+        is($r->{status}, 400, 'a second one at once');
+        is(decode_json($r->{body})->{error}{message}, 'key_alias already exists: another key has it',
+            'is refused by name');
+        is(status($both[1], "sk-second-$i"), 401, 'and not made');
+        my $key = admin($both[1], '/key/generate', {})->{json}{key};
+        is(admin($both[1], '/key/update', { key => $key, key_alias => "race-$i" })->{status}, 400,
+            'nor does an update give it');
+        is(admin($both[1], '/user/new', { user_id => "racer-$i", key_alias => "race-$i" })->{status},
+            400, 'nor a new user');
+        is($both[1]->get("/admin/user/info?user_id=racer-$i", headers =>
+            [Authorization => "Bearer $master"])->{status}, 404, 'who is not made either');
+        # What has the alias may be changed, and give it away.
+        my $next = admin($both[0], "/key/$first->{json}{key}/regenerate", { grace_period => '1h' });
+        is($next->{status}, 200, 'regenerated, with the former one beside it');
+        $next = admin($both[0], "/key/$next->{json}{key}/regenerate", {});
+        is($next->{status}, 200, 'and again');
+        is(admin($both[0], '/key/block', { key => $next->{json}{key} })->{status}, 200, 'blocked');
+        is(admin($both[0], '/key/update', { key => $next->{json}{key}, key_alias => "other-$i" })
+            ->{status}, 200, 'renamed');
+        # Unless the other machine has just learnt who had it.
+        my $again = sub { ($r = admin($_[0], '/key/generate', { key_alias => "race-$i" }))->{status} == 200 };
+        ok($both[1]->wait_for(sub { $again->($both[1]) }, 5, 'the alias'), 'is free');
+        is(admin($both[1], '/key/delete', { keys => [$r->{json}{key}] })->{status}, 200, 'deleted');
+        ok($both[0]->wait_for(sub { $again->($both[0]) }, 5, 'the alias'), 'is free again');
+        $both[1]->wait_for(sub { $keys->($both[1], "race-$i") == 1 }, 5, 'both know');
+        is($keys->($both[0], "race-$i"), 1, 'one key');
+        becomes($both[1], $r->{json}{key}, 200, 'which is good');
+    }
+    is_deeply([sort grep { /race/ } @{$redis->cmd('HKEYS', 'llm:{records}:aliases')}],
+        [map { "race-$_" } 1 .. 5], 'who has which');
+};
+
 subtest 'no key stands in Redis' => sub {
     my $key = admin($one, '/key/generate', {})->{json}{key};
     my $all = join ' ', @{$redis->cmd('HGETALL', 'llm:{records}:data')};

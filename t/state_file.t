@@ -153,7 +153,7 @@ subtest 'any other damage is an error' => sub {
     mkdir $state;
     my ($code, $output) = $t->config_test(conf());
     is($code, 1, 'a directory in its place');
-    like($output, qr/\[emerg\].*cannot be read|\[emerg\].*state in "\Q$state\E"/, 'says so');
+    like($output, qr{\[emerg\].*"\Q$state\E" of state= is a directory in .*\d$}m, 'says so');
     rmdir $state;
 };
 

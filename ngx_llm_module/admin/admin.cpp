@@ -96,23 +96,38 @@ bool has_word(std::string_view words, std::string_view wanted) {
     return false;
 }
 
-// The first that the route does not know, or nothing. One that says nothing may be unknown, as in
-// bodies; `key` may be the one that the caller came with.
-std::string unknown_parameter(const Route &route, std::string_view query,
-                              const std::string &own_key) {
+constexpr std::string_view kFlags = "return_full_object include_created_by_keys include_team_keys";
+
+// The first parameter that is wrong, or nothing. One that says nothing may be unknown, as in
+// bodies; one that chooses must say what, or it would choose everything. `key` may be the one that
+// the caller came with.
+FieldError wrong_parameter(const Route &route, std::string_view query, const std::string &own_key) {
+    std::vector<std::string_view> seen;
     while (!route.is_open && !query.empty()) {
         auto [name, value] = next_parameter(query);
         bool says_nothing = value.empty() || value == "false" || value == "False";
-        bool is_known = has_word(route.parameters, name) || (name == "key" && value == own_key);
-        if (!is_known && !says_nothing) {
-            return std::string(name.empty() ? "=" : name);
+        if (!has_word(route.parameters, name)) {
+            if (says_nothing || (name == "key" && value == own_key)) {
+                continue;
+            }
+            return {std::string(name.empty() ? "=" : name), "is not supported"};
         }
+        if (value.empty()) {
+            return {std::string(name), "is empty: leave it out, or say what is meant"};
+        }
+        if (has_word(kFlags, name) && !flag_of(value)) {
+            return {std::string(name), "must be true or false"};
+        }
+        if (std::find(seen.begin(), seen.end(), name) != seen.end()) {
+            return {std::string(name), "stands there twice"};
+        }
+        seen.push_back(name);
     }
     return {};
 }
 
 // One call on its way to the disk.
-class AdminTask final : public StoreWaiter, public SpendWaiter {
+class AdminTask final : public ShareWaiter, public SpendWaiter {
   public:
     AdminTask(LlmRequest &request, const Route &route, std::string_view part,
               const std::string &own_key)
@@ -120,7 +135,7 @@ class AdminTask final : public StoreWaiter, public SpendWaiter {
           route_(route),
           part_(part),
           query_(view(request.r->args)),
-          unknown_(unknown_parameter(route, query_, own_key)) {}
+          wrong_(wrong_parameter(route, query_, own_key)) {}
     ~AdminTask() {
         forget_store(*this);
         forget_share(*this);
@@ -133,6 +148,10 @@ class AdminTask final : public StoreWaiter, public SpendWaiter {
     void begin();
     void on_spend() override;
     void on_stored(bool is_stored) override;
+    void on_clash() override {
+        has_clash_ = true;
+        on_stored(false);
+    }
 
   private:
     void run();
@@ -144,11 +163,12 @@ class AdminTask final : public StoreWaiter, public SpendWaiter {
     const Route &route_;
     std::string part_;
     std::string query_;
-    std::string unknown_;  // among what the query says
+    FieldError wrong_;  // in the query
     AdminAnswer answer_;
     std::vector<StoredRecord> before_;  // of each change
     std::vector<BudgetOwner> owners_;   // of budgets that are written
     std::vector<BudgetFloor> floors_;   // what was spent by them
+    bool has_clash_ = false;            // with a key of another machine
     enum class Step : uint8_t { disk, redis, budgets, back } step_ = Step::disk;
 };
 
@@ -159,6 +179,12 @@ bool AdminTask::change() {
             worker().parse_unpadded(request_.body.view().empty() ? "{}" : request_.body.view());
         if (!root || !root->is_object()) {
             answer_ = admin_error(NGX_HTTP_BAD_REQUEST, "the body must be a JSON object");
+            return false;
+        }
+        // A filter there would be none, and the whole list the answer.
+        if (FieldError error; route_.method == NGX_HTTP_GET && !check_members(*root, {}, error)) {
+            answer_ = admin_error(NGX_HTTP_BAD_REQUEST, "stands in a body, which GET has none of",
+                                  error.param);
             return false;
         }
         AdminCall call{request_, request_.config, *root, part_, query_, int64_t(ngx_time())};
@@ -203,8 +229,8 @@ bool AdminTask::change() {
 }
 
 void AdminTask::begin() {
-    if (!unknown_.empty()) {
-        send(admin_error(NGX_HTTP_BAD_REQUEST, "is not supported", unknown_));
+    if (!wrong_.param.empty()) {
+        send(bad(wrong_));
         return;
     }
     if (!route_.is_open && refresh_spend(*this)) {
@@ -251,8 +277,9 @@ void AdminTask::on_stored(bool is_stored) {
         }
     }
     if (step_ == Step::back) {
-        answer_ = admin_error(NGX_HTTP_INTERNAL_SERVER_ERROR,
-                              "the change could not be stored and was not made");
+        answer_ = has_clash_ ? bad(alias_is_taken())
+                             : admin_error(NGX_HTTP_INTERNAL_SERVER_ERROR,
+                                           "the change could not be stored and was not made");
     }
     send(std::move(answer_));
     ngx_http_run_posted_requests(c);
@@ -369,35 +396,6 @@ AdminAnswer admin_error(ngx_uint_t status, std::string_view what, std::string_vi
     return answer;
 }
 
-// "sk-" where a word begins, escaped or not.
-bool looks_like_key(std::string_view sent) {
-    std::string text(sent);
-    auto *to = reinterpret_cast<u_char *>(text.data());
-    u_char *from = to;
-    ngx_unescape_uri(&to, &from, text.size(), 0);
-    text.resize(size_t(to - reinterpret_cast<u_char *>(text.data())));
-    for (size_t at = text.find("sk-"); at != text.npos; at = text.find("sk-", at + 1)) {
-        if (at == 0 || isalnum(static_cast<unsigned char>(text[at - 1])) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-// A key that stands where no route has one: it was meant for the other method, or is misspelt.
-void mask_keys(ngx_http_request_t *r) {
-    for (const ngx_str_t &line : {r->request_line, r->unparsed_uri, r->uri}) {
-        std::string_view text = view(line);
-        while (!text.empty()) {
-            std::string_view word = text.substr(0, text.find_first_of("/?&=; "));
-            text.remove_prefix(std::min(text.size(), word.size() + 1));
-            if (looks_like_key(word)) {
-                std::fill_n(const_cast<char *>(word.data()), word.size(), '*');
-            }
-        }
-    }
-}
-
 ngx_int_t handle_admin(ngx_http_request_t *r) {
     if (r != r->main) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -430,7 +428,6 @@ ngx_int_t handle_admin(ngx_http_request_t *r) {
     if (route != nullptr && !part.empty() && hash_of_key(std::string(part)) != part) {
         mask_part(r, route->path.substr(route->path.find('*') + 1));
     }
-    mask_keys(r);
     if (!request.identity.is_master && !(route != nullptr && route->is_open)) {
         return request.identity.key == nullptr
                    ? refuse(

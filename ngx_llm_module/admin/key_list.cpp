@@ -28,7 +28,7 @@ struct Wish {
                    {"user_id", &KeyRecord::user, call.argument("user_id")},
                    {"key_alias", &KeyRecord::alias, call.argument("key_alias")}}},
           hash(call.argument("key_hash")),
-          order(order_of(call, kOrders, true)) {
+          order(order_of(call, kOrders, "created_at", true)) {
         hash = hash.empty() ? hash : hash_of_key(hash);
     }
 
@@ -43,9 +43,9 @@ struct Wish {
             return filter.value.empty() || key.*filter.field == filter.value;
         });
     }
-    // Else a key is taken as it comes, unread.
+    // Else when a key was made is all that is read of it.
     bool looks_inside() const {
-        return first() != nullptr || (!order.by.empty() && order.by != "token");
+        return first() != nullptr || (order.by != "created_at" && order.by != "token");
     }
 };
 
@@ -67,7 +67,6 @@ Rank rank_of(const AdminCall &call, std::string_view by, const KeyRecord &key) {
     return rank;
 }
 
-// Without an order that of their hashes, which does not change while somebody pages through them.
 std::vector<Rank> find_keys(const AdminCall &call, const Wish &wish) {
     std::vector<Rank> found;
     for (const auto &[id, key] : call.config.keys) {
@@ -84,7 +83,9 @@ std::vector<Rank> find_keys(const AdminCall &call, const Wish &wish) {
                           return;
                       }
                       if (!wish.looks_inside()) {
-                          found.emplace_back().id = id;
+                          key.hash = id;
+                          key.created = stored_creation(json);
+                          found.push_back(rank_of(call, wish.order.by, key));
                       } else if (read_stored(json, id, key) && wish.is_for(key)) {
                           found.push_back(rank_of(call, wish.order.by, key));
                       }
@@ -102,8 +103,7 @@ AdminAnswer key_list(AdminCall &call) {
         return bad(page.error.param.empty() ? wish.order.error : page.error);
     }
     std::vector<Rank> found = find_keys(call, wish);
-    std::string full = call.argument("return_full_object");
-    bool is_full = full == "true" || full == "True";  // Python's form
+    bool is_full = flag_of(call.argument("return_full_object")).value_or(false);
     AdminAnswer answer;
     json::Writer w(answer.body);
     w.object().key("keys").array();

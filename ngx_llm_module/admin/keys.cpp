@@ -154,6 +154,9 @@ AdminAnswer set_blocked(AdminCall &call, bool is_blocked) {
     if (target.refusal) {
         return std::move(*target.refusal);
     }
+    if (FieldError error; !has_only(call, {"key"}, error)) {
+        return bad(error);
+    }
     KeyRecord &key = target.key.record;
     key.is_blocked = is_blocked;
     key.updated = call.now;
@@ -227,7 +230,7 @@ FieldError check_key(AdminCall &call, const KeyRecord &key, const KeyRecord *bef
     }
     bool is_new_alias = !key.alias.empty() && (before == nullptr || before->alias != key.alias);
     if (is_new_alias && is_alias_taken(call, key)) {
-        return {"key_alias", "already exists: another key has it"};
+        return alias_is_taken();
     }
     return {};
 }
@@ -246,6 +249,9 @@ AdminAnswer make_key(AdminCall &call, KeyRecord &key, std::string &secret) {
     if (!is_good_secret(secret)) {
         return admin_error(NGX_HTTP_BAD_REQUEST,
                            "must have 8 to 256 printable characters without blanks", "key");
+    }
+    if (key.expires != 0 && key.expires <= call.now) {
+        return bad({"expires", "is in the past: nobody could use the key"});
     }
     key.hash = sha256_hex(secret);
     if (is_taken(call, key.hash)) {
@@ -314,6 +320,9 @@ AdminAnswer key_update(AdminCall &call) {
 }
 
 AdminAnswer key_delete(AdminCall &call) {
+    if (FieldError error; !has_only(call, {"keys", "key_aliases"}, error)) {
+        return bad(error);
+    }
     AdminAnswer answer;
     json::Writer w(answer.body);
     std::vector<std::string> deleted;
@@ -379,6 +388,9 @@ AdminAnswer key_regenerate(AdminCall &call) {
         current_target_of(call, call.part.empty() ? call.text("key") : std::string(call.part));
     if (target.refusal) {
         return std::move(*target.refusal);
+    }
+    if (std::string also = call.text("key"); !also.empty() && hash_of_key(also) != target.hash) {
+        return admin_error(NGX_HTTP_BAD_REQUEST, "is not the one that the path names", "key");
     }
     int64_t grace = 0;
     if (json::Value given = call.body["grace_period"]; !given.absent() && !says_nothing(given)) {

@@ -56,6 +56,13 @@ bool read_expiry(const AdminCall &call, int64_t &expires, FieldError &error) {
     if (duration.absent() || duration.equals("")) {
         return true;
     }
+    if (!call.body["expires"].is_unset()) {
+        if (duration.is_null()) {
+            return true;
+        }
+        error = {"duration", "stands beside expires: one of them can say when the key ends"};
+        return false;
+    }
     bool is_for_ever = duration.is_null() || duration.equals("-1") || duration.as_int() == -1;
     int64_t seconds = is_for_ever ? 0 : parse_duration(call.text("duration"));
     if (seconds < 0) {
@@ -103,9 +110,24 @@ void for_each_with(const Config &config, RecordKind kind, std::string_view membe
                         uint64_t version) { visit(id, json, version); });
 }
 
+std::string lower_case(std::string text) {
+    std::transform(text.begin(), text.end(), text.begin(),
+                   [](char c) { return char(ngx_tolower(c)); });
+    return text;
+}
+
 bool read_count(const std::string &text, size_t most, size_t &count) {
     auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), count);
     return code == std::errc() && end == text.data() + text.size() && count >= 1 && count <= most;
+}
+
+std::optional<bool> flag_of(std::string text) {
+    constexpr std::string_view kYes[] = {"true", "1", "yes", "on", "y", "t"};
+    constexpr std::string_view kNo[] = {"false", "0", "no", "off", "n", "f"};
+    text = lower_case(std::move(text));
+    bool is_yes = std::find(std::begin(kYes), std::end(kYes), text) != std::end(kYes);
+    bool is_no = std::find(std::begin(kNo), std::end(kNo), text) != std::end(kNo);
+    return is_yes || is_no ? std::optional(is_yes) : std::nullopt;
 }
 
 Page page_of(const AdminCall &call, size_t usual_size) {
@@ -113,27 +135,31 @@ Page page_of(const AdminCall &call, size_t usual_size) {
     page.size = usual_size;
     std::string number = call.argument("page");
     std::string size = call.argument("size");
-    if (size.empty()) {
-        size = call.argument("page_size");
-    }
+    std::string other_size = call.argument("page_size");
+    bool is_other = size.empty() && !other_size.empty();
     if (!number.empty() && !read_count(number, 1000000, page.number)) {
         page.error = {"page", "must be a whole number, 1 or more"};
     }
+    if (is_other) {
+        size = other_size;
+    } else if (!other_size.empty()) {
+        page.error = {"page_size", "stands beside size, which is the same"};
+    }
     if (!size.empty() && !read_count(size, 1000, page.size)) {
-        page.error = {"size", "must be a whole number from 1 to 1000"};
+        page.error = {is_other ? "page_size" : "size", "must be a whole number from 1 to 1000"};
     }
     return page;
 }
 
 Order order_of(const AdminCall &call, std::span<const std::string_view> known,
-               bool is_usually_descending) {
+               std::string_view usual, bool is_usually_descending) {
     Order order;
     order.by = call.argument("sort_by");
-    std::string direction = call.argument("sort_order");
-    std::transform(direction.begin(), direction.end(), direction.begin(),
-                   [](char c) { return char(ngx_tolower(c)); });
-    order.is_descending =
-        direction.empty() ? is_usually_descending && !order.by.empty() : direction == "desc";
+    if (order.by.empty()) {
+        order.by = usual;
+    }
+    std::string direction = lower_case(call.argument("sort_order"));
+    order.is_descending = direction.empty() ? is_usually_descending : direction == "desc";
     if (!direction.empty() && direction != "asc" && direction != "desc") {
         order.error = {"sort_order", "must be asc or desc"};
     }

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <functional>
+#include <initializer_list>
+#include <optional>
 
 #include "ngx_llm_module/admin/admin.hpp"
 #include "ngx_llm_module/policy/record_json.hpp"
@@ -46,16 +48,27 @@ FieldError check_models(const Config &config, const std::vector<std::string> &mo
 
 AdminAnswer bad(const FieldError &error);
 
+// The body may have these members only: true, or `error` says what is wrong.
+inline bool has_only(const AdminCall &call, std::initializer_list<std::string_view> known,
+                     FieldError &error) {
+    return check_members(call.body, known, error);
+}
+
 // A string, or nothing was said.
 bool is_text(const AdminCall &call, std::string_view name);
 
 // An id that the caller chose, or a new one. False: it cannot be one.
 bool choose_id(const std::string &given, std::string &id);
 
+inline FieldError alias_is_taken() {
+    return {"key_alias", "already exists: another key has it"};
+}
+
 // What is wrong with the key as the call wants it, or nothing; `before`: as it is, if it is.
 FieldError check_key(AdminCall &call, const KeyRecord &key, const KeyRecord *before = nullptr);
 
-// The member "duration": from now on; null and "-1" are for ever. False: it cannot be understood.
+// The member "duration": from now on; null and "-1" are for ever. False: it cannot be understood,
+// or stands beside another end (`expires`).
 bool read_expiry(const AdminCall &call, int64_t &expires, FieldError &error);
 
 // Visits the records of a kind that may have this string as this member (all, when it is empty).
@@ -65,8 +78,13 @@ void for_each_with(const Config &config, RecordKind kind, std::string_view membe
                    const std::function<void(const std::string &id, const std::string &json,
                                             uint64_t version)> &visit);
 
+std::string lower_case(std::string text);
+
 // A whole number from 1 to `most`. False: it is none.
 bool read_count(const std::string &text, size_t most, size_t &count);
+
+// A flag of a query, in the words that LiteLLM takes. Nothing: it is none.
+std::optional<bool> flag_of(std::string text);
 
 // page and size (or page_size) of the query.
 struct Page {

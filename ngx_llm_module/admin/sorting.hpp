@@ -34,8 +34,8 @@ struct Order {
     bool operator()(const Rank &a, const Rank &b) const { return is_descending ? b < a : a < b; }
 };
 
-// `is_usually_descending`: where sort_by is given without sort_order.
+// `usual`: without sort_by (nothing: by id), as is_usually_descending is without sort_order.
 Order order_of(const AdminCall &call, std::span<const std::string_view> known,
-               bool is_usually_descending);
+               std::string_view usual, bool is_usually_descending);
 
 }  // namespace llm

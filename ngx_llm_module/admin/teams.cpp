@@ -62,7 +62,7 @@ AdminAnswer change_team(AdminCall &call, bool (*change)(const AdminCall &call, T
     TeamRecord &team = target.team.record;
     FieldError error;
     if (!change(call, team, error)) {
-        return admin_error(NGX_HTTP_BAD_REQUEST, error.what, error.param);
+        return bad(error);
     }
     team.updated = call.now;
     AdminAnswer answer;
@@ -74,13 +74,19 @@ AdminAnswer change_team(AdminCall &call, bool (*change)(const AdminCall &call, T
     return answer;
 }
 
+template <bool is_blocked>
+bool set_blocked(const AdminCall &call, TeamRecord &team, FieldError &error) {
+    team.is_blocked = is_blocked;
+    return has_only(call, {"team_id"}, error);
+}
+
 }  // namespace
 
 AdminAnswer team_new(AdminCall &call) {
     TeamRecord team;
     FieldError error;
     if (!apply_body(call, team, error)) {
-        return admin_error(NGX_HTTP_BAD_REQUEST, error.what, error.param);
+        return bad(error);
     }
     if (!is_text(call, "team_id") || !choose_id(call.text("team_id"), team.id)) {
         return admin_error(NGX_HTTP_BAD_REQUEST, "cannot be an id", "team_id");
@@ -143,20 +149,17 @@ AdminAnswer team_update(AdminCall &call) {
 }
 
 AdminAnswer team_block(AdminCall &call) {
-    return change_team(call, [](const AdminCall &, TeamRecord &team, FieldError &) {
-        team.is_blocked = true;
-        return true;
-    });
+    return change_team(call, set_blocked<true>);
 }
 
 AdminAnswer team_unblock(AdminCall &call) {
-    return change_team(call, [](const AdminCall &, TeamRecord &team, FieldError &) {
-        team.is_blocked = false;
-        return true;
-    });
+    return change_team(call, set_blocked<false>);
 }
 
 AdminAnswer team_delete(AdminCall &call) {
+    if (FieldError error; !has_only(call, {"team_ids"}, error)) {
+        return bad(error);
+    }
     AdminAnswer answer;
     json::Writer w(answer.body);
     size_t keys = 0;

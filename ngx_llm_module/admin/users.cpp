@@ -12,8 +12,9 @@ namespace {
 constexpr std::string_view kOfKey[] = {"key_alias", "team_id", "aliases", "permissions"};
 constexpr std::string_view kNewUserKnown[] = {
     "user_id", "auto_create_key", "duration", "key_alias", "team_id", "aliases", "permissions"};
-constexpr std::string_view kUserKnown[] = {"user_id", "auto_create_key", "duration"};
-constexpr std::string_view kCustomerKnown[] = {"user_id"};
+constexpr std::string_view kKnown[] = {"user_id"};
+// That records of one form have, and customers no use for.
+constexpr std::string_view kNotOfCustomers[] = {"models", "user_email", "user_role"};
 
 constexpr std::string_view kUserOrders[] = {"user_id", "user_alias", "user_email", "created_at",
                                             "spend"};
@@ -21,13 +22,16 @@ constexpr std::string_view kUserOrders[] = {"user_id", "user_alias", "user_email
 struct Resource {
     RecordKind kind;
     bool is_customer;
-    // Members that are read here.
-    std::span<const std::string_view> known_when_new;
-    std::span<const std::string_view> known;
+    std::span<const std::string_view> known_when_new;  // members that are read here
 };
 
-constexpr Resource kUsers = {RecordKind::user, false, kNewUserKnown, kUserKnown};
-constexpr Resource kCustomers = {RecordKind::customer, true, kCustomerKnown, kCustomerKnown};
+constexpr Resource kUsers = {RecordKind::user, false, kNewUserKnown};
+constexpr Resource kCustomers = {RecordKind::customer, true, kKnown};
+
+bool is_said(const AdminCall &call, std::string_view name) {
+    json::Value value = call.body[name];
+    return !value.absent() && !says_nothing(value);
+}
 
 void write_members_of(const Resource &resource, const AdminCall &call, const UserRecord &user,
                       json::Writer &w) {
@@ -48,9 +52,11 @@ bool apply_body(const Resource &resource, const AdminCall &call,
     if (!apply_members(call.body, known, user, error)) {
         return false;
     }
-    if (resource.is_customer && !user.models.empty()) {
-        error = {"models", "is not supported for customers"};
-        return false;
+    for (std::string_view name : kNotOfCustomers) {
+        if (resource.is_customer && is_said(call, name)) {
+            error = {std::string(name), "is not supported for customers"};
+            return false;
+        }
     }
     error = check_models(call.config, user.models, user.limits);
     return error.param.empty();
@@ -93,7 +99,7 @@ AdminAnswer update_user(const Resource &resource, AdminCall &call) {
     }
     UserRecord &user = loaded.record;
     FieldError error;
-    if (!apply_body(resource, call, resource.known, user, error)) {
+    if (!apply_body(resource, call, kKnown, user, error)) {
         return bad(error);
     }
     user.updated = call.now;
@@ -119,6 +125,9 @@ std::vector<std::string> ids_of(const AdminCall &call) {
 }
 
 AdminAnswer delete_users(const Resource &resource, AdminCall &call) {
+    if (FieldError error; !has_only(call, {"user_ids"}, error)) {
+        return bad(error);
+    }
     AdminAnswer answer;
     json::Writer w(answer.body);
     std::vector<std::string> ids = ids_of(call);
@@ -173,22 +182,19 @@ Rank rank_of(const AdminCall &call, std::string_view by, const UserRecord &user)
     return rank;
 }
 
-std::string lower(std::string text) {
-    std::transform(text.begin(), text.end(), text.begin(),
-                   [](char c) { return char(ngx_tolower(c)); });
-    return text;
-}
-
 // user_ids of the query, with commas between them, and user_email, a part of it.
 bool is_wanted(const AdminCall &call, const UserRecord &user) {
     std::string ids = call.argument("user_ids");
     std::string email = call.argument("user_email");
     bool is_named = ids.empty() || ("," + ids + ",").find("," + user.id + ",") != std::string::npos;
-    return is_named && lower(user.email).find(lower(email)) != std::string::npos;
+    return is_named && lower_case(user.email).find(lower_case(email)) != std::string::npos;
 }
 
 // A customer needs no record to be named by requests, so it needs none to be blocked.
 AdminAnswer set_blocked(AdminCall &call, bool is_blocked) {
+    if (FieldError error; !has_only(call, {"user_ids"}, error)) {
+        return bad(error);
+    }
     AdminAnswer answer;
     json::Writer w(answer.body);
     std::vector<std::string> ids = ids_of(call);
@@ -227,8 +233,8 @@ AdminAnswer user_new(AdminCall &call) {
         return bad({"auto_create_key", "must be true or false"});
     }
     if (wants_key.is_bool() && !wants_key.is_true()) {
-        for (std::string_view name : kOfKey) {
-            if (json::Value said = call.body[name]; !said.absent() && !says_nothing(said)) {
+        for (std::string_view name : kNewUserKnown) {
+            if (name != "user_id" && is_said(call, name)) {
                 return bad({std::string(name), "is for a key, and auto_create_key is false"});
             }
         }
@@ -280,7 +286,7 @@ AdminAnswer user_info(AdminCall &call) {
 
 AdminAnswer user_list(AdminCall &call) {
     Page page = page_of(call, 25);
-    Order order = order_of(call, kUserOrders, false);
+    Order order = order_of(call, kUserOrders, "", false);
     if (!page.error.param.empty() || !order.error.param.empty()) {
         return bad(page.error.param.empty() ? order.error : page.error);
     }

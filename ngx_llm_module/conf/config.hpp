@@ -341,7 +341,10 @@ typedef struct {
     ngx_msec_t cooldown_time;
     ngx_uint_t recover;
     ngx_flag_t try_cooled;
-    bool is_admin;  // llm_admin
+    bool is_admin;   // llm_admin
+    bool is_page;    // llm_metrics, llm_health
+    bool has_own;    // of a server: it has locations of ours,
+    bool has_other;  // and others
     size_t max_body;
     ngx_open_file_t *content_log;  // llm_log_content; null: off
     size_t content_log_max;        // bytes of a request, and of an answer
@@ -358,6 +361,13 @@ inline Config &config(ngx_http_request_t *r) {
 inline const ngx_http_llm_loc_conf_t &loc_conf(ngx_http_request_t *r) {
     return *static_cast<ngx_http_llm_loc_conf_t *>(
         ngx_http_get_module_loc_conf(r, ngx_http_llm_module));
+}
+
+// nginx has refused the request before it looked for a location, or has found none.
+inline bool is_without_location(ngx_http_request_t *r) {
+    auto *server = static_cast<ngx_http_core_srv_conf_t *>(
+        ngx_http_get_module_srv_conf(r, ngx_http_core_module));
+    return r->loc_conf == server->ctx->loc_conf;
 }
 
 }  // namespace llm

@@ -8,6 +8,7 @@
 #include "ngx_llm_module/conf/blocks.hpp"
 #include "ngx_llm_module/conf/redis_conf.hpp"
 #include "ngx_llm_module/conf/routing_words.hpp"
+#include "ngx_llm_module/conf/state_path.hpp"
 #include "ngx_llm_module/observe/metrics_handler.hpp"
 #include "ngx_llm_module/request/handler.hpp"
 #include "ngx_llm_module/state/state_keeper.hpp"
@@ -34,7 +35,7 @@ bool set_state_path(ngx_conf_t *cf, std::string_view file) {
         return false;
     }
     config.state_path = view(path);
-    return true;
+    return check_state_path(cf, config.state_path);
 }
 
 char *set_zone(ngx_conf_t *cf, ngx_command_t *, void *) {
@@ -244,15 +245,25 @@ char *set_log_content(ngx_conf_t *cf, ngx_command_t *, void *conf) {
     return loc->content_log != nullptr ? conf_ok() : conf_error();
 }
 
-char *set_health(ngx_conf_t *cf, ngx_command_t *, void *) {
-    own_location(cf)->handler = guard<handle_health_location, NGX_HTTP_INTERNAL_SERVER_ERROR>;
+ngx_http_core_loc_conf_t *own_page(ngx_conf_t *cf, ngx_http_llm_loc_conf_t &loc) {
+    loc.is_page = true;
     main_config(cf).in_use = true;
+    return own_location(cf);
+}
+
+char *set_health(ngx_conf_t *cf, ngx_command_t *, void *conf) {
+    auto *loc = static_cast<ngx_http_llm_loc_conf_t *>(conf);
+    ngx_http_core_loc_conf_t *core = own_page(cf, *loc);
+    core->handler = guard<handle_health_location, NGX_HTTP_INTERNAL_SERVER_ERROR>;
+    loc->handler = core->handler;
     return conf_ok();
 }
 
-char *set_metrics(ngx_conf_t *cf, ngx_command_t *, void *) {
-    own_location(cf)->handler = guard<handle_metrics, NGX_HTTP_INTERNAL_SERVER_ERROR>;
-    main_config(cf).in_use = true;
+char *set_metrics(ngx_conf_t *cf, ngx_command_t *, void *conf) {
+    auto *loc = static_cast<ngx_http_llm_loc_conf_t *>(conf);
+    ngx_http_core_loc_conf_t *core = own_page(cf, *loc);
+    core->handler = guard<handle_metrics, NGX_HTTP_INTERNAL_SERVER_ERROR>;
+    loc->handler = core->handler;
     return conf_ok();
 }
 

@@ -24,8 +24,9 @@ void inherit_pass(ngx_conf_t *cf, const ngx_http_llm_loc_conf_t &parent,
         own.handler = parent.handler;
         core->handler = parent.handler;
     }
-    if (own.pass == PassKind::unset && core->noname && parent.is_admin) {
-        own.is_admin = true;
+    if (own.pass == PassKind::unset && core->noname && (parent.is_admin || parent.is_page)) {
+        own.is_admin = parent.is_admin;
+        own.is_page = parent.is_page;
         own.location = parent.location;
         own.handler = parent.handler;
         core->handler = parent.handler;
@@ -38,6 +39,17 @@ void inherit_pass(ngx_conf_t *cf, const ngx_http_llm_loc_conf_t &parent,
     }
     if (own.pass != PassKind::unset && core->client_body_buffer_size == 2 * ngx_pagesize) {
         core->client_body_buffer_size = kBodyBuffer;
+    }
+}
+
+// Before a request has a location its server answers for it.
+void note_location(ngx_conf_t *cf, const ngx_http_llm_loc_conf_t &own,
+                   ngx_http_llm_loc_conf_t &parent) {
+    auto *core = static_cast<ngx_http_core_loc_conf_t *>(
+        ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module));
+    if (!core->noname) {
+        bool is_own = own.pass != PassKind::unset || own.is_admin || own.is_page;
+        (is_own ? parent.has_own : parent.has_other) = true;
     }
 }
 
@@ -117,6 +129,7 @@ char *merge_location(ngx_conf_t *cf, void *parent, void *child) {
         }
     }
     inherit_pass(cf, *prev, *conf);
+    note_location(cf, *conf, *prev);
     return conf_ok();
 }
 

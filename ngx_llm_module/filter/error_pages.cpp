@@ -1,7 +1,7 @@
-// A header filter that notices a response of nginx itself below llm_pass or llm_admin, and a body
-// filter that puts JSON in place of its HTML. Responses of the gateway pass untouched, and so does
-// what the operator wrote: the text of a `return`, a page that error_page takes from another
-// location.
+// A header filter that notices a response of nginx itself below llm_pass or llm_admin, or of a
+// server that has no other locations while it reads a request, and a body filter that puts JSON in
+// place of its HTML. Responses of the gateway pass untouched, and so does what the operator wrote:
+// the text of a `return`, a page that error_page takes from another location.
 #include "ngx_llm_module/filter/error_pages.hpp"
 
 #include "ngx_llm_module/base/guard.hpp"
@@ -63,10 +63,18 @@ bool render_refused_key(ngx_http_request_t *r, std::string_view request_id, Byte
     return true;
 }
 
-ngx_int_t filter_header(ngx_http_request_t *r) {
+// Of what is refused while it is read nobody knows for which location it is. Later such a request
+// is one for nginx's own files.
+bool is_ours(ngx_http_request_t *r) {
     const ngx_http_llm_loc_conf_t &loc = loc_conf(r);
+    bool is_early = r->phase_handler == 0 && is_without_location(r);
+    return loc.pass != PassKind::unset || loc.is_admin ||
+           (loc.has_own && !loc.has_other && is_early);
+}
+
+ngx_int_t filter_header(ngx_http_request_t *r) {
     // nginx notes the status of its own pages (r->err_status), not that of a `return` with a text.
-    if (r != r->main || (loc.pass == PassKind::unset && !loc.is_admin) || r->err_status == 0 ||
+    if (r != r->main || r->err_status == 0 || !is_ours(r) ||
         r->headers_out.status < NGX_HTTP_BAD_REQUEST) {
         return next_header_filter(r);
     }

@@ -11,6 +11,9 @@ namespace {
 
 constexpr size_t kMaxBudgets = 16;
 constexpr std::string_view kTokenWords[] = {"total", "input", "output"};
+// Of LiteLLM's limit types (guaranteed_throughput, dynamic) what limits are here: nobody adds them
+// up when they are given, and nobody may exceed them when there is room.
+constexpr std::string_view kRateType = "best_effort_throughput";
 
 bool has_twin(const std::vector<Budget> &budgets) {
     for (size_t i = 0; i < budgets.size(); i++) {
@@ -73,6 +76,25 @@ Wrong read_model_budget(json::Value value, Budget &budget) {
     bool is_good =
         period.is_unset() || (period.is_string() && parse_period(plain(period), budget.period));
     return is_good ? nullptr : "has a time_period that is not such as 1d, 7d, 30d or 12h";
+}
+
+// Of budget_limits.
+Wrong read_listed(json::Value value, Budget &budget) {
+    if (!json::duplicate_key(value).empty()) {
+        return "says something twice of a budget";
+    }
+    for (auto [name, member] : value.members()) {
+        if (!json::equals(name, "max_budget") && !json::equals(name, "budget_duration") &&
+            !says_nothing(member)) {
+            return "may say nothing but max_budget and budget_duration of a budget";
+        }
+    }
+    if (Wrong wrong = read_amount(value["max_budget"], budget.nanos)) {
+        return wrong;
+    }
+    json::Value period = value["budget_duration"];
+    bool is_good = period.is_unset() || parse_period(plain(period), budget.period);
+    return is_good ? nullptr : "has a budget_duration that cannot be understood";
 }
 
 // `is_set` and `write` are given each limit.
@@ -196,13 +218,8 @@ Wrong read_budgets(json::Value object, LimitSet &limits, std::string &param) {
         }
         listed.clear();
         for (json::Value item : list.items()) {
-            Budget &budget = listed.emplace_back();
-            json::Value period = item["budget_duration"];
-            if (Wrong wrong = read_amount(item["max_budget"], budget.nanos)) {
+            if (Wrong wrong = read_listed(item, listed.emplace_back())) {
                 return wrong;
-            }
-            if (!period.is_unset() && !parse_period(plain(period), budget.period)) {
-                return "has a budget_duration that cannot be understood";
             }
         }
     }
@@ -220,13 +237,24 @@ Wrong read_budgets(json::Value object, LimitSet &limits, std::string &param) {
 }
 
 Wrong read_tokens(json::Value value, TokenKind &tokens) {
+    if (value.equals(kRateType)) {
+        return nullptr;
+    }
     std::string name = value.is_null() ? "total" : plain(value);
     const auto *found = std::find(std::begin(kTokenWords), std::end(kTokenWords), name);
     if (found == std::end(kTokenWords)) {
-        return "must be total, input or output";
+        return "must be total, input or output: the tokens that count (best_effort_throughput "
+               "changes nothing)";
     }
     tokens = TokenKind(found - std::begin(kTokenWords));
     return nullptr;
+}
+
+Wrong read_rate_type(json::Value value) {
+    return value.is_null() || value.equals(kRateType)
+               ? nullptr
+               : "must be best_effort_throughput: limits are not added up when they are given, and "
+                 "hold also when there is room";
 }
 
 Wrong read_outage(json::Value value, std::optional<OnOutage> &on_outage) {

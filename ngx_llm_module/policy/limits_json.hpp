@@ -25,7 +25,10 @@ Wrong read_soft_budget(json::Value value, int64_t &nanos);
 // What is said of the one leaves the others as they are.
 // `param`: the member that is wrong, if one is.
 Wrong read_budgets(json::Value object, LimitSet &limits, std::string &param);
+// tpm_limit_type: which tokens count.
 Wrong read_tokens(json::Value value, TokenKind &tokens);
+// rpm_limit_type: there is nothing to choose.
+Wrong read_rate_type(json::Value value);
 Wrong read_outage(json::Value value, std::optional<OnOutage> &on_outage);
 Wrong read_model_limits(json::Value value, int64_t ModelLimit::*which, LimitSet &limits);
 // Several budgets of one model are a list.

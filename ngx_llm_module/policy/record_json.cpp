@@ -67,7 +67,7 @@ Wrong read_time_of(json::Value value, int64_t &time) {
         return nullptr;
     }
     time = parse_time(value.is_string() ? plain(value) : std::string(value.raw().bytes));
-    return time < 0 ? "must be a time such as 2026-12-31T18:00:00Z" : nullptr;
+    return time <= 0 ? "must be a time such as 2026-12-31T18:00:00Z" : nullptr;
 }
 
 Wrong read_aliases(json::Value value, std::vector<std::pair<std::string, std::string>> &aliases) {
@@ -164,6 +164,7 @@ Wrong none(json::Value, Record &) {
         {"max_parallel_requests", limit_field<Record, &LimitSet::max_parallel_requests>},     \
         {"tpm_limit_type",                                                                    \
          [](json::Value v, Record &r) { return read_tokens(v, r.limits.tokens); }},           \
+        {"rpm_limit_type", [](json::Value v, Record &) { return read_rate_type(v); }},        \
         {"max_budget", none<Record>}, {"budget_duration", none<Record>},                      \
         {"budget_limits", none<Record>},                                                      \
         {"soft_budget",                                                                       \
@@ -239,11 +240,31 @@ const Field<Record> *find_field(std::span<const Field<Record>> fields, JsonText 
     return nullptr;
 }
 
+bool has_twice(json::Value object, FieldError &error) {
+    std::string_view twice = json::duplicate_key(object);
+    if (!twice.empty()) {
+        error = {std::string(twice), "stands there twice"};
+    }
+    return !twice.empty();
+}
+
+bool check_member(JsonText name, json::Value value, std::span<const std::string_view> known,
+                  FieldError &error) {
+    bool is_known = std::any_of(known.begin(), known.end(),
+                                [&](std::string_view one) { return json::equals(name, one); });
+    // LiteLLM's clients send it with every new key.
+    bool is_no_spend = json::equals(name, "spend") && value.is_number() && value.as_int() == 0;
+    if (!is_known && !is_no_spend && !says_nothing(value)) {
+        error = {plain(name), "is not supported"};
+        return false;
+    }
+    return true;
+}
+
 template <class Record>
 bool apply(json::Value object, std::span<const std::string_view> known,
            std::span<const Field<Record>> fields, Record &record, FieldError &error) {
-    if (std::string_view twice = json::duplicate_key(object); !twice.empty()) {
-        error = {std::string(twice), "stands there twice"};
+    if (has_twice(object, error)) {
         return false;
     }
     Record changed = record;
@@ -253,15 +274,7 @@ bool apply(json::Value object, std::span<const std::string_view> known,
                 error = {std::string(field->name), wrong};
                 return false;
             }
-            continue;
-        }
-        bool is_known =
-            std::any_of(known.begin(), known.end(),
-                        [name = name](std::string_view one) { return json::equals(name, one); });
-        // LiteLLM's clients send it with every new key.
-        bool is_no_spend = json::equals(name, "spend") && value.is_number() && value.as_int() == 0;
-        if (!is_known && !is_no_spend && !says_nothing(value)) {
-            error = {plain(name), "is not supported"};
+        } else if (!check_member(name, value, known, error)) {
             return false;
         }
     }
@@ -391,6 +404,18 @@ bool apply_members(json::Value object, std::span<const std::string_view> known, 
     return apply<UserRecord>(object, known, kUserFields, record, error);
 }
 
+bool check_members(json::Value object, std::span<const std::string_view> known, FieldError &error) {
+    if (has_twice(object, error)) {
+        return false;
+    }
+    for (auto [name, value] : object.members()) {
+        if (!check_member(name, value, known, error)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool apply_only(json::Value object, std::span<const std::string_view> names, KeyRecord &record,
                 FieldError &error) {
     for (const Field<KeyRecord> &field : kKeyFields) {
@@ -418,6 +443,16 @@ bool read_stored(std::string_view json, std::string_view id, TeamRecord &record)
 bool read_stored(std::string_view json, std::string_view id, UserRecord &record) {
     record.id = id;
     return read_all(json, kUserFields, kUserOwn, record);
+}
+
+int64_t stored_creation(std::string_view json) {
+    constexpr std::string_view kMember = "\"created_at\":\"";
+    size_t at = json.rfind(kMember);  // metadata, which may have anything, stands before it
+    if (at == std::string_view::npos) {
+        return 0;
+    }
+    std::string_view text = json.substr(at + kMember.size());
+    return std::max<int64_t>(0, parse_time(text.substr(0, text.find('"'))));
 }
 
 std::string compact_json(std::string_view json) {

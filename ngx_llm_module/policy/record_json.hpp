@@ -42,6 +42,9 @@ bool apply_members(json::Value object, std::span<const std::string_view> known, 
 bool apply_members(json::Value object, std::span<const std::string_view> known, UserRecord &record,
                    FieldError &error);
 
+// An object that may have these members; others are an error as they are in apply_members.
+bool check_members(json::Value object, std::span<const std::string_view> known, FieldError &error);
+
 // Only these members, and no others.
 bool apply_only(json::Value object, std::span<const std::string_view> names, KeyRecord &record,
                 FieldError &error);
@@ -50,6 +53,9 @@ bool apply_only(json::Value object, std::span<const std::string_view> names, Key
 bool read_stored(std::string_view json, std::string_view id, KeyRecord &record);
 bool read_stored(std::string_view json, std::string_view id, TeamRecord &record);
 bool read_stored(std::string_view json, std::string_view id, UserRecord &record);
+
+// created_at of such a text, without reading the rest; 0: it has none.
+int64_t stored_creation(std::string_view json);
 
 // Without white space between values.
 std::string compact_json(std::string_view json);

@@ -305,8 +305,8 @@ void Raiser::on_end(RaiseCommand &command, ngx_msec_t again_after) {
 void Raiser::keep(std::vector<BudgetFloor> floors) {
     if (waiting_.size() + floors.size() > kMostWaiting) {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "llm: redis was away for too long, what was spent of %uz budgets before they "
-                      "were set is not counted there",
+                      "llm: redis is away or refuses too much, what was spent of %uz budgets "
+                      "before they were set is not counted there",
                       floors.size());
         return;
     }

@@ -27,8 +27,8 @@ class Sharing {
     Sharing(const Config &config, RedisClient &client);
     ~Sharing();
 
-    void share(std::span<const RecordChange> changes, StoreWaiter &waiter);
-    void forget(StoreWaiter &waiter);
+    void share(std::span<const RecordChange> changes, ShareWaiter &waiter);
+    void forget(ShareWaiter &waiter);
     void strike(PutCommand &command) { std::erase(waiting_, &command); }
     void on_put_failed(bool is_refused) {
         has_missed_ = true;
@@ -50,7 +50,8 @@ class Sharing {
     }
     void look();
     void push();
-    std::unique_ptr<PutCommand> make_put();
+    // `is_change`: it is refused for an alias that another key has; else it is what holds here.
+    std::unique_ptr<PutCommand> make_put(bool is_change);
 
     const Config &config_;
     RedisClient &client_;
@@ -80,24 +81,28 @@ class PutCommand final : public RedisCommand {
         if (current != nullptr && reply.is_error()) {
             current->complain(reply.text());
         }
-        end(reply.is_error() ? End::refused : End::taken);
+        end(reply.is_error() ? End::refused : reply.integer() < 0 ? End::clash : End::taken);
     }
     void on_lost(RedisLoss) override { end(End::lost); }
 
-    StoreWaiter *waiter = nullptr;
+    ShareWaiter *waiter = nullptr;
 
   private:
-    enum class End : uint8_t { taken, refused, lost };
+    enum class End : uint8_t { taken, clash, refused, lost };
 
     void end(End how) {
         if (current == nullptr) {
             return;
         }
-        if (how != End::taken) {
+        if (how == End::refused || how == End::lost) {
             current->on_put_failed(how == End::refused);
         }
-        if (StoreWaiter *told = std::exchange(waiter, nullptr)) {
+        if (ShareWaiter *told = std::exchange(waiter, nullptr)) {
             current->strike(*this);
+            if (how == End::clash) {
+                told->on_clash();
+                return;
+            }
             told->on_stored(how == End::taken || (how == End::lost && current->is_kept_here()));
         }
     }
@@ -216,10 +221,11 @@ void Sharing::on_page(const RedisReply &reply) {
     }
 }
 
-std::unique_ptr<PutCommand> Sharing::make_put() {
+std::unique_ptr<PutCommand> Sharing::make_put(bool is_change) {
     auto command = std::make_unique<PutCommand>();
     command->script = &redis_script("put_records");
     command->args.add(int64_t(1)).add(base_).add(new_epoch());
+    command->args.add(int64_t(is_change ? 1 : 0));
     return command;
 }
 
@@ -242,7 +248,7 @@ void Sharing::push() {
             return;  // away again
         }
         if (command == nullptr) {
-            command = make_put();
+            command = make_put(false);
         }
         add_record(command->args, kind, id, json, version);
         if (++count % kPage == 0) {
@@ -252,8 +258,8 @@ void Sharing::push() {
     send();
 }
 
-void Sharing::share(std::span<const RecordChange> changes, StoreWaiter &waiter) {
-    auto command = make_put();
+void Sharing::share(std::span<const RecordChange> changes, ShareWaiter &waiter) {
+    auto command = make_put(true);
     for (const RecordChange &change : changes) {
         add_record(command->args, change.kind, change.id, change.json, change.version);
     }
@@ -267,7 +273,7 @@ void Sharing::share(std::span<const RecordChange> changes, StoreWaiter &waiter) 
     waiting_.push_back(&sent);
 }
 
-void Sharing::forget(StoreWaiter &waiter) {
+void Sharing::forget(ShareWaiter &waiter) {
     std::erase_if(waiting_, [&](PutCommand *command) {
         bool is_its = command->waiter == &waiter;
         if (is_its) {
@@ -305,7 +311,7 @@ void stop_sharing() {
     delete std::exchange(current, nullptr);
 }
 
-void share_changes(std::span<const RecordChange> changes, StoreWaiter &waiter) {
+void share_changes(std::span<const RecordChange> changes, ShareWaiter &waiter) {
     if (current == nullptr) {
         waiter.on_stored(true);
         return;
@@ -313,7 +319,7 @@ void share_changes(std::span<const RecordChange> changes, StoreWaiter &waiter) {
     current->share(changes, waiter);
 }
 
-void forget_share(StoreWaiter &waiter) {
+void forget_share(ShareWaiter &waiter) {
     if (current != nullptr) {
         current->forget(waiter);
     }

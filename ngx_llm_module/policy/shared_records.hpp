@@ -17,11 +17,17 @@ void stop_sharing();
 // Is this the worker that looks for what other machines say? There is one of each machine.
 bool is_sharer(const Config &config);
 
+class ShareWaiter : public StoreWaiter {
+  public:
+    // In place of on_stored(): Redis has taken nothing, a key would have had another one's alias.
+    virtual void on_clash() = 0;
+};
+
 // Changes that are in the zone already go to Redis. Told at once without llm_redis. What Redis
 // refuses is an error. A Redis that is away is one only where the change would live nowhere else
 // (no state=): it gets all that it missed when it is back.
-void share_changes(std::span<const RecordChange> changes, StoreWaiter &waiter);
+void share_changes(std::span<const RecordChange> changes, ShareWaiter &waiter);
 // It has gone and must not be told.
-void forget_share(StoreWaiter &waiter);
+void forget_share(ShareWaiter &waiter);
 
 }  // namespace llm

@@ -2,18 +2,54 @@
 --
 -- KEYS  1  beginning of all names, with the hash tag
 -- ARGV  1  a name for these records, should there be none yet: it tells when Redis was flushed
+--       2  1: nothing is taken when a key would get an alias that another one has
 --       then 3 for each record: its name, its version (microseconds), its JSON (empty: deleted)
--- Gives how many were taken.
+-- Gives how many were taken; -1: an alias is another key's.
 
 local base = KEYS[1]
-local data, log, gone = base .. ':data', base .. ':log', base .. ':gone'
+local data, log, gone, aliases = base .. ':data', base .. ':log', base .. ':gone', base .. ':aliases'
 local HOUR = 3600 * 1000000
 local taken, newest = 0, 0
 
+-- Version and JSON of a record as it is here.
+local function stored(name)
+    local version, json = string.match(redis.call('HGET', data, name) or '', '^(%d+):(.*)$')
+    return tonumber(version) or 0, json or ''
+end
+
+-- Of a key, unless another one has taken its place.
+local function alias_of(name, json)
+    if string.sub(name, 1, 4) ~= 'key:' or not string.find(json, '"key_alias":', 1, true) then
+        return nil
+    end
+    local is_read, record = pcall(cjson.decode, json)
+    return is_read and not record.replaced_by and record.key_alias or nil
+end
+
+-- Who has an alias is only believed when its record says so, too: an older gateway may have changed
+-- that without telling who has the alias.
+if ARGV[2] == '1' then
+    local changed = {}
+    for i = 3, #ARGV, 3 do
+        changed[ARGV[i]] = ARGV[i + 2]
+    end
+    for name, json in pairs(changed) do
+        local _, before = stored(name)
+        local alias = alias_of(name, json)
+        local owner = alias and alias ~= alias_of(name, before) and redis.call('HGET', aliases, alias)
+        if owner and owner ~= name then
+            local _, now = stored(owner)
+            if alias_of(owner, changed[owner] or now) == alias then
+                return -1
+            end
+        end
+    end
+end
+
 redis.call('SET', base .. ':epoch', ARGV[1], 'NX')
-for i = 2, #ARGV, 3 do
+for i = 3, #ARGV, 3 do
     local name, version, json = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-    local before = tonumber(string.match(redis.call('HGET', data, name) or '', '^(%d+):')) or 0
+    local before, old = stored(name)
     if tonumber(version) > before then
         redis.call('HSET', data, name, version .. ':' .. json)
         redis.call('ZADD', log, redis.call('INCR', base .. ':count'), name)
@@ -21,6 +57,13 @@ for i = 2, #ARGV, 3 do
             redis.call('ZADD', gone, version, name)
         else
             redis.call('ZREM', gone, name)
+        end
+        local former, alias = alias_of(name, old), alias_of(name, json)
+        if former and former ~= alias and redis.call('HGET', aliases, former) == name then
+            redis.call('HDEL', aliases, former)
+        end
+        if alias then
+            redis.call('HSET', aliases, alias, name)
         end
         taken = taken + 1
     end

@@ -61,23 +61,50 @@ std::string key_of_query(ngx_http_request_t *r) {
     return key;
 }
 
-void mask_parameters(std::string_view query, bool is_admin) {
+void mask_parameters(std::string_view query, bool is_any) {
     for_each_parameter(query, [&](std::string_view name, std::string_view value) {
-        // Of the admin API: a key that a call is about, wherever it stands.
-        bool is_asked = is_admin && (name == "api_key" || value.starts_with("sk-"));
-        if (name == "key" || is_asked) {
+        if (name == "key" || (is_any && (name == "api_key" || value.starts_with("sk-")))) {
             std::fill_n(const_cast<char *>(value.data()), value.size(), '*');
         }
     });
 }
 
-void mask_query_of(std::string_view line, bool is_admin) {
+void mask_query_of(std::string_view line, bool is_any) {
     size_t question = line.find('?');
     if (question == std::string_view::npos) {
         return;
     }
     line.remove_prefix(question + 1);
-    mask_parameters(line.substr(0, line.find(' ')), is_admin);
+    mask_parameters(line.substr(0, line.find(' ')), is_any);
+}
+
+// "sk-" where a word begins, escaped or not.
+bool looks_like_key(std::string_view sent) {
+    std::string text(sent);
+    auto *to = reinterpret_cast<u_char *>(text.data());
+    u_char *from = to;
+    ngx_unescape_uri(&to, &from, text.size(), 0);
+    text.resize(size_t(to - reinterpret_cast<u_char *>(text.data())));
+    for (size_t at = text.find("sk-"); at != text.npos; at = text.find("sk-", at + 1)) {
+        if (at == 0 || isalnum(static_cast<unsigned char>(text[at - 1])) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// A key that stands where no route has one: it was meant for the other method, or is misspelt.
+void mask_stray_keys(ngx_http_request_t *r) {
+    for (const ngx_str_t &line : {r->request_line, r->unparsed_uri, r->uri}) {
+        std::string_view text = view(line);
+        while (!text.empty()) {
+            std::string_view word = text.substr(0, text.find_first_of("/?&=; "));
+            text.remove_prefix(std::min(text.size(), word.size() + 1));
+            if (looks_like_key(word)) {
+                std::fill_n(const_cast<char *>(word.data()), word.size(), '*');
+            }
+        }
+    }
 }
 
 bool looks_for_keys(ngx_http_request_t *r) {
@@ -86,6 +113,12 @@ bool looks_for_keys(ngx_http_request_t *r) {
         return false;
     }
     return loc.auth != kAuthByKeys || config(r).has_keys();
+}
+
+// Where no request is passed on: a key is the one that a call is about, or stands there by mistake.
+bool wants_no_key(ngx_http_request_t *r) {
+    const ngx_http_llm_loc_conf_t &loc = loc_conf(r);
+    return loc.is_admin || loc.is_page || (loc.has_own && is_without_location(r));
 }
 
 ngx_int_t refuse(ngx_http_request_t *r, Access &access, std::string_view word,
@@ -111,6 +144,9 @@ ngx_int_t check_access(ngx_http_request_t *r) {
     Access *access = find_access(r);
     if (access != nullptr) {
         *access = Access();
+    }
+    if (loc_conf(r).is_page) {
+        mask_client_key(r);
     }
     if (!looks_for_keys(r)) {
         return NGX_DECLINED;
@@ -141,12 +177,26 @@ ngx_int_t check_access(ngx_http_request_t *r) {
     return refuse(r, *access, word, message, "Bearer error=\"invalid_token\"");
 }
 
-// Requests that were refused before the access phase are logged, too.
+// Requests that were refused before the access phase are logged, too; the log may tell whose they
+// were.
 ngx_int_t before_log(ngx_http_request_t *r) {
-    if (looks_for_keys(r) || loc_conf(r).is_admin) {
+    if (r->args.len != 0) {
+        (void)find_identity(r);
+    }
+    if (looks_for_keys(r) || wants_no_key(r)) {
         mask_client_key(r);
     }
     return NGX_OK;
+}
+
+bool put_first(ngx_array_t &handlers, ngx_http_handler_pt handler) {
+    if (ngx_array_push(&handlers) == nullptr) {
+        return false;
+    }
+    auto *list = static_cast<ngx_http_handler_pt *>(handlers.elts);
+    std::move_backward(list, list + handlers.nelts - 1, list + handlers.nelts);
+    list[0] = handler;
+    return true;
 }
 
 }  // namespace
@@ -179,30 +229,23 @@ std::string client_key(ngx_http_request_t *r) {
 }
 
 void mask_client_key(ngx_http_request_t *r) {
-    bool is_admin = loc_conf(r).is_admin;
-    mask_query_of(view(r->request_line), is_admin);
-    mask_query_of(view(r->unparsed_uri), is_admin);
-    mask_parameters(view(r->args), is_admin);
+    bool is_any = wants_no_key(r);
+    mask_query_of(view(r->request_line), is_any);
+    mask_query_of(view(r->unparsed_uri), is_any);
+    mask_parameters(view(r->args), is_any);
+    if (is_any) {
+        mask_stray_keys(r);
+    }
 }
 
 bool install_access(ngx_conf_t *cf) {
     auto *core = static_cast<ngx_http_core_main_conf_t *>(
         ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module));
-    ngx_array_t &handlers = core->phases[NGX_HTTP_ACCESS_PHASE].handlers;
-    if (ngx_array_push(&handlers) == nullptr) {
-        return false;
-    }
-    // The last one that is registered runs first: the first place is behind all of nginx's own.
-    auto *list = static_cast<ngx_http_handler_pt *>(handlers.elts);
-    std::move_backward(list, list + handlers.nelts - 1, list + handlers.nelts);
-    list[0] = guard<check_access, NGX_HTTP_INTERNAL_SERVER_ERROR>;
-    auto *log = static_cast<ngx_http_handler_pt *>(
-        ngx_array_push(&core->phases[NGX_HTTP_LOG_PHASE].handlers));
-    if (log == nullptr) {
-        return false;
-    }
-    *log = guard<before_log, NGX_ERROR>;
-    return true;
+    // Of most phases the last handler that is registered runs first, so this one is behind all of
+    // nginx's own; those of the log phase run as they stand there, so that one is before them.
+    return put_first(core->phases[NGX_HTTP_ACCESS_PHASE].handlers,
+                     guard<check_access, NGX_HTTP_INTERNAL_SERVER_ERROR>) &&
+           put_first(core->phases[NGX_HTTP_LOG_PHASE].handlers, guard<before_log, NGX_ERROR>);
 }
 
 }  // namespace llm

@@ -27,7 +27,8 @@ const Identity *find_identity(ngx_http_request_t *r);
 std::string client_key(ngx_http_request_t *r);
 
 // A key in the address would stand in every log line that shows the request: it is overwritten
-// there, and in the arguments; so is one that a call of the admin API asks for.
+// there, and in the arguments. Where no request is passed on (llm_admin, llm_metrics, llm_health)
+// so is whatever looks like one.
 void mask_client_key(ngx_http_request_t *r);
 
 bool install_access(ngx_conf_t *cf);

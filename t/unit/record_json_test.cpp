@@ -350,7 +350,17 @@ TEST(RecordJson, WhatIsWrongIsNamedAndNothingChanges) {
     EXPECT_EQ(wrong(R"({"expires":"soon"})"),
               "expires must be a time such as 2026-12-31T18:00:00Z");
     EXPECT_EQ(wrong(R"({"tpm_limit_type":"all"})"),
-              "tpm_limit_type must be total, input or output");
+              "tpm_limit_type must be total, input or output: the tokens that count "
+              "(best_effort_throughput changes nothing)");
+    EXPECT_EQ(wrong(R"({"rpm_limit_type":"dynamic"})"),
+              "rpm_limit_type must be best_effort_throughput: limits are not added up when they "
+              "are given, and hold also when there is room");
+    EXPECT_EQ(wrong(R"({"expires":"1970-01-01T00:00:00Z"})"),
+              "expires must be a time such as 2026-12-31T18:00:00Z");
+    EXPECT_EQ(wrong(R"({"budget_limits":[{"max_budget":1,"time_period":"1d"}]})"),
+              "budget_limits may say nothing but max_budget and budget_duration of a budget");
+    EXPECT_EQ(wrong(R"({"budget_limits":[{"max_budget":1,"max_budget":2}]})"),
+              "budget_limits says something twice of a budget");
     EXPECT_EQ(wrong(R"({"on_outage":"hope"})"), "on_outage must be local, allow or deny");
     EXPECT_EQ(wrong(R"({"on_outage":1})"), "on_outage must be local, allow or deny");
     EXPECT_EQ(wrong(R"({"model_rpm_limit":[]})"),
@@ -382,6 +392,30 @@ TEST(RecordJson, WhatWasNotStoredByUsIsNotRead) {
         KeyRecord key;
         EXPECT_FALSE(read_stored(bad, "h", key)) << bad;
     }
+}
+
+TEST(RecordJson, WhenARecordWasMadeIsFoundWithoutReadingIt) {
+    KeyRecord key;
+    EXPECT_EQ(stored_creation(render_stored(key)), 0);
+    key.metadata = R"({"created_at":"2001-01-01T00:00:00Z","a":"\"created_at\":\"x"})";
+    key.created = 1900000000;
+    key.updated = 1900000001;
+    key.replaced_by = "h";
+    EXPECT_EQ(stored_creation(render_stored(key)), key.created);
+    EXPECT_EQ(stored_creation(R"({"created_at":"soon"})"), 0);
+}
+
+// Words of LiteLLM for what is so anyway.
+TEST(RecordJson, BestEffortChangesNothing) {
+    KeyRecord key;
+    key.limits.tokens = TokenKind::output;
+    EXPECT_EQ(change(R"({"tpm_limit_type":"best_effort_throughput",
+                         "rpm_limit_type":"best_effort_throughput"})",
+                     key),
+              "");
+    EXPECT_EQ(key.limits.tokens, TokenKind::output);
+    EXPECT_EQ(change(R"({"tpm_limit_type":null,"rpm_limit_type":null})", key), "");
+    EXPECT_EQ(key.limits.tokens, TokenKind::total);
 }
 
 TEST(RecordJson, CompactLeavesStringsAlone) {

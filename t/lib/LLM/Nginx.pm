@@ -82,7 +82,7 @@ sub config_text {
     my @main;
 
     push @main, "load_module $module;" if defined $module && $self->{main} !~ /load_module/;
-    push @main, 'user root;' if $> == 0;
+    push @main, 'user root;' if $> == 0 && $self->{main} !~ /^user /m;
     push @main, "error_log $error_log $self->{log_level};", "pid $pid;",
         "worker_processes $self->{workers};",
         ($self->{daemon} ? 'daemon on;' : 'daemon off;'), 'master_process on;';
