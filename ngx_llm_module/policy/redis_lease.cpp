@@ -292,6 +292,9 @@ Verdict RedisLease::read_verdict(PackReader &answer, size_t after_it) {
         return verdict;
     }
     if (is_granted) {
+        for (size_t i : asked) {
+            demands_.list[i].held = held_[i];
+        }
         verdict.alternative = which > 0 ? first_ + which - 1 : 0;
         verdict.wait_ms = 0;
         place_ = Place::redis;
@@ -391,6 +394,7 @@ Verdict RedisLease::take_on_machine() {
     for (size_t i = 0; i < machine_.list.size(); i++) {
         Demand &demand = demands_.list[machine_demands_[i]];
         demand.used = machine_.list[i].used;
+        demand.held = machine_.list[i].held;
         demand.reset_ms = machine_.list[i].reset_ms;
         held_[machine_demands_[i]] = demand.amount;
     }
