@@ -62,6 +62,7 @@ class RedisStore final : public LimitStore {
         uint64_t number = 0;
         ngx_msec_t made = 0;
         std::vector<Settlement> settlements;
+        std::vector<std::unique_ptr<RedisAsk>> asks;  // where one needs its answer
     };
 
     // What Redis will not hear of.
@@ -82,6 +83,7 @@ class RedisStore final : public LimitStore {
     void on_refused(std::string_view text);
     void on_taken();
     bool send(std::unique_ptr<CommitCommand> command, RedisBatch &batch);
+    bool has_room_for_unsure() const;
     void settle_later(std::vector<Settlement> &settlements, bool is_refused);
     void settle_refused(size_t most);
     void enter_all();
