@@ -155,8 +155,11 @@ void CommitCommand::on_reply(const RedisReply &reply) {
             return;
         }
         store->settle_later(settlements, true);
-    } else if (is_beat) {
-        store->on_taken();
+    } else {
+        store->strike_debts(settlements);
+        if (is_beat) {
+            store->on_taken();
+        }
     }
     std::string bytes(reply.text());  // whoever is told may close the connection
     PackReader answer(bytes);
@@ -199,7 +202,7 @@ void CommitCommand::on_lost(RedisLoss loss) {
 }
 
 RedisStore::RedisStore(const Config &config, RedisClient &client)
-    : config_(config), client_(client), local_(config) {
+    : config_(config), client_(client), local_(config), debts_(config) {
     base_ = limits_base(redis());
     // With the moment: a number of a process comes again, and one that is alone stays itself when
     // its configuration is read again.
@@ -291,7 +294,19 @@ bool RedisStore::ask(std::unique_ptr<RedisAsk> ask) {
 }
 
 void RedisStore::settle(Settlement settlement) {
+    debts_.add(settlement.made);
+    add_due(std::move(settlement));
+}
+
+void RedisStore::strike_debts(const std::vector<Settlement> &settlements) {
+    for (const Settlement &settlement : settlements) {
+        debts_.remove(settlement.made);
+    }
+}
+
+void RedisStore::add_due(Settlement settlement) {
     if (due_.size() >= kMaxDue) {
+        debts_.remove(settlement.made);
         uncounted_.many++;
         say_lost(false);
         return;
@@ -312,6 +327,7 @@ void RedisStore::make_again(Unsure call) {
 // Nothing is counted twice: what cannot be made again is not counted again.
 void RedisStore::give_up(const Unsure &call) {
     unsettled_.erase(call.number);
+    strike_debts(call.settlements);
     unknown_.many += call.settlements.size();
     say_lost(false);
 }
@@ -358,6 +374,7 @@ void RedisStore::settle_later(std::vector<Settlement> &settlements, bool is_refu
         }
         bool is_late = is_refused && ngx_current_msec - settlement.refused > kLongestRefusal;
         if (is_late || refused_.size() >= kMaxDue) {
+            debts_.remove(settlement.made);
             refusals_.many++;
         } else {
             refused_.push_back(std::move(settlement));
@@ -368,7 +385,7 @@ void RedisStore::settle_later(std::vector<Settlement> &settlements, bool is_refu
 
 void RedisStore::settle_refused(size_t most) {
     for (; most > 0 && !refused_.empty(); most--) {
-        settle(std::move(refused_.front()));
+        add_due(std::move(refused_.front()));
         refused_.pop_front();
     }
 }
