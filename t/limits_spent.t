@@ -221,6 +221,9 @@ LLM::Limits->each_store(sub {
         is($new->{spend}, 0.2, 'the new one goes on from there');
         is(ask($new->{key})->{status}, 200, 'to its budget') for 1 .. 3;
         is_refused($new->{key}, qr/\$0\.45 per month/, 'and no further');
+        admin('/key/delete', { keys => [$new->{key}] });
+        is(admin('/key/generate', { key => $new->{key} })->{spend}, 0, 'deleted, its last value begins anew');
+        is(admin('/key/generate', { key => $key })->{spend}, 0.5, 'its first one goes on');
     };
 
     subtest 'soft budgets; one of a model begins at zero' => sub {
