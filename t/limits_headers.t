@@ -1,4 +1,6 @@
-# llm_scope_headers: what is left of every limit of a caller, under LiteLLM's names.
+# What the headers of an answer say is left: by llm_scope_headers of every limit of a caller, under
+# LiteLLM's names. Of a whole answer that is what remains when it has been counted; a stream's headers
+# go first, so its reservation is in them.
 
 use strict;
 use warnings;
@@ -21,21 +23,25 @@ LLM::Limits->each_store(sub {
         location => 'llm_scope_headers on;', server => 'location /quiet/ { llm_pass models; }'));
     $t->start;
     my $pair = LLM::Pair->new('chat', 'chat');
-    $p->script($pair->whole(text => 'hi'));
-    my $ask = sub {
-        my ($prefix) = @_;
+    my %usage = (usage => { prompt_tokens => 10, completion_tokens => 20 });
+    $p->script($pair->whole(text => 'hi', %usage));
+    my $post = sub {
+        my ($prefix, %o) = @_;
         my $r = $t->post($prefix . $pair->path(0),
-            $pair->question(model => 'some/model', max_tokens => 100),
+            $pair->question(model => 'some/model', max_tokens => 5000, %o),
             headers => { Authorization => "Bearer $key" });
+        $store->wait_settled;
+        return $r;
+    };
+    my $ask = sub {
+        my $r = $post->(@_);
         return { map { $_ => $r->{headers}{$_} }
             grep { /^x-(?:ratelimit-(?!limit|remaining|reset)|litellm)/ } keys %{$r->{headers}} };
     };
     for my $round (1, 2) {
         my $h = $ask->('');
-        my $tokens = delete $h->{'x-ratelimit-api_key-remaining-tokens'};
-        cmp_ok($tokens, '<', 10_000, "round $round: tokens are reserved");
-        cmp_ok($tokens, '>', 9000, 'so many');
         is_deeply($h, {
+            'x-ratelimit-api_key-remaining-tokens' => 10_000 - 30 * $round,
             'x-ratelimit-api_key-limit-requests' => 10,
             'x-ratelimit-api_key-remaining-requests' => 10 - $round,
             'x-ratelimit-api_key-limit-tokens' => 10_000,
@@ -47,6 +53,23 @@ LLM::Limits->each_store(sub {
         }, 'all scopes, each once, no budgets and no deployments');
     }
     is_deeply($ask->('/quiet'), {}, 'not where nobody asked for them');
+
+    my $left = sub { my ($r) = @_; return $r->{headers}{'x-ratelimit-remaining-tokens'} };
+    my $r = $post->('/quiet');
+    is($left->($r), 10_000 - 30 * 4, 'a whole answer: what it reserved and did not use is left');
+    is($r->{headers}{'x-ratelimit-reset-tokens'}, '1m0s', 'and what it used has just been counted');
+    $p->script(sse($pair->events(text => 'one two', %usage)));
+    $r = $post->('/quiet', stream => JSON::PP::true());
+    is($r->{status}, 200, 'a stream');
+    cmp_ok($left->($r), '<', 10_000 - 30 * 4 - 4999, 'its reservation is counted');
+    $p->script($pair->error('invalid_request', 'no'));
+    $r = $post->('/quiet');
+    is($r->{status}, 400, 'an answer of the provider that is none');
+    is($left->($r), 10_000 - 30 * 5, 'has used nothing, the stream what it was');
+    $r = $post->('/quiet', model => 'nobody');
+    isnt($r->{status}, 200, 'one that is refused takes nothing');
+    $p->script($pair->whole(text => 'hi', %usage));
+    is($left->($post->('/quiet')), 10_000 - 30 * 6, 'all of that counted as it should');
     $t->done;
 });
 done_testing();

@@ -31,7 +31,7 @@ sub gateway {
     llm_model other { deployment chat/other input_cost=0 output_cost=0.0001; }
     server {
         listen 127.0.0.1:%%PORT%%;
-        location / { llm_pass models; }
+        location / { llm_pass models; add_header X-Worker \$pid; }
         location /admin/ { llm_admin; }
         location = /metrics { llm_metrics; }
     }
@@ -221,6 +221,9 @@ LLM::Limits->each_store(sub {
         is($new->{spend}, 0.2, 'the new one goes on from there');
         is(ask($new->{key})->{status}, 200, 'to its budget') for 1 .. 3;
         is_refused($new->{key}, qr/\$0\.45 per month/, 'and no further');
+        admin('/key/delete', { keys => [$new->{key}] });
+        is(admin('/key/generate', { key => $new->{key} })->{spend}, 0, 'deleted, its last value begins anew');
+        is(admin('/key/generate', { key => $key })->{spend}, 0.5, 'its first one goes on');
     };
 
     subtest 'soft budgets; one of a model begins at zero' => sub {
@@ -430,6 +433,51 @@ subtest 'what Redis has lost, or never got' => sub {
     $redis->cmd('FLUSHALL');
     is(counted($redis, $_), 0, 'flushed') for keys %keys;
     become_refused($redis, 'flushed', %keys);
+    $t->expect_log(qr/redis/);
+    $t->done;
+    $redis->stop;
+};
+
+# What it used stands in the table that all workers see before it is counted in Redis.
+subtest 'a worker that hands in late' => sub {
+    my $redis = LLM::Redis->new;
+    $store = undef;
+    $t = LLM::Test->new(workers => 2);
+    $p = new_provider();
+    gateway($t, store => "llm_redis ${\$redis->url} timeout=1s lease=3s on_outage=allow;")->start;
+    my $spent = 0;
+    my $key = new_key(1, max_budget => 9);
+    my $hash = admin("/key/info?key=$key")->{key};
+    my $late = (sort { $a <=> $b } $t->worker_pids)[1];    # the other one raises
+    my $open = sub { $t->stream('/v1/chat/completions', { model => 'm', max_tokens => 10,
+        stream => JSON::PP::true(), messages => [{ role => 'user', content => 'hi' }] },
+        headers => { Authorization => "Bearer $key" }) };
+    my $calls_pass = sub {
+        my ($many) = @_;
+        my $calls = $redis->commands->{evalsha} // 0;
+        return $t->wait_for(sub { ($redis->commands->{evalsha} // 0) >= $calls + $many }, 30, 'many calls');
+    };
+
+    for my $round (['CONT', 'goes on'], ['KILL', 'is killed']) {
+        my ($signal, $name) = @$round;
+        my @streams = $open->();
+        push @streams, $open->() while $streams[-1]->header('X-Worker') != $late && @streams < 100;
+        is($streams[-1]->header('X-Worker'), $late, "$name: it has a stream");
+        $redis->kill;
+        $p->release;
+        $_->read_body for @streams;
+        spends($key, 0, $spent = sprintf '%.1f', ($spent || 0.1) + 0.1 * @streams);
+        kill 'STOP', $late;
+        $redis->start;
+        $calls_pass->(25);
+        my $counted = counted($redis, $hash) / 1e9;
+        cmp_ok($counted, '<', $spent - 0.05, 'nothing is raised while it holds something back');
+        kill $signal, $late;
+        $t->expect_log(qr/worker process $late exited on signal 9/) if $signal eq 'KILL';
+        $t->wait_for(sub { counted($redis, $hash) / 1e9 > $spent - 0.05 }, 20, 'the rest');
+        $calls_pass->(25);
+        is(sprintf('%.1f', counted($redis, $hash) / 1e9), $spent, 'all is counted, once');
+    }
     $t->expect_log(qr/redis/);
     $t->done;
     $redis->stop;

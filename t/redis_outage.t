@@ -151,6 +151,26 @@ subtest 'what Redis grants when nobody waits any more' => sub {
     }
 };
 
+# Redis counts it when it goes on, and then hears that it was refused.
+subtest 'what was refused is not counted' => sub {
+    my $t = $t{deny};
+    my $counted = sub {
+        my $counters = $redis->counters('deny:');
+        my ($name) = grep { /requests.*:gone\z/ } keys %$counters;
+        return $counters->{$name}{counted};
+    };
+    is(ask($t, 'gone')->{status}, 200, 'one is served');
+    for my $round (1, 2) {
+        $redis->pause;
+        is(ask($t, 'gone')->{status}, 529, "round $round: one is refused, Redis is silent");
+        $redis->resume;
+        $t->wait_for(sub { $t->get('/health/readiness')->{json}{status} eq 'ready' }, 10, 'ready');
+        $t->wait_for(sub { $counted->() == 1 }, 5, 'its place');
+        is($counted->(), 1, 'it has no place in the minute');
+    }
+    is((four($t, 'gone'))[0], '200 200 429 429', 'others have all that is left');
+};
+
 subtest 'what was used meanwhile is handed in' => sub {
     my $t = $t{local};
     $redis->kill;
@@ -264,6 +284,20 @@ subtest 'each limit has its own rule' => sub {
     is(each_ask('deny=a', 3), '200 200 429', 'deny holds again, from nothing');
     $each->close_streams;
     $each->wait_for(sub { held('each') eq '' }, 5, 'nothing to be held');
+
+    # Granted in Redis: a place with the deployment, and one of the caller's.
+    $redis->pause;
+    is(each_ask('allow=late', 1, model => 'only'), '529', 'refused by the rule of a deployment');
+    $redis->resume;
+    $each->wait_for(sub { $each->get('/health/readiness')->{json}{status} eq 'ready' }, 10, 'ready');
+    my %left;
+    $each->wait_for(sub {
+        my $counters = $redis->counters('each:');
+        %left = map { /^deployment:requests.*only|:late\z/ ? ($_ => $counters->{$_}{counted}) : () }
+            keys %$counters;
+        keys %left == 2 && !grep { $_ } values %left;
+    }, 5, 'both');
+    is_deeply([values %left], [0, 0], 'neither is taken') or diag(explain(\%left));
 };
 
 for my $t (values %t) {

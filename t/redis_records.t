@@ -43,8 +43,8 @@ sub admin {
 }
 
 sub status {
-    my ($t, $key) = @_;
-    return $t->post('/v1/chat/completions', { model => 'm',
+    my ($t, $key, $model) = @_;
+    return $t->post('/v1/chat/completions', { model => $model // 'm',
         messages => [{ role => 'user', content => 'hi' }] },
         headers => [Authorization => "Bearer $key"])->{status};
 }
@@ -150,6 +150,50 @@ subtest 'a machine that begins later' => sub {
     my $late = machine();
     becomes($late, $_, 200, 'knows the keys') for @keys[0, 99, 100, 129];
     $late->stop;
+};
+
+# Written by a later version of this module: what stands in Redis, and a member more.
+sub write_later {
+    my ($id, $members, $kind) = @_;
+    my $name = $kind ? "$kind:$id" : 'key:' . sha256_hex($id);
+    my ($version, $json) = $redis->cmd('HGET', 'llm:{records}:data', $name) =~ /^(\d+):(\{.*)\}\z/s;
+    $json .= ',' unless $json =~ /\{\z/;
+    $redis->cmd('HSET', 'llm:{records}:data', $name, $version + 1 . ":$json$members}");
+    $redis->cmd('ZADD', 'llm:{records}:log', $redis->cmd('INCR', 'llm:{records}:count'), $name);
+    return;
+}
+
+subtest 'records of a later version' => sub {
+    my @keys = map { admin($one, '/key/generate', { models => ['m'], key_alias => "later $_" })->{json}{key} }
+        1 .. 4;
+    becomes($two, $_, 200, 'a key') for @keys;
+    write_later($keys[0], '"color":"blue","blocked":true');
+    becomes($_, $keys[0], 401, 'a new member beside one that is known: the known one holds') for $one, $two;
+    write_later($keys[1], '"color":{"hue":[1,2]},"expires":"2000-01-01T00:00:00Z"');
+    becomes($_, $keys[1], 401, 'another one') for $one, $two;
+    write_later($keys[2], '"color":"blue","needs":["expires"]');
+    admin($one, '/customer/new', { user_id => 'night' });
+    my $customer = sub { $_[0]->post('/v1/chat/completions', { model => 'm', user => 'night', messages =>
+        [{ role => 'user', content => 'hi' }] }, headers => [Authorization => "Bearer $keys[2]"])->{status} };
+    is($customer->($one), 200, 'a customer');
+    write_later('night', '"only_at_night":true,"needs":["only_at_night"]', 'customer');
+    ok($_->wait_for(sub { $customer->($_) >= 400 }, 5, 'it'), 'that must be understood') for $one, $two;
+    write_later($keys[3], '"only_at_night":true,"needs":["only_at_night"]');
+    becomes($_, $keys[3], 401, 'one that must be understood: the key is blocked') for $one, $two;
+    is(status($_, $keys[2]), 200, 'one that need not is ignored') for $one, $two;
+    is(status($two, $keys[2], 'other'), 403, 'the rest of the record holds');
+    for my $t ($one, $two) {
+        my @lines = $t->log_text =~ /(\[warn\] .* members of a later version)/g;
+        cmp_ok(scalar @lines, '>=', 1, 'it is said');
+        cmp_ok(scalar @lines, '<=', 2, 'once in each worker');
+        unlike($t->log_text, qr/color|only_at_night/, 'without what they are');
+        status($t, $keys[3]) for 1 .. 4;
+        @lines = $t->log_text =~ /(a record of the zone cannot be understood)/g;
+        cmp_ok(scalar @lines, '<=', 4, 'and so is what cannot be understood');
+        $t->expect_log(qr/a record of the zone cannot be understood/);
+    }
+    admin($one, '/key/update', { key => $keys[2], models => ['other'] });
+    becomes($_, $keys[2], 403, 'it can be changed') for $one, $two;
 };
 
 subtest 'Redis loses everything' => sub {

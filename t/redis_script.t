@@ -41,6 +41,8 @@ sub commit {
             ? (4, $lease->($id), scalar @rest, map { ($counter->($_->[0]), @$_[1 .. 5]) } @rest)
             : $what eq 'enter'
             ? (5, $lease->($id), shift @rest, scalar @rest, map { ($counter->($_->[0]), $_->[1]) } @rest)
+            : $what eq 'take back'
+            ? (8, $id, scalar @rest, map { ($counter->($_->[0]), $_->[1]) } @rest)
             : (6, \$id);
     }
     my @calendar = map { $counters[$_][0] =~ /\@(\d+)\z/ ? ($_ + 1, 1000 * $1) : () } 0 .. $#counters;
@@ -128,7 +130,13 @@ subtest 'a window is what the plain model says' => sub {
 
         for my $i (1 .. 400) {
             $now += int(rand() < 0.05 ? rand 2 * $period : rand $period / 20);
-            my $late = rand() < 0.1 ? int rand 1.3 * $period : 0;
+            my $late = $round % 2 && rand() < 0.1 ? int rand 1.3 * $period : 0;
+            if ($round % 2 == 0 && @granted && rand() < 0.1) {  # a request that did not come to be
+                my ($when) = splice @granted, int rand @granted, 1;
+                commit('model', [['take back', $when, [$window, 1]]]);
+                my $step = $steps{int($when / $length)};
+                $step->{sum}-- if $step && $when > $now - $period && $step->{last} + $period > $now;
+            }
             delete @steps{grep { $steps{$_}{last} + $period <= $now } keys %steps};
             my $sum = 0;
             $sum += $_->{sum} for values %steps;
@@ -290,6 +298,36 @@ subtest 'a call is done once' => sub {
     commit('w', [], number => 6, settled => 5);
     is_deeply(commit('w', \@settle, number => 3, settled => 2), [2], 'what was given up is not done');
     is(counted('t'), 30, 'nothing more is counted');
+};
+
+# Of requests that were counted and then refused, for the answer did not come in time.
+subtest 'an answer is kept until its call is settled' => sub {
+    my $window = ['kept', 'r', 60_000];
+    my $held = ['kept held', 'p', 0];
+    my $ask = sub { commit('k', [['admit', $_[0], [[$window, 2, 1], [$held, 9, 1]]]], @_[1 .. $#_],
+        raw => 1) };
+    my $first = $ask->(1, number => 1, settled => 0, beat => 2);
+    my $done = $now;
+    $now += 700;
+    my $second = $ask->(2, number => 2, settled => 0, beat => 3);
+    $ask->(3, number => 3, settled => 0);
+    my $again = sub { commit('k', [], @_, raw => 1) };
+    shift @$first;
+    is_deeply($again->(number => 1, settled => 0), [3, $done, @$first], 'the first');
+    is_deeply($again->(number => 2, settled => 0)->[1], $now, 'the second, and when it was');
+    is_deeply($again->(number => 3, settled => 0), [2], 'of the third nobody wanted to know');
+    is_deeply($again->(number => 4, settled => 3), [0], 'the next one, when all are settled');
+    is_deeply($again->(number => 2, settled => 1), [2], 'they are gone');
+    is($redis->cmd('HGET', 'llm:{limits}:worker:k', ''), '3 4', 'from Redis');
+
+    $now += 100;
+    is(counted('kept'), 2, 'two were granted');
+    commit('k', [['take back', $done, [$window, 1]]], number => 5, settled => 4);
+    is(counted('kept'), 1, 'one is taken back');
+    commit('k', [['take back', $done - 120_000, [$window, 1]]], number => 6, settled => 5);
+    is(counted('kept'), 1, 'what has left its window is not');
+    commit('k', [['settle', 1], ['settle', 2]], number => 7, settled => 6);
+    is(held(), '', 'what they held is given back as ever');
 };
 
 subtest 'a call is known for an hour after its worker was last seen' => sub {

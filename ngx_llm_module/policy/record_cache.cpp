@@ -1,5 +1,7 @@
 #include "ngx_llm_module/policy/record_cache.hpp"
 
+#include <utility>
+
 #include "ngx_llm_module/policy/record_json.hpp"
 #include "ngx_llm_module/state/record_table.hpp"
 
@@ -7,6 +9,16 @@ namespace llm {
 namespace {
 
 constexpr size_t kMaxEntries = 4096;  // of one kind
+
+// Once in a worker: all records may be of that version.
+void warn_of_later_version() {
+    static bool has_warned = false;
+    if (!std::exchange(has_warned, true)) {
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                      "llm: a record has members of a later version of this module, which are "
+                      "ignored: another gateway was updated, this one should be");
+    }
+}
 
 template <class Record>
 class Cache {
@@ -35,10 +47,14 @@ class Cache {
             return nullptr;
         }
         auto record = std::make_shared<Record>();
-        if (!read_stored(stored.json, id, *record)) {
+        bool has_unknown = false;
+        if (!read_stored(stored.json, id, *record, &has_unknown)) {
             ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                           "llm: a record of the zone cannot be understood");
-            return nullptr;
+            record->is_blocked = true;  // as if it were not there, its limits would not hold
+        }
+        if (has_unknown) {
+            warn_of_later_version();
         }
         if (entries_.size() >= kMaxEntries) {
             entries_.clear();

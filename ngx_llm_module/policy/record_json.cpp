@@ -214,7 +214,12 @@ constexpr Field<UserRecord> kUserFields[] = {
     {"teams", refuse_teams},
 };
 
-// What only we write, into records that are stored.
+// What only we write, into records that are stored. A gateway of before that shares them ignores a
+// member that it does not know. Where that would let somebody have more than he should (another
+// limit, another way to be blocked), the record has to name the member in this list, too: then it
+// is not read at all.
+constexpr std::string_view kNeeds = "needs";
+
 constexpr Field<KeyRecord> kKeyOwn[] = {
     {"created_at", time_field<KeyRecord, &KeyRecord::created>},
     {"updated_at", time_field<KeyRecord, &KeyRecord::updated>},
@@ -287,9 +292,36 @@ bool apply(json::Value object, std::span<const std::string_view> known,
     return true;
 }
 
+// Members of a later version of this module. False: one of them must not be ignored.
+template <class Record>
+bool list_unknown(json::Value object, std::span<const Field<Record>> fields,
+                  std::vector<std::string> &unknown) {
+    for (auto [name, value] : object.members()) {
+        if (find_field(fields, name) == nullptr) {
+            unknown.push_back(plain(name));
+        }
+    }
+    json::Value needs = object[kNeeds];
+    if (needs.absent()) {
+        return true;
+    }
+    if (!needs.is_array()) {
+        return false;
+    }
+    for (json::Value item : needs.items()) {
+        std::string name = item.is_string() ? plain(item) : std::string();
+        bool is_known = std::any_of(fields.begin(), fields.end(),
+                                    [&](const Field<Record> &field) { return field.name == name; });
+        if (!is_known) {
+            return false;
+        }
+    }
+    return true;
+}
+
 template <class Record, size_t N, size_t M>
 bool read_all(std::string_view json, const Field<Record> (&fields)[N],
-              const Field<Record> (&own)[M], Record &record) {
+              const Field<Record> (&own)[M], Record &record, bool *has_unknown) {
     json::Reader reader;
     Result<json::Value> root = reader.parse_unpadded(json);
     if (!root || !root->is_object()) {
@@ -298,7 +330,15 @@ bool read_all(std::string_view json, const Field<Record> (&fields)[N],
     FieldError error;
     std::vector<Field<Record>> all(std::begin(fields), std::end(fields));
     all.insert(all.end(), std::begin(own), std::end(own));
-    return apply<Record>(*root, {}, all, record, error);
+    std::vector<std::string> unknown;
+    if (!list_unknown<Record>(*root, all, unknown)) {
+        return false;
+    }
+    if (has_unknown != nullptr) {
+        *has_unknown = !unknown.empty();
+    }
+    std::vector<std::string_view> names(unknown.begin(), unknown.end());
+    return apply<Record>(*root, names, all, record, error);
 }
 
 // --- writing ---
@@ -432,17 +472,19 @@ bool apply_only(json::Value object, std::span<const std::string_view> names, Key
     return true;
 }
 
-bool read_stored(std::string_view json, std::string_view id, KeyRecord &record) {
+bool read_stored(std::string_view json, std::string_view id, KeyRecord &record, bool *has_unknown) {
     record.hash = id;
-    return read_all(json, kKeyFields, kKeyOwn, record);
+    return read_all(json, kKeyFields, kKeyOwn, record, has_unknown);
 }
-bool read_stored(std::string_view json, std::string_view id, TeamRecord &record) {
+bool read_stored(std::string_view json, std::string_view id, TeamRecord &record,
+                 bool *has_unknown) {
     record.id = id;
-    return read_all(json, kTeamFields, kTeamOwn, record);
+    return read_all(json, kTeamFields, kTeamOwn, record, has_unknown);
 }
-bool read_stored(std::string_view json, std::string_view id, UserRecord &record) {
+bool read_stored(std::string_view json, std::string_view id, UserRecord &record,
+                 bool *has_unknown) {
     record.id = id;
-    return read_all(json, kUserFields, kUserOwn, record);
+    return read_all(json, kUserFields, kUserOwn, record, has_unknown);
 }
 
 int64_t stored_creation(std::string_view json) {

@@ -49,10 +49,15 @@ bool check_members(json::Value object, std::span<const std::string_view> known, 
 bool apply_only(json::Value object, std::span<const std::string_view> names, KeyRecord &record,
                 FieldError &error);
 
-// What render_stored has written. False: it cannot be understood.
-bool read_stored(std::string_view json, std::string_view id, KeyRecord &record);
-bool read_stored(std::string_view json, std::string_view id, TeamRecord &record);
-bool read_stored(std::string_view json, std::string_view id, UserRecord &record);
+// What render_stored has written, here or in a later version of this module (then it may have
+// members that are unknown: they are ignored). False: it cannot be understood, or needs more than
+// is known here.
+bool read_stored(std::string_view json, std::string_view id, KeyRecord &record,
+                 bool *has_unknown = nullptr);
+bool read_stored(std::string_view json, std::string_view id, TeamRecord &record,
+                 bool *has_unknown = nullptr);
+bool read_stored(std::string_view json, std::string_view id, UserRecord &record,
+                 bool *has_unknown = nullptr);
 
 // created_at of such a text, without reading the rest; 0: it has none.
 int64_t stored_creation(std::string_view json);

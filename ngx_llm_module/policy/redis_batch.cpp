@@ -59,6 +59,15 @@ size_t RedisBatch::admit(uint64_t lease, PackWriter demands, bool can_share) {
 }
 
 void RedisBatch::settle(const Settlement &settlement) {
+    if (settlement.counted_at != 0) {
+        begin(RedisTask::take_back).add(settlement.counted_at);
+        work_.add(int64_t(settlement.items.size()));
+        for (const Settlement::Item &item : settlement.items) {
+            int64_t place = place_of(item.counter);
+            work_.add(place).add(item.amount);
+        }
+        return;
+    }
     ended_.add(place_of(settlement.lease));
     // To a tenth of a second: what ends within one is counted together.
     int64_t age = int64_t(ngx_current_msec - settlement.made) / 100 * 100;
@@ -94,11 +103,11 @@ PackWriter RedisBatch::finish_work() const {
     return work;
 }
 
-std::string RedisBatch::finish(std::string_view worker, bool is_beat, int64_t ttl_ms,
+std::string RedisBatch::finish(std::string_view worker, CallFlags flags, int64_t ttl_ms,
                                uint64_t number, uint64_t settled) {
     PackWriter whole;
     whole.reserve(size() + kUsualNumbers + kUsualNames);
-    whole.add(worker).add(int64_t(is_beat)).add(ttl_ms).add(int64_t(number)).add(int64_t(settled));
+    whole.add(worker).add(int64_t(flags)).add(ttl_ms).add(int64_t(number)).add(int64_t(settled));
     whole.add(int64_t(lease_places_.size())).add(leases_);
     whole.add(int64_t(counter_places_.size())).add(names_).add(kinds_).add(periods_);
     whole.add(int64_t(calendar_.count() / 2)).add(calendar_);

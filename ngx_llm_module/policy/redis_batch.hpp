@@ -24,10 +24,29 @@ struct Settlement {
     std::vector<Item> items;
     ngx_msec_t made = 0;
     ngx_msec_t refused = 0;  // by Redis, for the first time
+    // On Redis' clock. Not 0: the items are what was counted then for a request that did not come
+    // to be, they are taken back; no lease ends.
+    int64_t counted_at = 0;
 };
 
 // What the script is asked to do; see there.
-enum class RedisTask : uint8_t { settle = 1, admit, move, grow, enter, end_worker, count };
+enum class RedisTask : uint8_t {
+    settle = 1,
+    admit,
+    move,
+    grow,
+    enter,
+    end_worker,
+    count,
+    take_back,
+};
+
+// What else a call is to do.
+enum CallFlags : uint8_t {
+    kNoFlags = 0,
+    kIsBeat = 1,       // renews the worker's time
+    kKeepsAnswer = 2,  // whoever makes it again is given its answer
+};
 
 // Names must live until it is finished.
 class RedisBatch {
@@ -46,7 +65,7 @@ class RedisBatch {
     size_t size() const { return names_.bytes().size() + work_.bytes().size() + grouped_bytes_; }
 
     // The whole argument.
-    std::string finish(std::string_view worker, bool is_beat, int64_t ttl_ms, uint64_t number,
+    std::string finish(std::string_view worker, CallFlags flags, int64_t ttl_ms, uint64_t number,
                        uint64_t settled);
 
   private:
@@ -83,13 +102,16 @@ class RedisAsk {
 
     // False: it is not wanted any more.
     virtual bool write(RedisBatch &batch) = 0;
-    // Either of the two, once it was written. The first reads its own part of the answer.
+    // Either of the two, once it was written. The first reads its own part of the answer. It may
+    // come behind the second, too, with answered_at, and must read its part then all the same.
     virtual void on_answer(PackReader &answer) = 0;
     virtual void on_lost(RedisLoss loss) = 0;
 
-    ngx_msec_t since = 0;  // when it came
-    size_t group = 0;      // of leases that are admitted together, 0: in none
-    size_t after_it = 0;   // of those, how many were admitted after it; known with the answer
+    bool needs_answer = false;  // also when it was lost and nobody waits for it any more
+    int64_t answered_at = 0;    // Redis' clock; only of such an answer
+    ngx_msec_t since = 0;       // when it came
+    size_t group = 0;           // of leases that are admitted together, 0: in none
+    size_t after_it = 0;        // of those, how many were admitted after it; known with the answer
 };
 
 }  // namespace llm

@@ -7,6 +7,7 @@
 
 #include "ngx_llm_module/base/guard.hpp"
 #include "ngx_llm_module/policy/redis_counter.hpp"
+#include "ngx_llm_module/policy/redis_debts.hpp"
 #include "ngx_llm_module/policy/shared_spend.hpp"
 #include "ngx_llm_module/redis/client.hpp"
 #include "ngx_llm_module/redis/pack.hpp"
@@ -14,13 +15,11 @@
 namespace llm {
 namespace {
 
-// Between reading what was spent and sending it.
+// Between reading what was spent and sending it, at least.
 constexpr ngx_msec_t kSettled = 100;
 // What was spent elsewhere is told within a second or two.
 constexpr ngx_msec_t kLookAgain = 5000;
 constexpr ngx_msec_t kLater = 1000;
-// Every worker has its connection again, and has handed in what it kept (redis/node.cpp).
-constexpr ngx_msec_t kAllAreBack = 3000;
 constexpr ngx_msec_t kBreath = 10;
 // A Redis that takes nothing (full, read-only) is not asked every second.
 constexpr ngx_msec_t kPatience = 15000;
@@ -73,6 +72,7 @@ class Raiser final : public SpendWaiter {
     static bool is_past(ngx_msec_t due) { return ngx_msec_int_t(ngx_current_msec - due) >= 0; }
     void add(const BudgetFloor &floor, PackWriter &work) const;
     void keep(std::vector<BudgetFloor> floors);
+    void note_read();
 
     const Config &config_;
     RedisClient &client_;
@@ -80,8 +80,8 @@ class Raiser final : public SpendWaiter {
     ngx_event_t timer_ = {};
     std::vector<BudgetOwner> configured_;
     Sweep sweep_;
-    std::string epoch_;        // of the sums in Redis; another one: it has lost them
-    ngx_msec_t all_are_back_;  // before that nothing is sent of what was read here
+    std::string epoch_;    // of the sums in Redis; another one: it has lost them
+    ngx_msec_t read_ = 0;  // when the latest of waiting_ was
     bool has_been_up_ = false;
     bool has_waited_ = false;  // for a Redis that was away
     bool is_asking_ = false;
@@ -109,10 +109,7 @@ class RaiseCommand final : public RedisCommand {
 };
 
 Raiser::Raiser(const Config &config, RedisClient &client)
-    : config_(config),
-      client_(client),
-      base_(limits_base(client.config())),
-      all_are_back_(ngx_current_msec) {
+    : config_(config), client_(client), base_(limits_base(client.config())) {
     timer_.handler = guard<on_timer>;
     timer_.data = this;
     timer_.log = ngx_cycle->log;
@@ -153,16 +150,13 @@ void Raiser::watch_epoch() {
 }
 
 void Raiser::begin_sweeps() {
-    sweep_ = {0, 0, kSweeps, is_past(all_are_back_) ? ngx_current_msec : all_are_back_};
+    sweep_ = {0, 0, kSweeps, ngx_current_msec};
 }
 
 // The first connection is no return, unless it was long in coming.
 void Raiser::on_back() {
     bool is_return = std::exchange(has_been_up_, true) || has_waited_;
     has_waited_ = false;
-    if (is_return) {
-        all_are_back_ = ngx_current_msec + kAllAreBack;
-    }
     if (is_return && ngx_worker == 0) {
         begin_sweeps();
     }
@@ -174,8 +168,8 @@ void Raiser::go_on() {
         watch_epoch();
         wait(kLater);
     }
-    if (!waiting_.empty() && !is_past(all_are_back_)) {
-        wait(all_are_back_ - ngx_current_msec);
+    if (!waiting_.empty() && !is_handed_in(config_, read_)) {
+        wait(kSettled);
     } else if (!waiting_.empty()) {
         auto first = waiting_.end() - ptrdiff_t(std::min(waiting_.size(), kMostFloors));
         std::vector<BudgetFloor> floors(std::make_move_iterator(first),
@@ -217,10 +211,17 @@ void Raiser::on_spend() {
         sweep();
     }
     if (!waiting_.empty()) {
+        note_read();
         wait(kSettled);
     } else if (!looks_.empty() || sweep_.left > 0) {
         wait(kBreath);
     }
+}
+
+// What was booked until now may be in it: not before the clock that the others go by.
+void Raiser::note_read() {
+    ngx_time_update();
+    read_ = ngx_current_msec;
 }
 
 // A part of it.
@@ -310,6 +311,7 @@ void Raiser::keep(std::vector<BudgetFloor> floors) {
                       floors.size());
         return;
     }
+    note_read();
     waiting_.insert(waiting_.end(), std::make_move_iterator(floors.begin()),
                     std::make_move_iterator(floors.end()));
 }

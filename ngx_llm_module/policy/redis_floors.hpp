@@ -2,12 +2,12 @@
 // began empty, and while it was away, should a worker have ended with what it owed
 // (budget_floors.hpp).
 //
-// What was spent and what Redis has counted are never known of the same moment. So what is sent was
-// read a moment before: what requests had booked at this machine then, Redis has counted by now,
-// and it is not counted twice. What is missing for the same reason, and what other machines had not
-// told yet (policy/shared_spend.hpp), is there when everything is done once more some seconds
-// later. After an outage it begins some seconds late, too: what workers hold back for Redis is in
-// the table already, and would be counted twice.
+// What was spent and what Redis has counted are never known of the same moment. So what was read is
+// not sent before Redis has all that requests had booked at this machine then
+// (policy/redis_debts.hpp): else that would be counted twice, after an outage above all, when
+// workers hold back what stands in the table already. Other machines tell what they have spent when
+// they have handed it in. What is missing for the same reason, and what they had not told yet
+// (policy/shared_spend.hpp), is there when everything is done once more some seconds later.
 #pragma once
 
 #include <vector>

@@ -3,6 +3,7 @@
 #include "ngx_llm_module/policy/redis_lease.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "ngx_llm_module/policy/redis_counter.hpp"
@@ -64,6 +65,7 @@ class AdmitAsk final : public RedisAsk {
             return false;
         }
         group = lease_->write_demands(batch);
+        needs_answer = lease_->needs_answer();
         return true;
     }
     void on_answer(PackReader &answer) override {
@@ -71,24 +73,54 @@ class AdmitAsk final : public RedisAsk {
             lease_->on_answer(answer, after_it);
             return;
         }
-        if (answer.number() == 1) {
+        bool is_granted = answer.number() == 1;
+        PackReader rest = answer;
+        skip_verdict(answer);
+        if (is_granted && answered_at != 0) {
+            take_back(size_t(rest.number()));
+        } else if (is_granted) {
             give_back();
         }
-        skip_verdict(answer);
     }
     void on_lost(RedisLoss loss) override {
-        if (lease_ != nullptr) {
-            lease_->on_lost(loss);
-        } else if (loss == RedisLoss::unknown) {
-            give_back();
+        RedisLease *lease = std::exchange(lease_, nullptr);
+        if (lease == nullptr) {
+            needs_answer = false;
+            if (loss == RedisLoss::unknown) {
+                give_back();
+            }
+            return;
+        }
+        if (needs_answer) {
+            requests_ = lease->asked_requests();
+        }
+        if (lease->on_lost(loss)) {
+            needs_answer = false;
+            requests_.clear();
         }
     }
 
   private:
     void give_back() { RedisStore::current()->settle({id_, {}, ngx_current_msec}); }
+    // What else was taken is given back at the lease's end.
+    void take_back(size_t alternative) {
+        std::vector<Settlement::Item> items;
+        for (size_t part : {size_t(0), alternative}) {
+            if (part < requests_.size()) {
+                std::move(requests_[part].begin(), requests_[part].end(),
+                          std::back_inserter(items));
+                requests_[part].clear();
+            }
+        }
+        if (!items.empty()) {
+            RedisStore::current()->settle(
+                {id_, std::move(items), ngx_current_msec, 0, answered_at});
+        }
+    }
 
     RedisLease *lease_;
     uint64_t id_;
+    std::vector<std::vector<Settlement::Item>> requests_;  // of one that was refused
 };
 
 class GrowAsk final : public RedisAsk {
@@ -115,7 +147,7 @@ class GrowAsk final : public RedisAsk {
     // The request goes on: what it uses is counted at its end.
     void on_lost(RedisLoss) override {
         if (lease_ != nullptr) {
-            lease_->on_grown({});
+            std::exchange(lease_, nullptr)->on_grown({});
         }
     }
 
@@ -245,11 +277,39 @@ void RedisLease::on_answer(PackReader &answer, size_t after_it) {
     waiter_.on_verdict(answer.is_bad() ? without_redis() : verdict);
 }
 
-void RedisLease::on_lost(RedisLoss loss) {
+bool RedisLease::on_lost(RedisLoss loss) {
     pending_ = nullptr;
     may_have_counted_ = loss == RedisLoss::unknown;
     is_unsure_ = is_unsure_ || may_have_counted_;
-    waiter_.on_verdict(without_redis());
+    Verdict verdict = without_redis();
+    waiter_.on_verdict(verdict);
+    return verdict.admission == Admission::granted;
+}
+
+// What denies without Redis may refuse all of it.
+bool RedisLease::needs_answer() const {
+    auto asked = demands_.list.begin() + ptrdiff_t(first_demand());
+    bool counts = std::any_of(asked, demands_.list.end(), [](const Demand &demand) {
+        return demand.quantity == Quantity::requests;
+    });
+    return counts && is_denied(first_demand(), demands_.list.size() - first_demand());
+}
+
+std::vector<std::vector<Settlement::Item>> RedisLease::asked_requests() const {
+    std::vector<std::vector<Settlement::Item>> requests;
+    auto add = [&](size_t first, size_t many) {
+        auto &items = requests.emplace_back();
+        for (size_t i = first; i < first + many; i++) {
+            if (demands_.list[i].quantity == Quantity::requests) {
+                items.push_back({counters_[i], demands_.list[i].amount});
+            }
+        }
+    };
+    add(first_demand(), demands_.common - first_demand());
+    for (size_t i = first_; i < demands_.alternatives.size(); i++) {
+        add(demands_.alternatives[i].first, demands_.alternatives[i].count);
+    }
+    return requests;
 }
 
 // Of leases that were admitted together the answer says what the last one saw.
@@ -292,6 +352,9 @@ Verdict RedisLease::read_verdict(PackReader &answer, size_t after_it) {
         return verdict;
     }
     if (is_granted) {
+        for (size_t i : asked) {
+            demands_.list[i].held = held_[i];
+        }
         verdict.alternative = which > 0 ? first_ + which - 1 : 0;
         verdict.wait_ms = 0;
         place_ = Place::redis;
@@ -391,6 +454,7 @@ Verdict RedisLease::take_on_machine() {
     for (size_t i = 0; i < machine_.list.size(); i++) {
         Demand &demand = demands_.list[machine_demands_[i]];
         demand.used = machine_.list[i].used;
+        demand.held = machine_.list[i].held;
         demand.reset_ms = machine_.list[i].reset_ms;
         held_[machine_demands_[i]] = demand.amount;
     }

@@ -28,8 +28,13 @@ class RedisLease final : public Lease {
     // Of AdmitAsk.
     // Gives the group in which it is admitted, 0: in none.
     size_t write_demands(RedisBatch &batch);
+    // Whether an answer that does not come refuses the request, which may have been counted.
+    bool needs_answer() const;
+    // What it asked to be counted at once, as it was written: always, and with each alternative.
+    std::vector<std::vector<Settlement::Item>> asked_requests() const;
     void on_answer(PackReader &answer, size_t after_it);
-    void on_lost(RedisLoss loss);
+    // False: the request goes no further.
+    bool on_lost(RedisLoss loss);
     // Of GrowAsk. Of how many counters the answer will speak.
     size_t write_growth(RedisBatch &batch) const;
     // What is held now, -1: the limit has run out; empty: nobody knows.

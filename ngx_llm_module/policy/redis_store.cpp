@@ -17,6 +17,10 @@ namespace {
 
 RedisStore *living = nullptr;
 
+// How an answer of the script begins, where that matters.
+constexpr int64_t kUnknownWorker = 1;
+constexpr int64_t kAnswerOfThen = 3;
+
 // So much waits for a Redis that is away; some 300 bytes each.
 constexpr size_t kMaxDue = 20000;
 // What Redis refuses is tried again once a second, one call of it: a Redis that has no room is
@@ -27,6 +31,9 @@ constexpr size_t kMaxAsks = 10000;
 // Redis knows a call for so long after the worker's lease (part_workers.lua): until then it can be
 // made again without being done twice.
 constexpr ngx_msec_t kRemembered = 3600 * 1000;
+// Calls of which nothing is to be known but an answer, while a Redis comes and does not stay. Of
+// those beyond what was counted leaves with its window.
+constexpr size_t kMaxUnsure = 64;
 
 // How often to look whether a worker of this machine was killed: nobody takes the place of one that
 // drains, and what it held is to be free within a second.
@@ -108,9 +115,30 @@ class CommitCommand final : public RedisCommand {
     ngx_msec_t made = ngx_current_msec;
     bool is_beat = false;
     bool is_again = false;  // whatever becomes of it, the first try may have been done
-    std::vector<std::unique_ptr<RedisAsk>> asks;
+    std::vector<std::unique_ptr<RedisAsk>> asks;  // in the order of the answers
     std::vector<Settlement> settlements;
+
+  private:
+    void tell(PackReader answer, int64_t answered_at);
 };
+
+// Of asks that were treated alike a group has one answer, after how many they are.
+void CommitCommand::tell(PackReader answer, int64_t answered_at) {
+    PackReader common = answer;
+    size_t alike = 0;
+    for (auto &ask : asks) {
+        if (ask->group > 0) {
+            if (alike == 0) {
+                alike = std::max(size_t(answer.number()), size_t(1));
+                common = answer;
+            }
+            answer = common;
+            ask->after_it = --alike;
+        }
+        ask->answered_at = answered_at;
+        answer.is_bad() ? ask->on_lost(RedisLoss::unsent) : ask->on_answer(answer);
+    }
+}
 
 void CommitCommand::on_reply(const RedisReply &reply) {
     RedisStore *store = RedisStore::current();
@@ -123,31 +151,27 @@ void CommitCommand::on_reply(const RedisReply &reply) {
     if (reply.is_error()) {
         store->on_refused(reply.text());
         if (is_again) {
-            store->make_again({number, made, std::move(settlements)});
-        } else {
-            store->settle_later(settlements, true);
+            store->make_again({number, made, std::move(settlements), std::move(asks)});
+            return;
         }
-    } else if (is_beat) {
-        store->on_taken();
+        store->settle_later(settlements, true);
+    } else {
+        store->strike_debts(settlements);
+        if (is_beat) {
+            store->on_taken();
+        }
     }
     std::string bytes(reply.text());  // whoever is told may close the connection
     PackReader answer(bytes);
-    if (answer.number() == 1) {
+    int64_t how = answer.number();
+    if (how == kUnknownWorker) {
         store->enter_all();
     }
-    // Those of a group that were treated alike have one answer, after how many they are.
-    PackReader common = answer;
-    size_t alike = 0;
-    for (auto &ask : asks) {
-        if (ask->group > 0) {
-            if (alike == 0) {
-                alike = std::max(size_t(answer.number()), size_t(1));
-                common = answer;
-            }
-            answer = common;
-            ask->after_it = --alike;
-        }
-        answer.is_bad() ? ask->on_lost(RedisLoss::unsent) : ask->on_answer(answer);
+    if (!is_again) {
+        tell(answer, 0);
+    } else if (how == kAnswerOfThen) {
+        int64_t answered_at = answer.number();
+        tell(answer, answered_at);
     }
 }
 
@@ -158,19 +182,27 @@ void CommitCommand::on_lost(RedisLoss loss) {
     }
     store->in_flight_--;
     store->post_flush();
-    if ((loss == RedisLoss::unknown || is_again) && !settlements.empty()) {
-        store->make_again({number, made, std::move(settlements)});
+    for (auto &ask : asks) {
+        if (!is_again) {
+            ask->on_lost(loss);
+        }
+    }
+    bool is_unsure = loss == RedisLoss::unknown || is_again;
+    bool needs_answer =
+        std::any_of(asks.begin(), asks.end(), [](const auto &ask) { return ask->needs_answer; });
+    if (!needs_answer) {
+        asks.clear();
+    }
+    if (is_unsure && (!settlements.empty() || (needs_answer && store->has_room_for_unsure()))) {
+        store->make_again({number, made, std::move(settlements), std::move(asks)});
     } else {
         store->unsettled_.erase(number);
         store->settle_later(settlements, false);
     }
-    for (auto &ask : asks) {
-        ask->on_lost(loss);
-    }
 }
 
 RedisStore::RedisStore(const Config &config, RedisClient &client)
-    : config_(config), client_(client), local_(config) {
+    : config_(config), client_(client), local_(config), debts_(config) {
     base_ = limits_base(redis());
     // With the moment: a number of a process comes again, and one that is alone stays itself when
     // its configuration is read again.
@@ -262,13 +294,29 @@ bool RedisStore::ask(std::unique_ptr<RedisAsk> ask) {
 }
 
 void RedisStore::settle(Settlement settlement) {
+    debts_.add(settlement.made);
+    add_due(std::move(settlement));
+}
+
+void RedisStore::strike_debts(const std::vector<Settlement> &settlements) {
+    for (const Settlement &settlement : settlements) {
+        debts_.remove(settlement.made);
+    }
+}
+
+void RedisStore::add_due(Settlement settlement) {
     if (due_.size() >= kMaxDue) {
+        debts_.remove(settlement.made);
         uncounted_.many++;
         say_lost(false);
         return;
     }
     due_.push_back(std::move(settlement));
     post_flush();
+}
+
+bool RedisStore::has_room_for_unsure() const {
+    return unsure_.size() < kMaxUnsure;
 }
 
 void RedisStore::make_again(Unsure call) {
@@ -279,6 +327,7 @@ void RedisStore::make_again(Unsure call) {
 // Nothing is counted twice: what cannot be made again is not counted again.
 void RedisStore::give_up(const Unsure &call) {
     unsettled_.erase(call.number);
+    strike_debts(call.settlements);
     unknown_.many += call.settlements.size();
     say_lost(false);
 }
@@ -325,6 +374,7 @@ void RedisStore::settle_later(std::vector<Settlement> &settlements, bool is_refu
         }
         bool is_late = is_refused && ngx_current_msec - settlement.refused > kLongestRefusal;
         if (is_late || refused_.size() >= kMaxDue) {
+            debts_.remove(settlement.made);
             refusals_.many++;
         } else {
             refused_.push_back(std::move(settlement));
@@ -335,7 +385,7 @@ void RedisStore::settle_later(std::vector<Settlement> &settlements, bool is_refu
 
 void RedisStore::settle_refused(size_t most) {
     for (; most > 0 && !refused_.empty(); most--) {
-        settle(std::move(refused_.front()));
+        add_due(std::move(refused_.front()));
         refused_.pop_front();
     }
 }
@@ -402,8 +452,13 @@ bool RedisStore::send(std::unique_ptr<CommitCommand> command, RedisBatch &batch)
     unsettled_.insert(command->number);
     command->script = &script;
     command->args.add(int64_t(1)).add(base_);
-    command->args.add(batch.finish(worker_, command->is_beat, int64_t(redis().lease),
-                                   command->number, *unsettled_.begin() - 1));
+    bool keeps =
+        !command->is_again && std::any_of(command->asks.begin(), command->asks.end(),
+                                          [](const auto &ask) { return ask->needs_answer; });
+    auto flags =
+        CallFlags((command->is_beat ? kIsBeat : kNoFlags) | (keeps ? kKeepsAnswer : kNoFlags));
+    command->args.add(batch.finish(worker_, flags, int64_t(redis().lease), command->number,
+                                   *unsettled_.begin() - 1));
     in_flight_++;
     std::unique_ptr<RedisCommand> sent = std::move(command);
     if (!client_.send(std::move(sent), base_)) {
@@ -425,6 +480,7 @@ void RedisStore::send_unsure() {
         command->made = call.made;
         command->is_again = true;
         command->settlements = std::move(call.settlements);
+        command->asks = std::move(call.asks);
         for (const Settlement &settlement : command->settlements) {
             batch.settle(settlement);
         }

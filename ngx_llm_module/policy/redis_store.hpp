@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "ngx_llm_module/policy/redis_batch.hpp"
+#include "ngx_llm_module/policy/redis_debts.hpp"
 #include "ngx_llm_module/policy/store.hpp"
 #include "ngx_llm_module/policy/zone_store.hpp"
 #include "ngx_llm_module/redis/client.hpp"
@@ -62,6 +63,7 @@ class RedisStore final : public LimitStore {
         uint64_t number = 0;
         ngx_msec_t made = 0;
         std::vector<Settlement> settlements;
+        std::vector<std::unique_ptr<RedisAsk>> asks;  // where one needs its answer
     };
 
     // What Redis will not hear of.
@@ -82,6 +84,9 @@ class RedisStore final : public LimitStore {
     void on_refused(std::string_view text);
     void on_taken();
     bool send(std::unique_ptr<CommitCommand> command, RedisBatch &batch);
+    bool has_room_for_unsure() const;
+    void add_due(Settlement settlement);
+    void strike_debts(const std::vector<Settlement> &settlements);
     void settle_later(std::vector<Settlement> &settlements, bool is_refused);
     void settle_refused(size_t most);
     void enter_all();
@@ -103,6 +108,7 @@ class RedisStore final : public LimitStore {
     size_t in_flight_ = 0;
     std::unordered_map<uint64_t, RedisLease *> leases_;
     std::deque<std::unique_ptr<RedisAsk>> asks_;
+    RedisDebts debts_;  // all below
     std::deque<Settlement> due_;
     std::deque<Settlement> refused_;  // by Redis; tried again
     std::vector<Unsure> unsure_;

@@ -1,12 +1,14 @@
 // Rows of the zone on their way to Redis: each second those that have changed, one command at a
 // time (entry: on_timer). What Redis has seen stands in the zone: whichever worker comes next goes
 // on from there. With a state file nothing goes out before it is on the disk: after a crash the
-// machine would tell less than it has told before, and what lies between would be taken back.
+// machine would tell less than it has told before, and what lies between would be taken back. Nor
+// before it is counted in Redis' budgets: whoever raises them by what he hears counted it twice.
 #include <algorithm>
 #include <charconv>
 #include <utility>
 
 #include "ngx_llm_module/base/guard.hpp"
+#include "ngx_llm_module/policy/redis_debts.hpp"
 #include "ngx_llm_module/policy/shared_records.hpp"
 #include "ngx_llm_module/policy/shared_spend.hpp"
 #include "ngx_llm_module/redis/client.hpp"
@@ -20,9 +22,9 @@ constexpr ngx_msec_t kInterval = 1000;
 constexpr ngx_msec_t kSoon = 20;
 // A Redis that takes nothing (full, read-only) is not given the same rows every second.
 constexpr ngx_msec_t kPatience = 2000;
-// A disk that takes nothing is waited for no longer.
-constexpr ngx_msec_t kSaveTime = 10000;
-constexpr ngx_msec_t kLookAtDisk = 100;
+// A disk that takes nothing, or a worker that finds no way to Redis, is waited for no longer.
+constexpr ngx_msec_t kLongestWait = 10000;
+constexpr ngx_msec_t kLookAgain = 100;
 constexpr size_t kPage = 100;         // rows in one command
 constexpr int64_t kMostRows = 20000;  // of the sums of all machines
 
@@ -124,7 +126,7 @@ void Publisher::look() {
         next_ = 0;
         is_sending_ = send_page();
     } else {
-        ngx_add_timer(&timer_, kLookAtDisk);
+        ngx_add_timer(&timer_, kLookAgain);
     }
 }
 
@@ -136,13 +138,14 @@ void Publisher::read_rows() {
     if (published != generation_) {
         rows_ = read_spend(config_, published);
     }
+    ngx_time_update();  // what was booked until now is in them
     read_ = ngx_current_msec;
     is_ready_ = true;
 }
 
 bool Publisher::may_send() const {
-    return rows_.empty() || is_saved(config_, "spend", generation_) ||
-           ngx_current_msec - read_ >= kSaveTime;
+    return rows_.empty() || ngx_current_msec - read_ >= kLongestWait ||
+           (is_saved(config_, "spend", generation_) && is_handed_in(config_, read_));
 }
 
 bool Publisher::send_page() {

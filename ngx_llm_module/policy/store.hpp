@@ -59,6 +59,7 @@ struct Demand {
 
     // Filled by the store, granted or not.
     int64_t used = 0;      // with reservations, this one included when it was granted
+    int64_t held = 0;      // so much of it is this one's
     int64_t reset_ms = 0;  // until nothing of what is counted now counts any more; -1: never
 
     int64_t remaining() const { return used < limit ? limit - used : 0; }

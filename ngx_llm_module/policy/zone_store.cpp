@@ -142,6 +142,7 @@ bool ZoneLease::check_one(size_t index, int64_t &wait) {
     Room room = room_for(demand.amount, demand.limit, used, meter.reserved);
     checked.held = room.held;
     demand.used = used + meter.reserved;
+    demand.held = 0;
     demand.reset_ms = 0;
     if (!key.is_parallel) {
         switch (key.period.kind) {
@@ -193,6 +194,7 @@ void ZoneLease::take_range(size_t first, size_t last) {
             continue;
         }
         demand.used += checked.held;
+        demand.held = checked.held;
         if (demand.quantity == Quantity::requests) {
             meter_add(table_, table_.meters[checked.meter], keys_[i], clocks_, checked.held);
             continue;

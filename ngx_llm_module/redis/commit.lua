@@ -4,8 +4,9 @@
 --
 -- KEYS  1  beginning of all names, with the hash tag
 -- ARGV  1  MessagePack, one flat array:
---          name of the worker, 1 when its time is to be renewed, and for how long (ms); number of this
---          call, up to which of its calls all is done
+--          name of the worker, 1 when its time is to be renewed (2 when what is answered is to be
+--          known until this call is settled, 3 for both), and for how long (ms); number of this call,
+--          up to which of its calls all is done
 --          number of leases, and the number of each (a text: numbers are slow to write)
 --          number of counters, the name of each, the kind of each (r requests: counted when admitted; w
 --          window, s sum, p parallel requests: held, and counted when settled), the period of each (r,
@@ -26,9 +27,12 @@
 --          6 end the leases of another worker, that is gone: its name
 --          7 count what was used: how long ago (ms), number of counters, then 2 for each: counter,
 --            amount
+--          8 take back what was counted for requests: when (ms, the time of 3 below), number of
+--            counters, then 2 for each: counter, amount
 --          A DEMAND is 3: counter, limit, amount.
--- Gives MessagePack, one flat array: 0, 1 (the worker was not known: enter all that runs) or 2 (this
--- call was done before), then for each of 3, and for each run of leases of 2 that were treated alike
+-- Gives MessagePack, one flat array: 2 (this call was done before), or 3 (it was, too), when that was
+-- (ms), and what follows here as it was then; else 0 or 1 (the worker was not known: enter all that
+-- runs), then for each of 3, and for each run of leases of 2 that were treated alike
 -- (first their number; what is used is what the last of them saw):
 --          1 (granted) or 0, the alternative that was taken (from 1) or the demand that refuses (from
 --          1, 0: none), the time in ms until it may fit (0: when another request ends, -1: never), the
@@ -41,20 +45,34 @@
 -- include part_workers.lua
 
 local work = cmsgpack.unpack(ARGV[1])
-local me, is_beat, ttl, number, settled = work[1], work[2] == 1, work[3], work[4], work[5]
+local me, ttl, number, settled = work[1], work[3], work[4], work[5]
+local is_beat, keeps_answer = work[2] % 2 == 1, work[2] >= 2
 local mine = base .. ':worker:' .. me
 
 -- What is there of the worker and its leases, packed: many hold the same.
 local leases, at = work[6], 7 + work[6]
 local held, serials, was_known, done = {}, {''}, false, ''
+local answers = {}  -- that are kept, 3 for each call: its number, when it was done, the answer
 do
     for i = 1, leases do
         serials[i + 1] = work[6 + i]
     end
     local found = redis.call('HMGET', mine, unpack(serials))
     if found[1] then
-        local how, before, numbers = string.match(found[1], '^(%l* ?)(%d+)(.*)$')
+        local how, before, numbers, kept = string.match(found[1], '^(%l* ?)(%d+)([ %d]*)\n?(.*)$')
         before = tonumber(before)
+        kept = kept ~= '' and cmsgpack.unpack(kept) or {}
+        for i = 1, #kept, 3 do
+            if kept[i] == number then
+                local again = kept[i + 2]
+                again[1] = kept[i + 1]
+                table.insert(again, 1, 3)
+                return cmsgpack.pack(again)
+            elseif kept[i] > settled then
+                local size = #answers
+                answers[size + 1], answers[size + 2], answers[size + 3] = kept[i], kept[i + 1], kept[i + 2]
+            end
+        end
         if number <= before then
             return cmsgpack.pack({2})
         end
@@ -132,6 +150,33 @@ end
 local function count_used(age, many)
     for i = at, at + 2 * many - 1, 2 do
         count(list[work[i]], work[periods + work[i]], work[i + 1], now - age)
+    end
+    at = at + 2 * many
+end
+
+-- Of windows, as far as their step of then still counts.
+local function take_back(when, many)
+    for i = at, at + 2 * many - 1, 2 do
+        local cell, period, amount = list[work[i]], work[periods + work[i]], work[i + 1]
+        local length, taken = math.ceil(period / 12), 0
+        local step = (when - when % length) / length
+        if step == cell[STEP] then
+            taken = math.min(amount, cell[AMOUNT])
+            cell[AMOUNT] = cell[AMOUNT] - taken
+        end
+        local older = cell[OLDER]
+        for place = 1, step < cell[STEP] and #older or 0, OLDER_SIZE do
+            local leaves, in_step = struct.unpack(OLDER_STEP, older, place)
+            if math.floor((leaves - period) / length) == step then
+                taken = math.min(amount, in_step)
+                cell[OLDER] = string.sub(older, 1, place - 1)
+                    .. struct.pack(OLDER_STEP, leaves, in_step - taken)
+                    .. string.sub(older, place + OLDER_SIZE)
+            end
+        end
+        if taken > 0 then
+            cell[SPENT], cell[IS_CHANGED] = cell[SPENT] - taken, true
+        end
     end
     at = at + 2 * many
 end
@@ -404,14 +449,24 @@ while at <= last do
     elseif what == 6 then
         at = at + 2
         end_worker(a, true)
-    else
+    elseif what == 7 then
         at = at + 3
         count_used(a, b)
+    else
+        at = at + 3
+        take_back(a, b)
     end
 end
 
 -- All that is written. What needs memory stands first: Redis refuses the first of it, or none.
 local set, del = {'', string.format('%d%s %d', settled, done, number)}, {}
+if keeps_answer then
+    local size = #answers
+    answers[size + 1], answers[size + 2], answers[size + 3] = number, now, answer
+end
+if #answers > 0 then
+    set[2] = set[2] .. '\n' .. cmsgpack.pack(answers)
+end
 for lease in pairs(changed_leases) do
     if held[lease] then
         set[#set + 1] = serials[lease + 1]

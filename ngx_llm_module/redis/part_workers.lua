@@ -2,7 +2,8 @@
 -- unless it calls again (ms). `worker:` and its name is a hash: a lease's number, and what it holds
 -- (MessagePack: number of names that do not belong to the deployment, then name and amount of each).
 -- The empty number has "settled numbers": up to which of the worker's calls all is done, and which
--- later ones were done; "ended" in front of it: its leases went away.
+-- later ones were done; "ended" in front of it: its leases went away; behind it, on a line of their
+-- own, answers that are kept (commit.lua).
 
 local workers = base .. ':workers'
 -- A worker's calls are known for so long after its end. It repeats none later (kRemembered of

@@ -3,6 +3,7 @@
 #include "ngx_llm_module/request/limits.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "ngx_llm_module/conf/model_names.hpp"
 #include "ngx_llm_module/policy/demand_name.hpp"
@@ -327,9 +328,25 @@ void Limits::end() {
         }
     }
     lease_->release(used);
+    correct(used);
     if (second_ != nullptr) {
         second_->lease->release(second_->is_adopted ? used : Used());
         second_.reset();
+    }
+}
+
+// What the headers of an answer tell when it is known what it used.
+void Limits::correct(const Used &used) {
+    for (Demand &demand : demands_.list) {
+        bool is_reserved = demand.quantity == Quantity::tokens || demand.quantity == Quantity::cost;
+        if (!is_reserved) {
+            continue;
+        }
+        int64_t counted = used.of(demand);
+        demand.used += counted - std::exchange(demand.held, 0);
+        if (counted > 0 && demand.period.kind == PeriodKind::sliding) {
+            demand.reset_ms = int64_t(demand.period.seconds) * 1000;
+        }
     }
 }
 

@@ -38,7 +38,7 @@ class Limits final : public Waiter {
     void reply();
     // Between two events of a stream. False: a limit has run out, and the location says cut.
     bool may_go_on(uint64_t content_bytes);
-    // What was used is counted, the rest given back.
+    // What was used is counted, the rest given back; add_headers() knows it from then on.
     void end();
 
     // x-ratelimit-* of the limit that has least left.
@@ -71,6 +71,7 @@ class Limits final : public Waiter {
     std::string_view current_model() const;
     Admission take(const Verdict &verdict);
     void warn();
+    void correct(const Used &used);
     void add_scope_headers();
     void add_rate_headers(Quantity quantity, std::string_view what);
 

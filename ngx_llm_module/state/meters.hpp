@@ -63,6 +63,12 @@ struct LeaseCell {
 };
 static_assert(sizeof(LeaseCell) <= 384);
 
+// A process that counts in Redis (policy/redis_debts.hpp).
+struct Debtor {
+    std::atomic<uint32_t> pid;    // 0: free
+    std::atomic<uint64_t> since;  // ngx_current_msec of the oldest that Redis lacks; 0: nothing
+};
+
 struct Meters {
     ngx_slab_pool_t *pool;  // its mutex guards all of this
     uint64_t seed[2];
@@ -81,6 +87,7 @@ struct Meters {
     std::atomic<uint32_t> in_flight_of[kMaxSlots];
     std::atomic<uint64_t> meters_used, leases_used, evicted;
     std::atomic<uint64_t> budgets_changed;  // another number after each change of a budget
+    Debtor debtors[kRows];
 };
 
 // Of a new zone. False: there is no room.

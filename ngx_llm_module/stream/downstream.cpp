@@ -283,10 +283,11 @@ void Downstream::send_whole(ngx_uint_t status, std::string_view content_type, By
     r->headers_out.content_type_lowcase = nullptr;
     ngx_http_clear_accept_ranges(r);
     ngx_http_clear_last_modified(r);
+    // What is left of the limits is told without what it had reserved.
+    request_.limits.end();
     add_answer_headers(request_);
     has_begun_ = true;
     request_.has_replied = true;
-    request_.limits.end();
     ngx_int_t rc = ngx_http_send_header(r);
     if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
         finish_request(request_, rc);

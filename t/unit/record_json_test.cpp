@@ -388,7 +388,8 @@ TEST(RecordJson, UnknownMembersAreErrorsUnlessTheySayNothing) {
 }
 
 TEST(RecordJson, WhatWasNotStoredByUsIsNotRead) {
-    for (std::string_view bad : {"", "[]", "{", "null", R"({"rpm_limit":"x"})", R"({"new":1})"}) {
+    for (std::string_view bad :
+         {"", "[]", "{", "null", R"({"rpm_limit":"x"})", R"({"a":1,"a":2})"}) {
         KeyRecord key;
         EXPECT_FALSE(read_stored(bad, "h", key)) << bad;
     }
@@ -416,6 +417,27 @@ TEST(RecordJson, BestEffortChangesNothing) {
     EXPECT_EQ(key.limits.tokens, TokenKind::output);
     EXPECT_EQ(change(R"({"tpm_limit_type":null,"rpm_limit_type":null})", key), "");
     EXPECT_EQ(key.limits.tokens, TokenKind::total);
+}
+
+TEST(RecordJson, WhatALaterVersionStoredIsReadUnlessItNeedsMore) {
+    KeyRecord key;
+    bool has_unknown = true;
+    EXPECT_TRUE(read_stored(R"({"rpm_limit":5})", "h", key, &has_unknown));
+    EXPECT_FALSE(has_unknown);
+    for (std::string_view good :
+         {R"({"new":{"a":[1]},"rpm_limit":7})", R"({"new":1,"rpm_limit":7,"needs":[]})",
+          R"({"new":1,"rpm_limit":7,"needs":["rpm_limit","replaced_by"]})"}) {
+        key = {};
+        has_unknown = false;
+        EXPECT_TRUE(read_stored(good, "h", key, &has_unknown)) << good;
+        EXPECT_TRUE(has_unknown) << good;
+        EXPECT_EQ(key.limits.rpm, 7) << good;
+    }
+    for (std::string_view bad : {R"({"new":1,"needs":["new"]})", R"({"needs":["rpm_limit","new"]})",
+                                 R"({"needs":"new"})", R"({"needs":[1]})", R"({"needs":null})"}) {
+        key = {};
+        EXPECT_FALSE(read_stored(bad, "h", key)) << bad;
+    }
 }
 
 TEST(RecordJson, CompactLeavesStringsAlone) {
