@@ -82,6 +82,9 @@ void end_live_requests() {
         } else if (request->downstream.push()) {
             request->answer.end_at_shutdown();
         }
+        if (live.first() == request) {
+            settle(*request);  // whatever holds it up, the worker is to end
+        }
         ngx_http_run_posted_requests(c);
         if (shared != nullptr) {
             shared->write->handler(shared->write);  // a reset of the stream waits to be sent
