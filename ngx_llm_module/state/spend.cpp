@@ -138,6 +138,14 @@ SpendRow *find_or_add(SpendPart &in, const Wanted &wanted, uint32_t today) {
     return &row;
 }
 
+bool has_row(SpendPart &in, const Wanted &wanted) {
+    if (in.is_rebuilding != 0) {
+        rebuild(in);
+    }
+    uint32_t number = place_of(in, wanted);
+    return number != 0 && number <= in.count;
+}
+
 // False: it is counted as `other`.
 bool book_one(SpendPart &in, const Wanted &wanted, uint32_t today, const SpendNumbers &numbers) {
     SpendRow *row = find_or_add(in, wanted, today);
@@ -153,8 +161,8 @@ bool book_one(SpendPart &in, const Wanted &wanted, uint32_t today, const SpendNu
 }
 
 void warn_of_other(SpendOf of) {
-    static constexpr const char *kWhat[] = {"all",       "keys", "teams",  "users",
-                                            "customers", "tags", "models", "providers"};
+    static constexpr const char *kWhat[] = {"all",  "keys",   "teams",     "users", "customers",
+                                            "tags", "models", "providers", "models"};
     static_assert(std::size(kWhat) == size_t(SpendOf::count));
     ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
                   "llm: the table of what was spent is full, further %s are counted as \"other\" "
@@ -248,7 +256,8 @@ bool take_number(std::string_view &text, Number &number) {
 }  // namespace
 
 bool is_chosen_by_client(SpendOf of, std::string_view name) {
-    return (of == SpendOf::customer || of == SpendOf::tag) && name != kOther;
+    bool is_free = of == SpendOf::customer || of == SpendOf::tag || of == SpendOf::free_model;
+    return is_free && name != kOther;
 }
 
 // Also in a process that is no worker.
@@ -294,6 +303,9 @@ void book_spend(std::span<const SpendName> names, const SpendNumbers &numbers,
     {
         ZoneLock lock(pool);
         for (Wanted &row : wanted) {
+            if (row.of == SpendOf::free_model && !numbers.has_delivered() && !has_row(*part, row)) {
+                continue;
+            }
             bool has_room = book_one(*part, row, today, numbers);
             row.set_day(today);
             has_room = book_one(*part, row, today, numbers) && has_room;
