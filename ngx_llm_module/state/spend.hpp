@@ -105,7 +105,6 @@ struct SpendShare {
 
 // In the zone.
 struct SpendPart {
-    uint32_t is_ready;
     uint32_t capacity;
     uint32_t count;
     uint32_t free_names;  // rows whose names clients choose
@@ -122,7 +121,10 @@ struct SpendPart {
     SpendShare share;
 };
 
-// At the start of a worker: makes the table when the zone is new.
+// Of a new part. False: the zone is too small.
+bool init_spend(void *part, ngx_slab_pool_t *pool, size_t zone_size);
+
+// At the start of a worker.
 void open_spend(const Config &config);
 
 // Books one request under each of the names (and under `all`), for its day and in all. A free model
@@ -146,7 +148,7 @@ std::string kept_name(std::string_view name);
 // Anybody who may send a request can make as many of them as he likes.
 bool is_chosen_by_client(SpendOf of, std::string_view name);
 
-// Null: there is no table.
+// Null: there is no zone.
 SpendPart *spend_part(const Config &config);
 // Under the pool's mutex.
 void set_epoch(const Config &config, std::string_view epoch);
