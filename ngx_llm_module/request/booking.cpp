@@ -178,8 +178,8 @@ RecentRequest recent_of(const LlmRequest &request, const SpendNumbers &numbers) 
     recent.numbers = numbers;
     set_text(recent.id, request.id);
     if (identity.key != nullptr) {
-        ngx_memcpy(recent.key, identity.key->hash.data(),
-                   std::min(identity.key->hash.size(), sizeof(recent.key)));
+        const std::string &counted = identity.key->counted_as();
+        ngx_memcpy(recent.key, counted.data(), std::min(counted.size(), sizeof(recent.key)));
         set_text(recent.alias, identity.key->alias);
         set_text(recent.team, identity.key->team);
         set_text(recent.user, identity.key->user);

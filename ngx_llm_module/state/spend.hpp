@@ -78,7 +78,7 @@ struct RecentRequest {
     uint8_t is_stream = 0;
     SpendNumbers numbers;
     char id[32] = {};
-    char key[64] = {};    // hash
+    char key[64] = {};    // hash that it is counted under
     char alias[48] = {};  // of the key
     char team[48] = {};
     char user[64] = {};
