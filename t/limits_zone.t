@@ -38,27 +38,61 @@ sub ask_many {
 }
 
 subtest 'values that hold nothing make room' => sub {
-    my $t = gateway('1m', 'llm_limit $arg_key max_parallel_requests=1;');
+    my $t = gateway('2m', 'llm_limit $arg_key max_parallel_requests=1;');
     is_deeply(ask_many($t, 1, $values), { 200 => $values }, "$values values one after the other");
     $t->log_unlike(qr/zone is full/, 'the zone was never full');
     $t->done;
 };
 
 subtest 'a full zone lets pass and says so' => sub {
-    my $t = gateway('1m', 'llm_limit $arg_key rpm=1;');
-    is_deeply(ask_many($t, 1, 1400), { 200 => 1400 }, 'more values than counters are let in');
+    my $t = gateway('2m', 'llm_limit $arg_key rpm=1;');
+    is_deeply(ask_many($t, 1, 2800), { 200 => 2800 }, 'more values than counters are let in');
     $t->log_like(qr/\[warn\].*llm: the zone is full, a limit could not be counted/, 'with a line');
     is(ask_many($t, 1, 1)->{429}, 1, 'what is counted stays counted');
-    is(ask_many($t, 1400, 1400)->{200}, 1, 'what is not passes');
+    is(ask_many($t, 2800, 2800)->{200}, 1, 'what is not passes');
     $t->done;
 };
 
 subtest 'or refuses' => sub {
-    my $t = gateway('1m on_full=deny', 'llm_limit $arg_key rpm=2;');
-    my $seen = ask_many($t, 1, 1400);
-    cmp_ok($seen->{200}, '>=', 800, 'until it is full');
-    is(($seen->{503} // $seen->{500} // 0) + $seen->{200}, 1400, 'the others are refused');
+    my $t = gateway('2m on_full=deny', 'llm_limit $arg_key rpm=2;');
+    my $seen = ask_many($t, 1, 2800);
+    cmp_ok($seen->{200}, '>=', 1600, 'until it is full');
+    is(($seen->{503} // $seen->{500} // 0) + $seen->{200}, 2800, 'the others are refused');
     is(ask_many($t, 1, 1)->{200}, 1, 'whoever has a counter goes on');
+    $t->done;
+};
+
+# A zone that is taken has room for all of its tables, what was spent is in the last of them.
+subtest 'a zone that is too small is refused' => sub {
+    my $t = LLM::Test->new(workers => 2);
+    my $conf = sub { return "llm_zone $_[0];
+        llm_provider mock {} llm_model m { deployment mock/x input_cost=0.001 output_cost=0.001; }
+        llm_master_key sk-master;
+        server {
+            listen 127.0.0.1:%%PORT%%;
+            location / { llm_pass models; }
+            location /admin/ { llm_admin; }
+            location = /metrics { llm_metrics; }
+        }" };
+    my ($code, $output) = $t->config_test($conf->('1m'));
+    is($code, 1, '1m');
+    my $named = qr/zone size "[^"]*" is too small, the minimum is (\d+)k in \S+:\d+/;
+    like($output, $named, 'says why, where and how much is needed');
+    my ($least) = $output =~ $named;
+    is(($t->config_test($conf->($least - 64 . 'k')))[0], 1, 'that is the least one');
+    like(($t->config_test($conf->($_)))[1], qr/the minimum is ${least}k/, "as $_ is told") for 0, '4k';
+    my @refused = grep { ($t->config_test($conf->($_ . 'k')))[0] } map { $least + 512 * $_ } 0 .. 13;
+    is_deeply(\@refused, [], 'larger ones are taken');
+
+    $t->http_conf($conf->($least . 'k'))->start;
+    my @master = (headers => { 'x-api-key' => 'sk-master' });
+    my $r = $t->post('/v1/chat/completions', { model => 'm', messages => [{ role => 'user',
+        content => 'x' }] }, @master);
+    is($r->{status}, 200, 'a request');
+    $t->wait_for(sub { $t->get('/admin/global/spend', @master)->{json}{spend} > 0 }, 5, 'its cost');
+    is(scalar @{ $t->get('/admin/spend/logs', @master)->{json} }, 1, 'is shown');
+    like($t->get('/metrics', @master)->{body}, qr/^llm_cost_dollars_total\{.*model="m"/m, 'and counted');
+    is($t->post('/admin/key/generate', {}, @master)->{status}, 200, 'a key has room');
     $t->done;
 };
 done_testing();

@@ -234,7 +234,7 @@ subtest 'a zone that is too small' => sub {
     ok(opens($one), 'and goes on');
     $t->log_like(qr/\[error\].*llm_zone is full/, 'in the log, too');
     $t->stop;
-    my ($code, $output) = $t->config_test(conf(size => '1m'));
+    my ($code, $output) = $t->config_test(conf(size => '2m'));
     is($code, 1, 'the state does not fit');
     like($output, qr/needs a larger size/, 'says so');
 };

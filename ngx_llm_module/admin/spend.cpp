@@ -2,6 +2,7 @@
 // activity by day. Rows of state/spend.hpp in other words; nothing is counted here.
 #include <algorithm>
 #include <map>
+#include <unordered_map>
 
 #include "ngx_llm_module/admin/resource.hpp"
 #include "ngx_llm_module/policy/record_cache.hpp"
@@ -90,16 +91,64 @@ std::vector<SpendRow> sums_of(const AdminCall &call, SpendOf of) {
     return rows;
 }
 
-// api_key of the query: a hash, or a key, which is known by its hash only.
+// api_key of the query: a hash, or a key, which is known by its hash only. Gives the one that it is
+// counted under.
 std::string asked_key(const AdminCall &call) {
-    std::string key = call.argument("api_key");
-    return key.starts_with("sk-") ? hash_of_key(key) : key;
+    std::string hash = call.argument("api_key");
+    hash = hash.starts_with("sk-") ? hash_of_key(hash) : hash;
+    auto key = find_key(call.config, hash);
+    return key != nullptr ? key->counted_as() : hash;
 }
 
-std::string alias_of(const AdminCall &call, std::string_view hash) {
-    auto key = find_key(call.config, std::string(hash));
-    return key != nullptr ? key->alias : std::string();
-}
+// Keys by the hash that they are counted under: one that was regenerated is shown as the list of
+// keys shows it, by the hash that it has now.
+class ShownKeys {
+  public:
+    struct Shown {
+        std::string token;
+        std::string alias;
+    };
+
+    explicit ShownKeys(const AdminCall &call) : config_(call.config) {}
+
+    const Shown &find(std::string_view counted) {
+        auto [place, is_new] = known_.try_emplace(std::string(counted));
+        if (is_new) {
+            auto key = current(place->first);
+            place->second = key != nullptr ? Shown{key->hash, key->alias} : Shown{place->first, {}};
+        }
+        return place->second;
+    }
+
+  private:
+    std::shared_ptr<const KeyRecord> current(const std::string &counted) {
+        auto key = find_key(config_, counted);
+        if (key != nullptr && key->replaced_by.empty()) {
+            return key;
+        }
+        if (!has_looked_) {
+            look_for_regenerated();
+        }
+        auto found = regenerated_.find(counted);
+        return found != regenerated_.end() ? find_key(config_, found->second) : nullptr;
+    }
+
+    void look_for_regenerated() {
+        has_looked_ = true;
+        for_each_record(config_, RecordKind::key, "\"replaces\":\"",
+                        [&](RecordKind, const std::string &id, const std::string &json, uint64_t) {
+                            KeyRecord key;
+                            if (read_stored(json, id, key) && key.replaced_by.empty()) {
+                                regenerated_[key.counted_as()] = id;
+                            }
+                        });
+    }
+
+    const Config &config_;
+    std::unordered_map<std::string, Shown> known_;
+    std::unordered_map<std::string, std::string> regenerated_;  // counted under: has this hash now
+    bool has_looked_ = false;
+};
 
 void write_metrics(const SpendNumbers &from, json::Writer &w) {
     w.object();
@@ -112,10 +161,11 @@ void write_metrics(const SpendNumbers &from, json::Writer &w) {
     w.key("failed_requests").number(from.failed).key("api_requests").number(from.requests).end();
 }
 
-void write_recent(const RecentRequest &recent, json::Writer &w) {
+void write_recent(const RecentRequest &recent, ShownKeys &keys, json::Writer &w) {
     auto outcome = Outcome(recent.outcome);
     w.object().key("request_id").plain(text_of(recent.id));
-    w.key("api_key").plain(text_of(recent.key)).key("key_alias").plain(text_of(recent.alias));
+    w.key("api_key").plain(keys.find(text_of(recent.key)).token);
+    w.key("key_alias").plain(text_of(recent.alias));
     w.key("team_id").plain(text_of(recent.team)).key("user").plain(text_of(recent.user));
     w.key("model").plain(text_of(recent.model));
     w.key("upstream_model").plain(text_of(recent.upstream_model));
@@ -145,14 +195,17 @@ AdminAnswer list_sums(AdminCall &call, SpendOf of, std::string_view name_member)
     if (FieldError error; !read_limit_of(call, left, error)) {
         return bad(error);
     }
+    ShownKeys keys(call);
     w.array();
     for (const SpendRow &row : sums_of(call, of)) {
         if (left-- == 0) {
             break;
         }
-        w.object().key(name_member).plain(row.view());
         if (of == SpendOf::key) {
-            w.key("key_alias").plain(alias_of(call, row.view()));
+            const ShownKeys::Shown &key = keys.find(row.view());
+            w.object().key(name_member).plain(key.token).key("key_alias").plain(key.alias);
+        } else {
+            w.object().key(name_member).plain(row.view());
         }
         money(w, "total_spend", row.numbers.cost);
         w.key("log_count").number(row.numbers.requests);
@@ -176,17 +229,19 @@ ByDay days_of(const std::vector<SpendRow> &rows, const Days &days) {
     return by_day;
 }
 
-void write_breakdown(const AdminCall &call, const std::vector<const SpendRow *> &rows, SpendOf of,
+void write_breakdown(ShownKeys &keys, const std::vector<const SpendRow *> &rows, SpendOf of,
                      std::string_view member, json::Writer &w) {
     w.key(member).object();
     for (const SpendRow *row : rows) {
         if (row->of == of) {
             Arena arena;
-            w.key(json::escape(row->view(), arena)).object().key("metrics");
+            bool is_key = of == SpendOf::key;
+            std::string_view name = is_key ? keys.find(row->view()).token : row->view();
+            w.key(json::escape(name, arena)).object().key("metrics");
             write_metrics(row->numbers, w);
             w.key("metadata").object();
-            if (of == SpendOf::key) {
-                w.key("key_alias").plain(alias_of(call, row->view()));
+            if (is_key) {
+                w.key("key_alias").plain(keys.find(row->view()).alias);
             }
             w.end().end();
         }
@@ -207,6 +262,7 @@ AdminAnswer spend_logs(AdminCall &call) {
     if (!days.error.param.empty() || !read_limit_of(call, left, days.error)) {
         return bad(days.error);
     }
+    ShownKeys keys(call);
     w.array();
     for (const RecentRequest &recent : read_recent(call.config, kMostRecent)) {
         bool is_wanted = (key.empty() || key == text_of(recent.key)) &&
@@ -215,7 +271,7 @@ AdminAnswer spend_logs(AdminCall &call) {
                          days.has(date_of(uint32_t(recent.ended / 1000 / kSecondsOfDay)));
         if (is_wanted && left > 0) {
             left--;
-            write_recent(recent, w);
+            write_recent(recent, keys, w);
         }
     }
     w.end();
@@ -322,6 +378,7 @@ AdminAnswer daily_activity(AdminCall &call) {
     if (page.number > 1) {
         rows.clear();  // all of it is on the first
     }
+    ShownKeys keys(call);
     w.object().key("results").array();
     for (const auto &[date, list] : days_of(rows, days)) {
         SpendNumbers day;
@@ -334,10 +391,10 @@ AdminAnswer daily_activity(AdminCall &call) {
         w.object().key("date").plain(date).key("metrics");
         write_metrics(day, w);
         w.key("breakdown").object();
-        write_breakdown(call, list, SpendOf::model, "models", w);
-        write_breakdown(call, list, SpendOf::provider, "providers", w);
-        write_breakdown(call, list, SpendOf::key, "api_keys", w);
-        write_breakdown(call, list, SpendOf::team, "entities", w);
+        write_breakdown(keys, list, SpendOf::model, "models", w);
+        write_breakdown(keys, list, SpendOf::provider, "providers", w);
+        write_breakdown(keys, list, SpendOf::key, "api_keys", w);
+        write_breakdown(keys, list, SpendOf::team, "entities", w);
         w.end().end();
     }
     w.end().key("metadata").object();

@@ -63,10 +63,10 @@ char *set_zone(ngx_conf_t *cf, ngx_command_t *, void *) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "llm: invalid zone size \"%V\"", &args[1]);
         return conf_error();
     }
-    if (size < ssize_t(kMinZoneSize)) {
+    if (size_t least = least_zone_size(size_t(size)); least > size_t(size)) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "llm: zone size \"%V\" is too small, the minimum is %uzm", &args[1],
-                           kMinZoneSize >> 20);
+                           "llm: zone size \"%V\" is too small, the minimum is %uzk", &args[1],
+                           least / 1024);
         return conf_error();
     }
     config.zone_size = size_t(size);

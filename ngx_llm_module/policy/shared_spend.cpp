@@ -182,6 +182,50 @@ void Others::tell() {
     }
 }
 
+void add_others(std::vector<SpendRow> &rows, SharedRows left) {
+    for (SpendRow &row : rows) {
+        if (auto found = left.find({row.day, row.of, std::string(row.view())});
+            found != left.end()) {
+            row.numbers.add(found->second.others);
+            left.erase(found);
+        }
+    }
+    for (const auto &[name, numbers] : left) {
+        if (numbers.all.requests == 0) {
+            continue;
+        }
+        SpendRow row;
+        row.day = name.day;
+        row.of = name.of;
+        row.size = uint8_t(std::min(name.name.size(), kSpendName));
+        std::copy_n(name.name.data(), row.size, row.name);
+        row.numbers = numbers.all;
+        rows.push_back(row);
+    }
+}
+
+// Whoever asks for models asks for those of either kind. One name may have rows of both: the
+// configuration has changed.
+void join_models(std::vector<SpendRow> &rows) {
+    std::map<std::pair<uint32_t, std::string_view>, SpendRow *> models;
+    for (SpendRow &row : rows) {
+        if (row.of == SpendOf::model) {
+            models[{row.day, row.view()}] = &row;
+        }
+    }
+    for (SpendRow &row : rows) {
+        if (row.of != SpendOf::free_model) {
+            continue;
+        }
+        row.of = SpendOf::model;
+        if (auto found = models.find({row.day, row.view()}); found != models.end()) {
+            found->second->numbers.add(row.numbers);
+            row.of = SpendOf::count;  // it goes
+        }
+    }
+    std::erase_if(rows, [](const SpendRow &row) { return row.of == SpendOf::count; });
+}
+
 }  // namespace
 
 void start_shared_spend(const Config &config) {
@@ -216,29 +260,10 @@ SpendView spend_view() {
 
 std::vector<SpendRow> read_all_spend(const Config &config) {
     std::vector<SpendRow> rows = read_spend(config);
-    if (others == nullptr) {
-        return rows;
+    if (others != nullptr) {
+        add_others(rows, others->rows());
     }
-    SharedRows left = others->rows();
-    for (SpendRow &row : rows) {
-        if (auto found = left.find({row.day, row.of, std::string(row.view())});
-            found != left.end()) {
-            row.numbers.add(found->second.others);
-            left.erase(found);
-        }
-    }
-    for (const auto &[name, numbers] : left) {
-        if (numbers.all.requests == 0) {
-            continue;
-        }
-        SpendRow row;
-        row.day = name.day;
-        row.of = name.of;
-        row.size = uint8_t(std::min(name.name.size(), kSpendName));
-        std::copy_n(name.name.data(), row.size, row.name);
-        row.numbers = numbers.all;
-        rows.push_back(row);
-    }
+    join_models(rows);
     return rows;
 }
 

@@ -16,13 +16,13 @@
 -- which the sums have no room is counted under the name "other" from then on; beside its number in
 -- the machine's rows stands a "~", and "~ROW" says how much of "other" came from it.
 
--- Names that clients choose, of customers and tags, have a half of the rows, as in the zone
+-- Names that clients choose, of customers, tags and models, have a half of the rows, as in the zone
 -- (state/spend.hpp): where that is used up, only they go of the oldest day, or are "other".
 
 local base, id, adopts, most = KEYS[1], ARGV[1], ARGV[5] == '1', tonumber(ARGV[6])
 local seen, log, days, free = base .. ':seen', base .. ':log', base .. ':days', base .. ':free'
 local SILENT = 30 * 86400
-local CUSTOMER, TAG = '4', '5'
+local CUSTOMER, TAG, FREE_MODEL = '4', '5', '8'
 local now = tonumber(redis.call('TIME')[1])
 local today = math.floor(now / 86400)
 
@@ -60,7 +60,7 @@ local function add(key, field, text, before)
 end
 
 local function is_free(what, name)
-    return (what == CUSTOMER or what == TAG) and name ~= 'other'
+    return (what == CUSTOMER or what == TAG or what == FREE_MODEL) and name ~= 'other'
 end
 
 -- What was written before there was such a set.

@@ -4,6 +4,7 @@
 
 #include <array>
 
+#include "ngx_llm_module/policy/model_access.hpp"
 #include "ngx_llm_module/request/headers.hpp"
 #include "ngx_llm_module/request/llm_request.hpp"
 #include "ngx_llm_module/state/metrics.hpp"
@@ -95,6 +96,12 @@ void book_key(const LlmRequest &request) {
 
 constexpr size_t kMaxTags = 8;
 
+// Is the name of the model the administrator's, also as an alias of the key's own?
+bool is_configured(const LlmRequest &request) {
+    return request.config.by_name.contains(request.model) ||
+           own_alias(request.identity, request.model) != request.model;
+}
+
 // Whom and what a request is booked under.
 class SpendNames {
   public:
@@ -111,7 +118,7 @@ class SpendNames {
             add(SpendOf::key, "master");
         }
         add(SpendOf::customer, identity.customer_id);
-        add(SpendOf::model, request.model);
+        add(is_configured(request) ? SpendOf::model : SpendOf::free_model, request.model);
         if (request.next_candidate > 0) {
             add(SpendOf::provider, request.candidate().deployment->provider->name);
         }
@@ -171,8 +178,8 @@ RecentRequest recent_of(const LlmRequest &request, const SpendNumbers &numbers) 
     recent.numbers = numbers;
     set_text(recent.id, request.id);
     if (identity.key != nullptr) {
-        ngx_memcpy(recent.key, identity.key->hash.data(),
-                   std::min(identity.key->hash.size(), sizeof(recent.key)));
+        const std::string &counted = identity.key->counted_as();
+        ngx_memcpy(recent.key, counted.data(), std::min(counted.size(), sizeof(recent.key)));
         set_text(recent.alias, identity.key->alias);
         set_text(recent.team, identity.key->team);
         set_text(recent.user, identity.key->user);

@@ -118,16 +118,6 @@ Row *find_or_add(SeriesTable<Row> &table, uint16_t kind, std::string_view labels
     return table.find_or_add(hash, kind, labels, reserve);
 }
 
-bool allocate_tables(MetricsPart &made, size_t zone_size) {
-    size_t share = zone_size / 4;
-    auto rows = [](size_t bytes, size_t row, uint32_t least, uint32_t most) {
-        return std::clamp(uint32_t(bytes / (row + 16)), least, most);
-    };
-    return made.routes.allocate(pool, rows(share * 5 / 8, sizeof(RouteRow), 96, 16384)) &&
-           made.keys.allocate(pool, rows(share / 4, sizeof(KeyRow), 64, 65536)) &&
-           made.counters.allocate(pool, rows(share / 8, sizeof(CounterRow), 64, 8192));
-}
-
 bool is_alive(uint32_t pid) {
     return kill(pid_t(pid), 0) == 0 || ngx_errno != NGX_ESRCH;
 }
@@ -333,6 +323,21 @@ int64_t held_bytes() {
     return sum;
 }
 
+bool init_metrics(void *part, ngx_slab_pool_t *pool, size_t zone_size) {
+    MetricsPart &made = *static_cast<MetricsPart *>(part);
+    ZoneLock lock(pool);
+    if (made.counters.capacity() != 0) {
+        return true;
+    }
+    size_t share = zone_size / 4;
+    auto rows = [](size_t bytes, size_t row, uint32_t least, uint32_t most) {
+        return std::clamp(uint32_t(bytes / (row + 16)), least, most);
+    };
+    return made.routes.allocate(pool, rows(share * 5 / 8, sizeof(RouteRow), 96, 16384)) &&
+           made.keys.allocate(pool, rows(share / 4, sizeof(KeyRow), 64, 65536)) &&
+           made.counters.allocate(pool, rows(share / 8, sizeof(CounterRow), 64, 8192));
+}
+
 MetricsPart *metrics_part() {
     return part;
 }
@@ -346,13 +351,7 @@ void open_metrics(const Config &config) {
     if (part == nullptr) {
         return;
     }
-    lock_zone(*pool);
-    if (part->is_ready.load() == 0 && allocate_tables(*part, config.zone->shm.size)) {
-        part->is_ready.store(1);
-    }
-    bool is_ready = part->is_ready.load() != 0;
-    ngx_shmtx_unlock(&pool->mutex);
-    if (!is_ready) {
+    if (!init_metrics(part, pool, config.zone->shm.size)) {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "llm: the zone is too small for metrics, see llm_zone");
         part = nullptr;

@@ -37,7 +37,10 @@ extern const MetricRow kMetrics[size_t(Metric::count)];
 // call in any worker; does nothing before open_metrics().
 void count(Metric metric, std::initializer_list<std::string_view> values = {}, int64_t amount = 1);
 
-// At the start of a worker: makes the tables when the zone is new.
+// Makes the tables, unless they are there. False: the zone is too small.
+bool init_metrics(void *part, ngx_slab_pool_t *pool, size_t zone_size);
+
+// At the start of a worker.
 void open_metrics(const Config &config);
 
 // --- the tables: written by book_metrics() and count(), read by the page ---
@@ -82,7 +85,6 @@ constexpr size_t kHeldRows = 128;
 
 struct MetricsPart {
     HeldBytes held[kHeldRows];
-    std::atomic<uint32_t> is_ready;
     SeriesTable<RouteRow> routes;
     SeriesTable<KeyRow> keys;
     SeriesTable<CounterRow> counters;

@@ -221,7 +221,8 @@ void visit_copies(const Config &config, IsWanted is_wanted, const VisitRecord &v
 
 }  // namespace
 
-bool make_record_table(ngx_slab_pool_t *pool, size_t zone_size, RecordsPart &part) {
+bool init_records(void *made, ngx_slab_pool_t *pool, size_t zone_size) {
+    RecordsPart &part = *static_cast<RecordsPart *>(made);
     // A record takes at least a quarter of this: the chains stay short until the zone is full.
     constexpr size_t kBytesPerBucket = 1024;
     uint32_t count = 1;

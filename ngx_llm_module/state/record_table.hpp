@@ -41,7 +41,7 @@ struct RecordsPart {
 };
 
 // Of a new part. False: the zone is too small.
-bool make_record_table(ngx_slab_pool_t *pool, size_t zone_size, RecordsPart &part);
+bool init_records(void *part, ngx_slab_pool_t *pool, size_t zone_size);
 
 struct StoredRecord {
     std::string json;      // empty: there is none, or not any more

@@ -138,6 +138,14 @@ SpendRow *find_or_add(SpendPart &in, const Wanted &wanted, uint32_t today) {
     return &row;
 }
 
+bool has_row(SpendPart &in, const Wanted &wanted) {
+    if (in.is_rebuilding != 0) {
+        rebuild(in);
+    }
+    uint32_t number = place_of(in, wanted);
+    return number != 0 && number <= in.count;
+}
+
 // False: it is counted as `other`.
 bool book_one(SpendPart &in, const Wanted &wanted, uint32_t today, const SpendNumbers &numbers) {
     SpendRow *row = find_or_add(in, wanted, today);
@@ -153,8 +161,8 @@ bool book_one(SpendPart &in, const Wanted &wanted, uint32_t today, const SpendNu
 }
 
 void warn_of_other(SpendOf of) {
-    static constexpr const char *kWhat[] = {"all",       "keys", "teams",  "users",
-                                            "customers", "tags", "models", "providers"};
+    static constexpr const char *kWhat[] = {"all",  "keys",   "teams",     "users", "customers",
+                                            "tags", "models", "providers", "models"};
     static_assert(std::size(kWhat) == size_t(SpendOf::count));
     ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
                   "llm: the table of what was spent is full, further %s are counted as \"other\" "
@@ -171,29 +179,6 @@ void make_id(SpendShare &share) {
         }
     }
     *ngx_hex_dump(reinterpret_cast<u_char *>(share.id), bytes, sizeof(bytes)) = '\0';
-}
-
-bool allocate(SpendPart &made, ngx_slab_pool_t *from, size_t zone_size) {
-    auto capacity = std::max(uint32_t(zone_size / 8 / (sizeof(SpendRow) + 16)), uint32_t(64));
-    auto ring =
-        std::clamp(uint32_t(zone_size / 32 / sizeof(RecentRequest)), uint32_t(16), uint32_t(1000));
-    uint32_t places = 64;
-    while (places < capacity * 2) {
-        places *= 2;
-    }
-    made.rows = static_cast<SpendRow *>(ngx_slab_calloc_locked(from, capacity * sizeof(SpendRow)));
-    made.index = static_cast<uint32_t *>(ngx_slab_calloc_locked(from, places * sizeof(uint32_t)));
-    made.ring =
-        static_cast<RecentRequest *>(ngx_slab_calloc_locked(from, ring * sizeof(RecentRequest)));
-    if (made.rows == nullptr || made.index == nullptr || made.ring == nullptr) {
-        return false;
-    }
-    made.capacity = capacity;
-    made.mask = places - 1;
-    made.ring_size = ring;
-    make_id(made.share);
-    made.is_ready = 1;
-    return true;
 }
 
 // Calls `begin`, then `take` for piece after piece of all rows; all of that again when rows moved
@@ -248,18 +233,36 @@ bool take_number(std::string_view &text, Number &number) {
 }  // namespace
 
 bool is_chosen_by_client(SpendOf of, std::string_view name) {
-    return (of == SpendOf::customer || of == SpendOf::tag) && name != kOther;
+    bool is_free = of == SpendOf::customer || of == SpendOf::tag || of == SpendOf::free_model;
+    return is_free && name != kOther;
+}
+
+bool init_spend(void *part, ngx_slab_pool_t *pool, size_t zone_size) {
+    SpendPart &made = *static_cast<SpendPart *>(part);
+    auto capacity = std::max(uint32_t(zone_size / 8 / (sizeof(SpendRow) + 16)), uint32_t(64));
+    auto ring =
+        std::clamp(uint32_t(zone_size / 32 / sizeof(RecentRequest)), uint32_t(16), uint32_t(1000));
+    uint32_t places = 64;
+    while (places < capacity * 2) {
+        places *= 2;
+    }
+    auto alloc = [&](size_t count, size_t size) { return ngx_slab_calloc(pool, count * size); };
+    made.rows = static_cast<SpendRow *>(alloc(capacity, sizeof(SpendRow)));
+    made.index = static_cast<uint32_t *>(alloc(places, sizeof(uint32_t)));
+    made.ring = static_cast<RecentRequest *>(alloc(ring, sizeof(RecentRequest)));
+    if (made.rows == nullptr || made.index == nullptr || made.ring == nullptr) {
+        return false;
+    }
+    made.capacity = capacity;
+    made.mask = places - 1;
+    made.ring_size = ring;
+    make_id(made.share);
+    return true;
 }
 
 // Also in a process that is no worker.
 SpendPart *spend_part(const Config &config) {
-    auto *found = zone_part<SpendPart>(config, ZonePart::spend);
-    if (found == nullptr) {
-        return nullptr;
-    }
-    ngx_slab_pool_t *of = zone_pool(config);
-    ZoneLock lock(of);
-    return found->is_ready != 0 || allocate(*found, of, config.zone->shm.size) ? found : nullptr;
+    return zone_part<SpendPart>(config, ZonePart::spend);
 }
 
 void SpendNumbers::add(const SpendNumbers &other) {
@@ -271,10 +274,6 @@ void SpendNumbers::add(const SpendNumbers &other) {
 void open_spend(const Config &config) {
     part = spend_part(config);
     pool = zone_pool(config);
-    if (part == nullptr && pool != nullptr) {
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "llm: the zone is too small for what was spent, see llm_zone");
-    }
 }
 
 void book_spend(std::span<const SpendName> names, const SpendNumbers &numbers,
@@ -294,6 +293,9 @@ void book_spend(std::span<const SpendName> names, const SpendNumbers &numbers,
     {
         ZoneLock lock(pool);
         for (Wanted &row : wanted) {
+            if (row.of == SpendOf::free_model && !numbers.has_delivered() && !has_row(*part, row)) {
+                continue;
+            }
             bool has_room = book_one(*part, row, today, numbers);
             row.set_day(today);
             has_room = book_one(*part, row, today, numbers) && has_room;
@@ -409,9 +411,6 @@ void save_spend(const Config &config, StateWriter &out) {
 
 bool load_spend(const Config &config, std::string_view text) {
     SpendPart *to = spend_part(config);
-    if (to == nullptr) {
-        return true;  // no room, which was said
-    }
     auto today = uint32_t(ngx_time() / kSecondsOfDay);
     ZoneLock lock(zone_pool(config));
     while (!text.empty()) {

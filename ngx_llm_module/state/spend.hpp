@@ -1,7 +1,8 @@
 // What was spent, by whom and on what, for every day and in all: a bounded table in the zone, and
 // a ring of the latest requests. When the table is full the oldest day goes; the sums of all days
-// stay. Names that clients choose have a half of it, so that they push out no key, team, user or
-// model. Entries are booked under the pool's mutex, a few hundred bytes at a time.
+// stay. Names that clients choose (customers, tags, models that only a pattern allows) have a half
+// of it, so that they push out no key, team, user or model of the configuration. Entries are booked
+// under the pool's mutex, a few hundred bytes at a time.
 #pragma once
 
 #include <algorithm>
@@ -16,7 +17,20 @@ namespace llm {
 
 class StateWriter;
 
-enum class SpendOf : uint8_t { all, key, team, user, customer, tag, model, provider, count };
+// free_model: a model whose name is the client's, for the configuration has a pattern only. What is
+// read of all machines shows it as a model.
+enum class SpendOf : uint8_t {
+    all,
+    key,
+    team,
+    user,
+    customer,
+    tag,
+    model,
+    provider,
+    free_model,
+    count
+};
 
 struct SpendNumbers {
     int64_t requests = 0;
@@ -28,6 +42,7 @@ struct SpendNumbers {
     int64_t cost = 0;  // nano-dollars
 
     void add(const SpendNumbers &other);
+    bool has_delivered() const { return input > 0 || output > 0 || cost > 0; }
 };
 
 // In the order in which they are written.
@@ -63,7 +78,7 @@ struct RecentRequest {
     uint8_t is_stream = 0;
     SpendNumbers numbers;
     char id[32] = {};
-    char key[64] = {};    // hash
+    char key[64] = {};    // hash that it is counted under
     char alias[48] = {};  // of the key
     char team[48] = {};
     char user[64] = {};
@@ -90,7 +105,6 @@ struct SpendShare {
 
 // In the zone.
 struct SpendPart {
-    uint32_t is_ready;
     uint32_t capacity;
     uint32_t count;
     uint32_t free_names;  // rows whose names clients choose
@@ -107,10 +121,14 @@ struct SpendPart {
     SpendShare share;
 };
 
-// At the start of a worker: makes the table when the zone is new.
+// Of a new part. False: the zone is too small.
+bool init_spend(void *part, ngx_slab_pool_t *pool, size_t zone_size);
+
+// At the start of a worker.
 void open_spend(const Config &config);
 
-// Books one request under each of the names (and under `all`), for its day and in all.
+// Books one request under each of the names (and under `all`), for its day and in all. A free model
+// begins with the first request that delivered something: names that lead nowhere take no row.
 void book_spend(std::span<const SpendName> names, const SpendNumbers &numbers,
                 const RecentRequest &recent);
 
@@ -130,7 +148,7 @@ std::string kept_name(std::string_view name);
 // Anybody who may send a request can make as many of them as he likes.
 bool is_chosen_by_client(SpendOf of, std::string_view name);
 
-// Null: there is no table.
+// Null: there is no zone.
 SpendPart *spend_part(const Config &config);
 // Under the pool's mutex.
 void set_epoch(const Config &config, std::string_view epoch);

@@ -3,6 +3,8 @@
 // carry stay true.
 #include "ngx_llm_module/state/zone.hpp"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <array>
 #include <cstddef>
@@ -35,10 +37,14 @@ struct PartRow {
 constexpr auto kParts = std::to_array<PartRow>({
     {ZonePart::meters, sizeof(Meters), init_meters},
     {ZonePart::health, sizeof(HealthPart), nullptr},
-    {ZonePart::records, sizeof(RecordsPart), nullptr},
-    {ZonePart::metrics, sizeof(MetricsPart), nullptr},
-    {ZonePart::spend, sizeof(SpendPart), nullptr},
+    {ZonePart::records, sizeof(RecordsPart), init_records},
+    {ZonePart::metrics, sizeof(MetricsPart), nullptr},  // what a state file has goes first
+    {ZonePart::spend, sizeof(SpendPart), init_spend},
 });
+
+// Of a zone that is not large, for keys that are made at run time.
+constexpr size_t kRoomForRecords = 64 << 10;
+constexpr size_t kSizeStep = 64 << 10;
 
 // What a binary must agree on with the one that made the zone: sizes, and which number is which
 // metric.
@@ -75,12 +81,6 @@ bool is_known(int memory, const ngx_slab_pool_t &pool) {
     return pread(memory, &zone, head, at) == ssize_t(head) && is_ours(zone);
 }
 
-bool say_too_small(ngx_shm_zone_t *shm_zone) {
-    ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0, "llm: zone \"%V\" is too small",
-                  &shm_zone->shm.name);
-    return false;
-}
-
 void say_other_version(ngx_shm_zone_t *shm_zone) {
     ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
                   "llm: zone \"%V\" was made by another version of this module: restart nginx "
@@ -104,25 +104,44 @@ uint32_t find_or_add_slot(SharedZone &zone, const std::string &id) {
     return zone.slot_count++;
 }
 
-bool add_parts(SharedZone &zone, ngx_slab_pool_t *pool, ngx_shm_zone_t *shm_zone) {
-    for (const PartRow &row : kParts) {
-        auto index = size_t(row.part);
-        if (zone.parts[index] == nullptr) {
-            zone.parts[index] = ngx_slab_calloc(pool, row.size);
-            if (zone.parts[index] == nullptr) {
-                return say_too_small(shm_zone);
-            }
-            zone.part_sizes[index] = row.size;
-            if (row.init != nullptr && !row.init(zone.parts[index], pool, shm_zone->shm.size)) {
-                return say_too_small(shm_zone);
-            }
-        }
-        if (zone.part_sizes[index] != row.size) {
-            say_other_version(shm_zone);
-            return false;
-        }
+// Null: it has no room.
+SharedZone *make_zone(ngx_slab_pool_t *pool, size_t size) {
+    pool->log_nomem = 0;  // whoever needs memory says what it means that there is none
+    auto *zone = static_cast<SharedZone *>(ngx_slab_calloc(pool, sizeof(SharedZone)));
+    if (zone == nullptr) {
+        return nullptr;
     }
-    return true;
+    for (const PartRow &row : kParts) {
+        void *part = ngx_slab_calloc(pool, row.size);
+        if (part == nullptr || (row.init != nullptr && !row.init(part, pool, size))) {
+            return nullptr;
+        }
+        zone->parts[size_t(row.part)] = part;
+    }
+    zone->magic = kMagic;
+    zone->version = kVersion;
+    zone->size = sizeof(SharedZone);
+    zone->layout = layout();
+    pool->data = zone;
+    return zone;
+}
+
+// Tried in memory that is given back: the slab pool alone knows how much it needs for itself.
+bool is_large_enough(size_t size) {
+    if (size <= sizeof(SharedZone)) {
+        return false;
+    }
+    void *memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) {
+        return true;
+    }
+    ngx_slab_pool_t *pool = init_pool(memory, size);
+    SharedZone *zone = make_zone(pool, size);
+    bool is_enough = zone != nullptr &&
+                     init_metrics(zone->parts[size_t(ZonePart::metrics)], pool, size) &&
+                     pool->pfree * ngx_pagesize >= kRoomForRecords;
+    munmap(memory, size);
+    return is_enough;
 }
 
 void assign_slots(SharedZone &zone, Config &config) {
@@ -155,33 +174,18 @@ ngx_int_t init_zone(ngx_shm_zone_t *shm_zone, void *old_data) {
             return NGX_ERROR;
         }
     } else {
-        zone = static_cast<SharedZone *>(ngx_slab_calloc(pool, sizeof(SharedZone)));
+        zone = make_zone(pool, shm_zone->shm.size);
         if (zone == nullptr) {
-            ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
-                          "llm: zone \"%V\" is too small, it needs at least %uzk",
-                          &shm_zone->shm.name, sizeof(SharedZone) / 1024 + 256);
+            ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0, "llm: zone \"%V\" is too small",
+                          &shm_zone->shm.name);
             return NGX_ERROR;
         }
-        zone->magic = kMagic;
-        zone->version = kVersion;
-        zone->size = sizeof(SharedZone);
-        zone->layout = layout();
-        pool->data = zone;
     }
-    if (!add_parts(*zone, pool, shm_zone)) {
-        return NGX_ERROR;
-    }
-    pool->log_nomem = 0;  // whoever needs memory says what it means that there is none
     {
         ZoneLock lock(pool);  // two masters may read their configurations
         assign_slots(*zone, config);
     }
     auto &records = *static_cast<RecordsPart *>(zone->parts[size_t(ZonePart::records)]);
-    if (records.buckets == nullptr && !make_record_table(pool, shm_zone->shm.size, records)) {
-        ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0, "llm: zone \"%V\" is too small",
-                      &shm_zone->shm.name);
-        return NGX_ERROR;
-    }
     if (config.state_path.empty()) {
         return NGX_OK;
     }
@@ -198,6 +202,17 @@ ngx_int_t init_zone(ngx_shm_zone_t *shm_zone, void *old_data) {
 }
 
 }  // namespace
+
+size_t least_zone_size(size_t size) {
+    if (size >= kDefaultZoneSize || is_large_enough(size)) {
+        return size;
+    }
+    size_t least = std::max(size, sizeof(SharedZone)) / kSizeStep * kSizeStep + kSizeStep;
+    while (!is_large_enough(least)) {
+        least += kSizeStep;
+    }
+    return least;
+}
 
 bool add_zone(ngx_conf_t *cf, Config &config) {
     ngx_str_t name = ngx_string("llm");

@@ -32,7 +32,6 @@ struct SharedZone {
     uint64_t layout;  // of all that is in it, as far as a binary can tell: see zone.cpp
     uint32_t slot_count;
     void *parts[size_t(ZonePart::count)];
-    uint32_t part_sizes[size_t(ZonePart::count)];  // a mismatch is refused, too
     SharedSlotName slots[kMaxSlots];  // written while the configuration loads, append-only
 };
 
@@ -40,8 +39,9 @@ static_assert(std::is_standard_layout_v<SharedZone>);
 static_assert(std::atomic<uint32_t>::is_always_lock_free);
 
 constexpr size_t kDefaultZoneSize = 8 << 20;
-constexpr size_t kMinZoneSize = 1 << 20;
-static_assert(sizeof(SharedZone) < kMinZoneSize - (64 << 10));
+
+// The least size, from this one on, in which all parts and some keys have room.
+size_t least_zone_size(size_t size);
 
 // Asks nginx for the zone and gives every deployment its slot when it is there.
 bool add_zone(ngx_conf_t *cf, Config &config);

@@ -162,6 +162,16 @@ bool take_over_memory(ngx_shm_zone_t &shm_zone, IsZoneKnown is_known) {
     return false;
 }
 
+ngx_slab_pool_t *init_pool(void *memory, size_t size) {
+    auto *pool = static_cast<ngx_slab_pool_t *>(memory);
+    pool->end = static_cast<u_char *>(memory) + size;
+    pool->min_shift = 3;
+    pool->addr = memory;
+    (void)ngx_shmtx_create(&pool->mutex, &pool->lock, nullptr);
+    ngx_slab_init(pool);
+    return pool;
+}
+
 void make_memory(ngx_shm_zone_t &shm_zone) {
     size_t size = shm_zone.shm.size;
     Descriptor file(memfd_create("llm_zone", MFD_CLOEXEC | MFD_ALLOW_SEALING));
@@ -184,13 +194,7 @@ void make_memory(ngx_shm_zone_t &shm_zone) {
         return;
     }
     put_in_place(shm_zone, at);
-    // As nginx does it for its own.
-    auto *pool = static_cast<ngx_slab_pool_t *>(at);
-    pool->end = shm_zone.shm.addr + size;
-    pool->min_shift = 3;
-    pool->addr = at;
-    (void)ngx_shmtx_create(&pool->mutex, &pool->lock, nullptr);
-    ngx_slab_init(pool);
+    (void)init_pool(at, size);
     next_memory = {at, std::move(file)};
 }
 

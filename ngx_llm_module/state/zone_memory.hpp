@@ -25,6 +25,9 @@ bool take_over_memory(ngx_shm_zone_t &shm_zone, IsZoneKnown is_known);
 // all goes on without.
 void make_memory(ngx_shm_zone_t &shm_zone);
 
+// Makes a pool of memory that is all zeros, as nginx does it for its own zones.
+ngx_slab_pool_t *init_pool(void *memory, size_t size);
+
 // Makes this zone the owner of its state file. False: it has another one, which was logged.
 bool own_state_file(const Config &config, ngx_log_t *log, bool is_new);
 
