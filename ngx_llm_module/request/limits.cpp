@@ -383,6 +383,12 @@ void Limits::add_rate_headers(Quantity quantity, std::string_view what) {
             least = &demand;
         }
     }
+    // A deployment's own limit is told only where it is what the client runs into.
+    bool is_refused = state_ == State::left && verdict_.admission == Admission::refused;
+    if (const Demand *by = is_refused ? verdict_.refused_by : nullptr;
+        by != nullptr && by->quantity == quantity) {
+        least = by;
+    }
     if (least == nullptr) {
         return;
     }
