@@ -4,6 +4,7 @@
 use strict;
 use warnings;
 use LLM::Test;
+use LLM::Limits;
 use LLM::Provider;
 
 my $t = LLM::Test->new(workers => 1);
@@ -122,4 +123,47 @@ subtest 'refusals are those that the request would meet' => sub {
 };
 
 is($chat->request_count, 0, 'nobody was asked');
+
+LLM::Limits->each_store(sub {
+    my ($store) = @_;
+    my $g = LLM::Test->new(workers => 2);
+    $g->http_conf($store->conf . <<'END');
+    llm_provider mock { }
+    llm_model m { deployment mock/m input_cost=1e-3 rpm=50; }
+    llm_master_key sk-master;
+    llm_key sk-mine { alias mine; rpm 60; tpm 100000; max_budget 10; max_budget 5/1d;
+        max_parallel_requests 4; }
+    server {
+        listen 127.0.0.1:%%PORT%%;
+        location / { llm_pass models; }
+        location /admin/ { llm_admin; }
+    }
+END
+    $g->start;
+    my %asked = (model => 'm', max_tokens => 10, messages => [{ role => 'user', content => 'x' }]);
+    my $used = sub {
+        my ($key) = @_;
+        my $r = $g->post("/admin/explain?$key", \%asked,
+            headers => { Authorization => 'Bearer sk-master' });
+        return join ' ', map { "$_->{what}=" . ($_->{used} // 'null') }
+            @{ decode_json($r->{body})->{limits} };
+    };
+    is($used->('key=mine'), 'requests=0 tokens=0 parallel requests=0 budget=0 budget=0 requests=0',
+        'at first');
+    my $answer = $g->post('/v1/chat/completions', \%asked, headers => { 'x-api-key' => 'sk-mine' });
+    my ($cost, $tokens) = ($answer->{headers}{'x-llm-cost'}, $answer->{json}{usage}{total_tokens});
+    cmp_ok($cost, '>', 0, 'it cost something');
+    $store->wait_settled;
+    is($used->('key=mine'), "requests=1 tokens=$tokens parallel requests=0"
+        . " budget=$cost budget=$cost requests=1", 'all limits, as they are counted');
+    is($used->(''), 'requests=1', 'the master has those of the deployment');
+    if ($store->name eq 'redis') {
+        $store->{redis}->stop;
+        my $said;
+        $g->wait_for(sub { ($said = $used->('')) =~ /null/ }, 10, 'Redis is missed');
+        is($said, 'requests=null', 'nobody knows then');
+        $store->{redis} = LLM::Redis->new;
+    }
+    $g->done;
+});
 $t->done;

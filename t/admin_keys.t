@@ -4,6 +4,7 @@
 use strict;
 use warnings;
 use LLM::Test;
+use Time::Local qw(timegm);
 use Digest::SHA qw(sha256_hex);
 use Time::Local qw(timegm);
 
@@ -100,6 +101,19 @@ subtest 'info' => sub {
         is($info->{info}{key}, undef, 'the key itself is not known any more');
     }
     is(admin('/key/info?key=sk-configured')->{info}{source}, 'configuration', 'of llm_key');
+    for my $of (['1d', 1, 86400], ['7d', 1, 7 * 86400], ['30d/rolling', 0], [undef, 0]) {
+        my ($duration, $begins, $most) = @$of;
+        my $one = admin('/key/generate', { max_budget => 5, budget_duration => $duration })->{key};
+        my $at = admin("/key/info?key=$one")->{info}{budget_reset_at};
+        if (!$begins) {
+            is($at, undef, ($duration // 'no duration') . ': begins anew at no moment');
+            next;
+        }
+        my @n = ($at // '') =~ /^(\d+)-(\d+)-(\d+)T(\d+):(\d+):(\d+)/;
+        my $left = @n ? timegm(@n[5, 4, 3, 2], $n[1] - 1, $n[0]) - time : 0;
+        ok(@n && $left > -5 && $left <= $most, "$duration: begins anew within that time") or diag($at);
+        admin('/key/update', { key => $one, budget_reset_at => $at });
+    }
     admin('/key/info?key=sk-none', undef, status => 404);
     admin('/key/info', undef, status => 400);
 };

@@ -9,19 +9,28 @@ use LLM::Metrics;
 use LLM::Pair;
 use LLM::Provider;
 
+sub ask_at {
+    my ($t, $pair, $query) = @_;
+
+    return $t->stream($pair->path(1) . $query, $pair->question(model => 'dear', stream => 1));
+}
+
 LLM::Limits->each_store(sub {
     my ($store) = @_;
     my $t = LLM::Test->new(workers => 2);
     my $p = LLM::Provider->new(dir => $t->dir);
 
     $t->http_conf($store->conf . LLM::Pair::conf($p, server => 'location = /metrics { llm_metrics; }',
-        location => 'llm_limit $arg_key max_parallel_requests=3;', models => <<'END'));
+        location => 'llm_limit $arg_key max_parallel_requests=3; llm_limit $arg_tokens tpm=10;'
+            . ' llm_limit $arg_money max_budget=0.001;', models => <<'END'));
     llm_model narrow { hedge after=40ms max=100%; deployment chat/first id=n1 max_parallel_requests=2;
         deployment messages/second id=n2 order=2 max_parallel_requests=1; }
     llm_model counted { hedge after=40ms max=100%; deployment chat/first id=c1;
         deployment messages/second id=c2 order=2 rpm=2; }
     llm_model tight { hedge after=40ms max=100%; deployment chat/first tags=a,b id=l1
         max_parallel_requests=1; deployment messages/second tags=a id=l2 order=2; }
+    llm_model dear { hedge after=40ms max=100%; deployment chat/first id=d1 input_cost=1e-3;
+        deployment messages/second id=d2 order=2 input_cost=1e-3; }
 END
     $t->start;
     my $pair = LLM::Pair->new('chat', 'chat');
@@ -106,6 +115,28 @@ END
                 $s->header('x-llm-deployment') } 1 .. 2;
         }
         is("@by", 'c2 c2 c1 c1', 'a second attempt counts where it is made');
+    };
+
+    # Its input has a cost, which is booked, so the limits must see it, too.
+    subtest 'one that lost counts although another one has failed' => sub {
+        my @late = (wait_for_release => 'head');
+        my $no = { %{ $pair->error(invalid_request => 'no') }, @late };
+        my $never = $other->error(invalid_request => 'no');
+        for my $limit ('tokens', 'money') {
+            for my $failing ('first', 'second') {
+                $answers->(first => $failing eq 'first' ? $no : 'silent',
+                    second => $failing eq 'second' ? $never : 'silent');
+                my $s = ask_at($t, $pair, "?$limit=$failing");
+                ok($p->wait_requests(2), "$limit, $failing: both are asked");
+                $p->release if $failing eq 'first' && ok($p->wait_held(1), 'it waits for us');
+                is($s->status, 400, "$limit, $failing: the failure is the answer");
+                $s->read_body;
+                $store->wait_settled;
+                my $next = ask_at($t, $pair, "?$limit=$failing");
+                is($next->status, 429, "$limit, $failing: the limit is used up");
+                like($next->read_body, $limit eq 'money' ? qr/budget/ : qr/tokens/, 'and says so');
+            }
+        }
     };
 
     subtest 'clients that leave' => sub {

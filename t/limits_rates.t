@@ -164,10 +164,14 @@ LLM::Limits->each_store(sub {
             1 .. 4;
         is("@served", 'first first second second', 'what is full is passed over');
         is($ask->('/free', '', model => 'tiny')->{status}, 200, 'the only one');
-        my $r = $ask->('/free', '', model => 'tiny');
+        my $r = $ask->('', 'key=tiny', model => 'tiny');
         is($r->{status}, 429, 'is full');
         like($r->{json}{error}{message}, qr/limit of deployment only/, 'says so');
         cmp_ok($r->{headers}{'retry-after'}, '>', 50, 'and until when');
+        my $h = $r->{headers};
+        is("$h->{'x-ratelimit-limit-requests'} $h->{'x-ratelimit-remaining-requests'}", '1 0',
+            'the headers tell of it, not of the one that has room');
+        like($h->{'x-ratelimit-reset-requests'}, qr/^(?:1m|5\d)/, 'and until when, too');
     };
     $t->done;
 });

@@ -4,12 +4,18 @@
 //
 // ?path= is the client's path (/v1/chat/completions), ?key= the alias, the hash or the text of a
 // virtual key; without it the master key asks.
+#include <optional>
+
 #include "ngx_llm_module/admin/admin.hpp"
 #include "ngx_llm_module/admin/resource.hpp"
+#include "ngx_llm_module/base/pool.hpp"
 #include "ngx_llm_module/policy/demand_name.hpp"
 #include "ngx_llm_module/policy/identify.hpp"
 #include "ngx_llm_module/policy/model_access.hpp"
+#include "ngx_llm_module/policy/redis_counter.hpp"
 #include "ngx_llm_module/policy/zone_store.hpp"
+#include "ngx_llm_module/redis/client.hpp"
+#include "ngx_llm_module/redis/pack.hpp"
 #include "ngx_llm_module/request/endpoints.hpp"
 #include "ngx_llm_module/request/pricing.hpp"
 #include "ngx_llm_module/request/reply.hpp"
@@ -50,9 +56,14 @@ std::string_view name_of(Availability state) {
                                              : "cooling";
 }
 
+// What is used of each demand; empty: Redis could not be asked.
+using UsedList = std::vector<int64_t>;
+
 class Explanation {
   public:
-    Explanation(LlmRequest &request, json::Writer &writer) : request_(request), w_(writer) {}
+    Explanation(LlmRequest &request, const Demands &demands, const UsedList &used,
+                json::Writer &writer)
+        : request_(request), demands_(demands), used_(used), w_(writer) {}
 
     void write();
 
@@ -62,10 +73,12 @@ class Explanation {
     void write_request(const Candidate &candidate);
     void write_passed_over();
     void write_fallbacks();
-    void write_limit(const Demand &demand);
+    void write_limit(const Demand &demand, std::optional<int64_t> used);
     void write_limits();
 
     LlmRequest &request_;
+    const Demands &demands_;
+    const UsedList &used_;
     json::Writer &w_;
 };
 
@@ -160,7 +173,7 @@ void Explanation::write_fallbacks() {
     w_.end();
 }
 
-void Explanation::write_limit(const Demand &demand) {
+void Explanation::write_limit(const Demand &demand, std::optional<int64_t> used) {
     auto write_amount = [&](int64_t amount) {
         demand.quantity == Quantity::cost ? w_.raw({dollars(amount)}) : w_.number(amount);
     };
@@ -185,24 +198,24 @@ void Explanation::write_limit(const Demand &demand) {
     }
     w_.key("wants");
     write_amount(demand.amount);
-    // What Redis has counted is not known here.
-    if (request_.config.redis == nullptr) {
-        w_.key("used");
-        MeterKey key = key_in_zone(request_.config, demand);
-        write_amount(used_in_zone(request_.config, key, clocks_now()));
+    w_.key("used");
+    if (used) {
+        write_amount(*used);
+    } else {
+        w_.null();
     }
     w_.end();
 }
 
 void Explanation::write_limits() {
-    const Demands &demands = request_.limits.demands();
     const Estimate &estimate = request_.limits.estimate();
     w_.key("estimate").object().key("input_tokens").number(estimate.input_tokens);
     w_.key("output_tokens").number(estimate.output_tokens);
     w_.key("cost").raw({dollars(estimate.cost)}).end();
     w_.key("limits").array();
-    for (const Demand &demand : demands.list) {
-        write_limit(demand);
+    for (size_t i = 0; i < demands_.list.size(); i++) {
+        write_limit(demands_.list[i],
+                    i < used_.size() ? std::optional<int64_t>(used_[i]) : std::nullopt);
     }
     w_.end();
 }
@@ -224,6 +237,106 @@ void Explanation::write() {
     write_limits();
     request_.next_candidate = 0;  // nobody was asked
     w_.end();
+}
+
+ByteBuffer explanation(LlmRequest &request, const Demands &demands, const UsedList &used) {
+    ByteBuffer body;
+    json::Writer writer(body);
+    Explanation(request, demands, used, writer).write();
+    return body;
+}
+
+UsedList used_of(const Config &config, const Demands &demands) {
+    UsedList used;
+    Clocks clocks = clocks_now();
+    for (const Demand &demand : demands.list) {
+        MeterKey key = key_in_zone(config, demand);
+        used.push_back(used_in_zone(config, key, clocks));
+    }
+    return used;
+}
+
+class UsedOfDemands;
+
+// A request that is explained as soon as Redis has said what is used. Lives in its pool.
+class UsedWait {
+  public:
+    UsedWait(LlmRequest &request, const Demands &demands) : request_(request), demands_(demands) {}
+    ~UsedWait();
+
+    // False: Redis cannot be asked now.
+    bool ask();
+    void take(std::string_view answer);
+
+  private:
+    LlmRequest &request_;
+    const Demands &demands_;
+    UsedOfDemands *command_ = nullptr;
+};
+
+class UsedOfDemands final : public RedisCommand {
+  public:
+    explicit UsedOfDemands(UsedWait &wait) : wait_(&wait) {}
+
+    void on_reply(const RedisReply &reply) override {
+        tell(reply.is_error() ? std::string_view() : reply.text());
+    }
+    void on_lost(RedisLoss) override { tell({}); }
+    void forget() { wait_ = nullptr; }
+
+  private:
+    void tell(std::string_view answer) {
+        if (wait_ != nullptr) {
+            wait_->take(answer);
+        }
+    }
+
+    UsedWait *wait_;
+};
+
+UsedWait::~UsedWait() {
+    if (command_ != nullptr) {
+        command_->forget();
+    }
+}
+
+bool UsedWait::ask() {
+    std::string base = limits_base(redis()->config());
+    if (!redis()->is_up(base)) {
+        return false;
+    }
+    PackWriter work;
+    for (const Demand &demand : demands_.list) {
+        RedisCounter counter = redis_counter(request_.config, demand);
+        work.add(counter.name).add(std::string_view(&counter.kind, 1));
+    }
+    static const RedisScript &script = redis_script("get_used");
+    auto command = std::make_unique<UsedOfDemands>(*this);
+    command->script = &script;
+    command->args.add(int64_t(1)).add(base).add(work.array());
+    command_ = command.get();
+    if (!redis()->send(std::move(command), base)) {
+        command_ = nullptr;
+    }
+    return command_ != nullptr;
+}
+
+void UsedWait::take(std::string_view answer) {
+    command_ = nullptr;
+    UsedList used;
+    PackReader numbers(answer);
+    for (size_t i = 0; i < demands_.list.size() && !answer.empty(); i++) {
+        used.push_back(numbers.number());
+    }
+    if (numbers.is_bad()) {
+        used.clear();
+    }
+    ngx_connection_t *c = request_.r->connection;
+    ngx_http_set_log_request(c->log, request_.r);
+    request_.ledger.outcome = Outcome::ok;
+    request_.downstream.send_whole(NGX_HTTP_OK, "application/json",
+                                   explanation(request_, demands_, used));
+    ngx_http_run_posted_requests(c);
 }
 
 }  // namespace
@@ -255,8 +368,18 @@ AdminAnswer explain(AdminCall &call) {
     if (answer.is_sent) {
         return answer;
     }
-    json::Writer writer(answer.body);
-    Explanation(request, writer).write();
+    const Demands &demands = request.limits.demands();
+    if (redis() == nullptr) {
+        answer.body = explanation(request, demands, used_of(call.config, demands));
+        return answer;
+    }
+    if (!demands.list.empty()) {
+        UsedWait *wait = pool_new<UsedWait>(request.r->pool, request, demands);
+        answer.is_sent = wait != nullptr && wait->ask();
+    }
+    if (!answer.is_sent) {
+        answer.body = explanation(request, demands, {});
+    }
     return answer;
 }
 

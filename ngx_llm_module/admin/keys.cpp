@@ -12,10 +12,11 @@ namespace {
 
 constexpr size_t kShortestKey = 8;
 
-constexpr std::string_view kGenerateKnown[] = {"key", "duration", "key_type", "key_name"};
-constexpr std::string_view kUpdateKnown[] = {"key", "duration", "key_name"};
-constexpr std::string_view kRegenerateKnown[] = {"key", "new_key", "grace_period", "duration",
-                                                 "key_name"};
+constexpr std::string_view kGenerateKnown[] = {"key", "duration", "key_type", "key_name",
+                                               "budget_reset_at"};
+constexpr std::string_view kUpdateKnown[] = {"key", "duration", "key_name", "budget_reset_at"};
+constexpr std::string_view kRegenerateKnown[] = {"key",      "new_key",  "grace_period",
+                                                 "duration", "key_name", "budget_reset_at"};
 
 AdminAnswer not_found() {
     return admin_error(NGX_HTTP_NOT_FOUND, "does not exist", "key");
@@ -149,6 +150,17 @@ AdminAnswer shown_once(const AdminCall &call, AdminAnswer answer, const KeyRecor
     return answer;
 }
 
+// When max_budget begins anew; null: never, or bit by bit.
+void write_reset(const AdminCall &call, const LimitSet &limits, json::Writer &w) {
+    w.key("budget_reset_at");
+    if (limits.own_budgets() == 0 || limits.budgets[0].period.kind != PeriodKind::calendar) {
+        w.null();
+        return;
+    }
+    const Period &period = limits.budgets[0].period;
+    w.plain(render_time(calendar_bounds(call.config.time_zone, period, call.now).end));
+}
+
 AdminAnswer set_blocked(AdminCall &call, bool is_blocked) {
     Subject target = current_target_of(call, call.text("key"));
     if (target.refusal) {
@@ -173,6 +185,7 @@ void write_key(const AdminCall &call, const KeyRecord &key, json::Writer &w) {
     w.object().key("token").plain(key.hash);
     write_members(key, RecordForm::shown, w);
     write_spend(call, SpendOf::key, key.counted_as(), w);
+    write_reset(call, key.limits, w);
     if (key.is_configured) {
         w.key("source").plain("configuration");
     }

@@ -369,8 +369,14 @@ Verdict RedisLease::read_verdict(PackReader &answer, size_t after_it) {
         drop_deployment();
     }
     verdict.admission = Admission::refused;
-    verdict.refused_by =
-        which > 0 && which <= asked.size() ? &demands_.list[asked[which - 1]] : nullptr;
+    if (which > 0 && which <= asked.size()) {
+        Demand &by = demands_.list[asked[which - 1]];
+        verdict.refused_by = &by;
+        if (which > reported) {  // of deployments it is only known that they have no room
+            by.used = by.limit;
+            by.reset_ms = verdict.wait_ms;
+        }
+    }
     return verdict;
 }
 

@@ -320,10 +320,11 @@ void Limits::end() {
     state_ = State::over;
     Used used;
     const Ledger &ledger = request_.ledger;
-    if (request_.answer.is_committed() && !request_.is_count()) {
-        book_cost(request_);
+    if (!request_.is_count()) {
+        book_cost(request_);  // without an answer as well: an attempt that lost may have cost
         used = {ledger.usage.input, ledger.usage.output, ledger.cost};
-        if (request_.is_raw && ledger.status < 300 && !ledger.usage.known) {
+        if (request_.answer.is_committed() && request_.is_raw && ledger.status < 300 &&
+            !ledger.usage.known) {
             used.input_tokens = estimate_.input_tokens;
         }
     }
@@ -397,6 +398,12 @@ void Limits::add_rate_headers(Quantity quantity, std::string_view what) {
             (least == nullptr || demand.remaining() < least->remaining())) {
             least = &demand;
         }
+    }
+    // A deployment's own limit is told only where it is what the client runs into.
+    bool is_refused = state_ == State::left && verdict_.admission == Admission::refused;
+    if (const Demand *by = is_refused ? verdict_.refused_by : nullptr;
+        by != nullptr && by->quantity == quantity) {
+        least = by;
     }
     if (least == nullptr) {
         return;

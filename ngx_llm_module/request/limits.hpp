@@ -41,7 +41,7 @@ class Limits final : public Waiter {
     // What was used is counted, the rest given back; add_headers() knows it from then on.
     void end();
 
-    // x-ratelimit-* of the limit that has least left.
+    // x-ratelimit-* of the limit that has least left, or that refused.
     void add_headers();
 
     // What admit() would ask for; nothing is taken.

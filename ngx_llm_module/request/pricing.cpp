@@ -165,7 +165,8 @@ bool drop_unpriced(LlmRequest &request) {
 
 void estimate_usage(LlmRequest &request, uint64_t content_bytes, bool is_current) {
     Usage &usage = request.ledger.usage;
-    if (!usage.known || usage.input == 0) {
+    usage.estimated = usage.estimated || !usage.known;
+    if (usage.input == 0) {
         usage.input = estimate_tokens(request.ledger.request_bytes);
         usage.estimated = true;
     }

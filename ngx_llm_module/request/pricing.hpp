@@ -28,8 +28,8 @@ void add_usage(Usage &to, const Usage &more);
 bool drop_unpriced(LlmRequest &request);
 
 // The answer, or its last part, did not say how many tokens it took: fills in what was sent and
-// delivered, at four bytes a token, and marks it as an estimate. `is_current`: the provider counted
-// along with the answer, its last word stands.
+// delivered, at four bytes a token, as far as it is missing, and marks it as an estimate.
+// `is_current`: the provider counted along with the answer, its last word stands.
 void estimate_usage(LlmRequest &request, uint64_t content_bytes, bool is_current);
 
 }  // namespace llm

@@ -597,7 +597,9 @@ void Answer::reply(ByteBuffer body) {
     bool can_estimate = !request_.is_count() && !request_.is_kept() &&
                         (!request_.is_other() || request_.endpoint.other->takes_text);
     if (!request_.ledger.usage.known && can_estimate) {
-        estimate_usage(request_, request_.is_other() ? 0 : content_length(body.view()), false);
+        bool is_output_told = request_.ledger.usage.output > 0;
+        estimate_usage(request_, request_.is_other() ? 0 : content_length(body.view()),
+                       is_output_told);
     }
     add_usage(request_.ledger.usage, request_.ledger.earlier);
     request_.attempt->finish();

@@ -219,7 +219,8 @@ TEST(GeminiDecoder, UsageOfTheLastObjectWinsWhole) {
     };
     std::string lines = decode(
         usage(R"("promptTokenCount":57,"totalTokenCount":57,"candidatesTokenCount":99)", "") +
-        usage(R"("promptTokenCount":20,"toolUsePromptTokenCount":7,"thoughtsTokenCount":42)",
+        usage(R"("promptTokenCount":20,"toolUsePromptTokenCount":7,"thoughtsTokenCount":42,)"
+              R"("totalTokenCount":69)",
               kStop) +
         usage(R"("trafficType":"ON_DEMAND")", ""));
     EXPECT_NE(lines.find("usage 27 42\n"), std::string::npos) << lines;

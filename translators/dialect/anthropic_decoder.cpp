@@ -139,7 +139,7 @@ class MessagesDecoder final : public JsonStream, private wire::SseHandler {
         event.kind = EventKind::start;
         event.id = id;
         event.name = model;
-        event.usage = usage.known ? &usage : nullptr;
+        event.usage = usage_.known ? &usage : nullptr;
         sink_->on_event(event);
     }
 
@@ -181,7 +181,7 @@ class MessagesDecoder final : public JsonStream, private wire::SseHandler {
         }
         Usage usage = usage_.to_usage();
         ir::StreamEvent event;
-        if (usage.known) {
+        if (usage_.known) {
             event.kind = EventKind::usage;
             event.usage = &usage;
             sink_->on_event(event);

@@ -3,10 +3,12 @@
 // towards the client they are subtracted again. A turn with a tool_use block never says end_turn.
 #include <array>
 #include <unordered_set>
+#include <utility>
 
 #include "translators/dialect/anthropic.hpp"
 #include "translators/dialect/opaque_tag.hpp"
 #include "translators/dialect/tool_arguments.hpp"
+#include "translators/dialect/usage_count.hpp"
 
 namespace llm::anthropic {
 
@@ -30,9 +32,12 @@ constexpr std::array<StopReason, 8> kStopReasons = {{
     {"compaction", ir::Finish::stop},
 }};
 
-void take(Value value, int64_t &into) {
-    if (std::optional<int64_t> number = value.as_int()) {
-        into = *number < 0 ? 0 : *number;
+// Of input and output in RawUsage: it was not told, or the last word on it cannot be read.
+constexpr int64_t kUntold = -1;
+
+void take(Value value, int64_t &into, int64_t otherwise = 0) {
+    if (!value.is_unset()) {
+        into = told_count(value).value_or(otherwise);
     }
 }
 
@@ -171,9 +176,11 @@ void RawUsage::merge(Value usage) {
     if (!usage.is_object()) {
         return;
     }
-    known = true;
-    take(usage.find("input_tokens"), input);
-    take(usage.find("output_tokens"), output);
+    if (!std::exchange(known, true)) {
+        input = output = kUntold;
+    }
+    take(usage.find("input_tokens"), input, kUntold);
+    take(usage.find("output_tokens"), output, kUntold);
     take(usage.find("cache_read_input_tokens"), cache_read);
     take(usage.find("cache_creation_input_tokens"), cache_write);
     take(usage["cache_creation"]["ephemeral_5m_input_tokens"], cache_write_5m);
@@ -196,18 +203,20 @@ void RawUsage::merge_metrics(Value metrics) {
     if (!metrics.is_object() || input > 0 || cache_read > 0 || cache_write > 0) {
         return;
     }
-    known = true;
-    take(metrics.find("inputTokenCount"), input);
+    if (!std::exchange(known, true)) {
+        input = output = kUntold;
+    }
+    take(metrics.find("inputTokenCount"), input, kUntold);
     take(metrics.find("cacheReadInputTokenCount"), cache_read);
     take(metrics.find("cacheWriteInputTokenCount"), cache_write);
-    if (output == 0) {
-        take(metrics.find("outputTokenCount"), output);
+    if (output <= 0) {
+        take(metrics.find("outputTokenCount"), output, kUntold);
     }
 }
 
 Usage RawUsage::to_usage() const {
     Usage usage;
-    usage.known = known;
+    usage.known = known && input >= 0 && output >= 0;
     usage.web_searches = web_searches;
     usage.cache_read = cache_read;
     usage.cache_write = cache_write;
@@ -216,7 +225,8 @@ Usage RawUsage::to_usage() const {
     }
     usage.cache_write_5m = cache_write_5m;
     usage.cache_write_1h = cache_write_1h;
-    usage.input = add(input, add(usage.cache_read, usage.cache_write));
+    // Of cached tokens alone nobody could tell how many the others were.
+    usage.input = input < 0 ? 0 : add(input, add(usage.cache_read, usage.cache_write));
     usage.output = output;
     usage.reasoning = thinking;
     usage.normalise();

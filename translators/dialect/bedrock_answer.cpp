@@ -6,6 +6,7 @@
 
 #include "translators/core/base64.hpp"
 #include "translators/dialect/bedrock.hpp"
+#include "translators/dialect/usage_count.hpp"
 
 namespace llm::bedrock {
 
@@ -33,11 +34,6 @@ constexpr std::array<StopReason, 9> kStopReasons = {{
 // A blob that was no text, and kept its base64.
 constexpr std::string_view kBlobMark = "blob.";
 
-int64_t count_of(Value value) {
-    std::optional<int64_t> number = value.as_int();
-    return number && *number > 0 ? *number : 0;
-}
-
 // Counts come from outside: a sum must not overflow.
 int64_t add(int64_t left, int64_t right) {
     int64_t sum = 0;
@@ -45,7 +41,7 @@ int64_t add(int64_t left, int64_t right) {
 }
 
 // Older answers have a second name for these.
-int64_t count_of(Value usage, std::string_view name, std::string_view older) {
+int64_t count_of_either(Value usage, std::string_view name, std::string_view older) {
     Value value = usage.find(name);
     return count_of(value.is_unset() ? usage.find(older) : value);
 }
@@ -174,9 +170,9 @@ void read_usage(Value usage, Usage &into) {
         return;
     }
     into = {};
-    into.known = true;
-    into.cache_read = count_of(usage, "cacheReadInputTokens", "cacheReadInputTokenCount");
-    into.cache_write = count_of(usage, "cacheWriteInputTokens", "cacheWriteInputTokenCount");
+    std::optional<int64_t> input = told_count(usage.find("inputTokens"));
+    into.cache_read = count_of_either(usage, "cacheReadInputTokens", "cacheReadInputTokenCount");
+    into.cache_write = count_of_either(usage, "cacheWriteInputTokens", "cacheWriteInputTokenCount");
     for (Value detail : usage.find("cacheDetails").items()) {
         int64_t tokens = count_of(detail.find("inputTokens"));
         if (detail.find("ttl").equals("1h")) {
@@ -188,8 +184,13 @@ void read_usage(Value usage, Usage &into) {
     if (into.cache_write == 0) {
         into.cache_write = add(into.cache_write_5m, into.cache_write_1h);
     }
-    into.input = add(count_of(usage.find("inputTokens")), add(into.cache_read, into.cache_write));
+    if (input) {
+        into.input = add(*input, add(into.cache_read, into.cache_write));
+        into.known =
+            is_output_told(usage.find("outputTokens"), usage.find("totalTokens"), into.input);
+    }
     into.output = count_of(usage.find("outputTokens"));
+    into.normalise();
 }
 
 bool is_server_tool(Value tool_use) {

@@ -12,6 +12,7 @@
 #include "translators/dialect/bedrock.hpp"
 #include "translators/dialect/bedrock_exception.hpp"
 #include "translators/dialect/json_stream.hpp"
+#include "translators/dialect/usage_count.hpp"
 
 namespace llm::bedrock {
 
@@ -103,7 +104,7 @@ class ConverseDecoder final : public JsonStream, private wire::AwsHandler {
     void on_metadata(Value frame) { read_usage(frame.find("usage"), usage_); }
 
     void complete() {
-        if (usage_.known) {
+        if (says_something(usage_)) {
             ir::StreamEvent event;
             event.kind = EventKind::usage;
             event.usage = &usage_;

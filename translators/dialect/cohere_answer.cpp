@@ -3,18 +3,13 @@
 
 #include <charconv>
 
+#include "translators/dialect/usage_count.hpp"
+
 namespace llm::cohere {
 
 namespace {
 
 using json::Value;
-
-int64_t count_of(Value value) {
-    // Counts beyond any real one would overflow sums.
-    constexpr int64_t kAbsurd = int64_t{1} << 52;
-    int64_t count = value.as_int().value_or(0);
-    return count > 0 && count < kAbsurd ? count : 0;
-}
 
 struct FinishRow {
     std::string_view native;
@@ -71,7 +66,7 @@ bool read_usage(Value object, Usage &usage) {
         return false;
     }
     usage = Usage();
-    usage.known = true;
+    usage.known = told_count(tokens["input_tokens"]) && told_count(tokens["output_tokens"]);
     usage.input = count_of(tokens["input_tokens"]);
     usage.output = count_of(tokens["output_tokens"]);
     usage.reasoning = count_of(tokens["reasoning_tokens"]);

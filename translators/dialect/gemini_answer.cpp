@@ -6,6 +6,7 @@
 // Citations come with or before the end of the text and are told when its block is closed.
 // Kept between objects: the ids, one signature and the latest metadata of each candidate.
 #include "translators/dialect/gemini_answer.hpp"
+#include "translators/dialect/usage_count.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -189,7 +190,7 @@ void AnswerReader::start(Value object) {
     start.id = id;
     start.name = model;
     start.created = seconds_of(object.find("createTime").text());
-    start.usage = usage.known ? &usage : nullptr;
+    start.usage = says_something(usage) ? &usage : nullptr;
     sink_->on_event(start);
 }
 
@@ -277,7 +278,7 @@ bool AnswerReader::is_finished() const {
 
 void AnswerReader::report_usage(ir::EventSink &sink) {
     Usage usage = usage_.to_usage();
-    if (usage.known && is_started_) {
+    if (says_something(usage) && is_started_) {
         ir::StreamEvent event;
         event.kind = EventKind::usage;
         event.usage = &usage;

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "translators/dialect/gemini_answer.hpp"
+#include "translators/dialect/usage_count.hpp"
 
 namespace llm::gemini {
 
@@ -182,16 +183,11 @@ constexpr FinishRow kFinish[] = {
     {"MISSING_THOUGHT_SIGNATURE", ir::Finish::malformed},
 };
 
-int64_t count_of(Value usage, std::string_view name) {
-    int64_t count = usage.find(name).as_int().value_or(0);
-    return count < 0 ? 0 : count;
-}
-
 int64_t audio_of(Value details) {
     int64_t sum = 0;
     for (Value detail : details.items()) {
         if (detail.find("modality").equals("AUDIO")) {
-            sum += count_of(detail, "tokenCount");
+            sum += count_of(detail.find("tokenCount"));
         }
     }
     return sum;
@@ -220,28 +216,31 @@ void RawUsage::merge(Value usage) {
     bool has_counts = false;
     for (std::string_view name :
          {"promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount", "totalTokenCount"}) {
-        has_counts = has_counts || usage.find(name).is_number();
+        has_counts = has_counts || !usage.find(name).is_unset();
     }
     if (!has_counts) {
         return;
     }
-    known = true;
-    prompt = count_of(usage, "promptTokenCount");
-    tool_use_prompt = count_of(usage, "toolUsePromptTokenCount");
-    cached = count_of(usage, "cachedContentTokenCount");
-    candidates = count_of(usage, "candidatesTokenCount");
-    thoughts = count_of(usage, "thoughtsTokenCount");
+    Value answer = usage.find("candidatesTokenCount"), thought = usage.find("thoughtsTokenCount");
+    std::optional<int64_t> sent = told_count(usage.find("promptTokenCount"));
+    prompt = sent.value_or(0);
+    tool_use_prompt = count_of(usage.find("toolUsePromptTokenCount"));
+    cached = count_of(usage.find("cachedContentTokenCount"));
+    candidates = count_of(answer);
+    thoughts = count_of(thought);
+    known =
+        sent && (thought.is_unset() || told_count(thought)) &&
+        is_output_told(answer, usage.find("totalTokenCount"), prompt + tool_use_prompt + thoughts);
     audio_in = audio_of(usage.find("promptTokensDetails"));
     audio_out = audio_of(usage.find("candidatesTokensDetails"));
 }
 
 Usage RawUsage::to_usage() const {
-    auto sum = [](int64_t a, int64_t b) { return a > INT64_MAX - b ? INT64_MAX : a + b; };
     Usage usage;
     usage.known = known;
-    usage.input = sum(prompt, tool_use_prompt);
+    usage.input = prompt + tool_use_prompt;
     usage.cache_read = cached;
-    usage.output = sum(candidates, thoughts);
+    usage.output = candidates + thoughts;
     usage.reasoning = thoughts;
     usage.audio_in = audio_in;
     usage.audio_out = audio_out;

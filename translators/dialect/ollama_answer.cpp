@@ -4,19 +4,13 @@
 #include <cstring>
 
 #include "translators/dialect/tool_names.hpp"
+#include "translators/dialect/usage_count.hpp"
 
 namespace llm::ollama {
 
 namespace {
 
 using json::Value;
-
-int64_t count_of(Value value) {
-    // Counts beyond any real one would overflow sums.
-    constexpr int64_t kAbsurd = int64_t{1} << 52;
-    int64_t count = value.as_int().value_or(0);
-    return count > 0 && count < kAbsurd ? count : 0;
-}
 
 // Days from 1970-01-01, in the proleptic Gregorian calendar: years begin in March here, so that
 // the day that comes and goes is their last.
@@ -45,13 +39,15 @@ int64_t digits(std::string_view text, size_t at, size_t size) {
 }  // namespace
 
 bool read_usage(Value root, Usage &usage) {
-    if (!root["prompt_eval_count"].is_number() && !root["eval_count"].is_number()) {
+    std::optional<int64_t> prompt = told_count(root["prompt_eval_count"]);
+    std::optional<int64_t> answer = told_count(root["eval_count"]);
+    if (!prompt && !answer) {
         return false;
     }
     usage = Usage();
-    usage.known = true;
-    usage.input = count_of(root["prompt_eval_count"]);
-    usage.output = count_of(root["eval_count"]);
+    usage.known = prompt && answer;
+    usage.input = prompt.value_or(0);
+    usage.output = answer.value_or(0);
     return true;
 }
 

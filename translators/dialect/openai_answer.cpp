@@ -8,15 +8,11 @@
 #include <algorithm>
 
 #include "translators/dialect/opaque_tag.hpp"
+#include "translators/dialect/usage_count.hpp"
 
 namespace llm::openai {
 
 namespace {
-
-int64_t count_of(json::Value value) {
-    std::optional<int64_t> number = value.as_int();
-    return number && *number > 0 ? *number : 0;
-}
 
 int64_t first_count(json::Value object, std::initializer_list<std::string_view> names) {
     for (std::string_view name : names) {
@@ -69,16 +65,18 @@ json::Value find_usage(json::Value body) {
 }
 
 bool read_usage(json::Value object, Usage &usage) {
-    if (!object.is_object() ||
-        (!object["prompt_tokens"].is_number() && !object["completion_tokens"].is_number())) {
+    std::optional<int64_t> prompt = told_count(object["prompt_tokens"]);
+    std::optional<int64_t> completion = told_count(object["completion_tokens"]);
+    if (!prompt && !completion) {
         return false;
     }
     json::Value input = object["prompt_tokens_details"];
     json::Value output = object["completion_tokens_details"];
     Usage read;
-    read.known = true;
-    read.input = count_of(object["prompt_tokens"]);
-    read.output = count_of(object["completion_tokens"]);
+    read.known =
+        prompt && is_output_told(object["completion_tokens"], object["total_tokens"], *prompt);
+    read.input = prompt.value_or(0);
+    read.output = completion.value_or(0);
     read.cache_read = count_of(input["cached_tokens"]);
     if (read.cache_read == 0) {
         read.cache_read =
@@ -90,15 +88,9 @@ bool read_usage(json::Value object, Usage &usage) {
     read.reasoning = count_of(output["reasoning_tokens"]);
 
     int64_t total = count_of(object["total_tokens"]);
-    // Counts beyond any real one would overflow the sums below.
-    constexpr int64_t kAbsurd = int64_t{1} << 52;
-    for (int64_t *count : {&total, &read.input, &read.output, &read.reasoning, &read.cache_read,
-                           &read.cache_write, &read.audio_in, &read.audio_out}) {
-        if (*count > kAbsurd) {
-            *count = 0;
-        }
-    }
-    if (read.reasoning > 0 && total >= read.input + read.output + read.reasoning) {
+    if (!read.known) {
+        // what it says of the other part is no ground for arithmetic
+    } else if (read.reasoning > 0 && total >= read.input + read.output + read.reasoning) {
         read.output += read.reasoning;  // xAI leaves reasoning out of completion_tokens
     } else if (total > read.input + read.output && object.size() == 3) {
         // Gemini's compatible endpoint: thoughts are in the total only, and there are no details.

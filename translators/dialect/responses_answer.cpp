@@ -2,20 +2,9 @@
 #include "translators/dialect/responses_answer.hpp"
 
 #include "translators/dialect/media.hpp"
+#include "translators/dialect/usage_count.hpp"
 
 namespace llm::responses {
-
-namespace {
-
-// Counts beyond any real one would overflow sums.
-constexpr int64_t kAbsurd = int64_t{1} << 52;
-
-int64_t count_of(json::Value value) {
-    std::optional<int64_t> number = value.as_int();
-    return number && *number > 0 && *number < kAbsurd ? *number : 0;
-}
-
-}  // namespace
 
 Phase read_phase(json::Value item) {
     json::Value phase = item["phase"];
@@ -25,16 +14,17 @@ Phase read_phase(json::Value item) {
 }
 
 bool read_usage(json::Value object, Usage &usage) {
-    if (!object.is_object() ||
-        (!object["input_tokens"].is_number() && !object["output_tokens"].is_number())) {
+    std::optional<int64_t> sent = told_count(object["input_tokens"]);
+    std::optional<int64_t> answered = told_count(object["output_tokens"]);
+    if (!sent && !answered) {
         return false;
     }
     json::Value input = object["input_tokens_details"];
     json::Value output = object["output_tokens_details"];
     usage = {};
-    usage.known = true;
-    usage.input = count_of(object["input_tokens"]);
-    usage.output = count_of(object["output_tokens"]);
+    usage.known = sent && is_output_told(object["output_tokens"], object["total_tokens"], *sent);
+    usage.input = sent.value_or(0);
+    usage.output = answered.value_or(0);
     usage.cache_read = count_of(input["cached_tokens"]);
     usage.cache_write = count_of(input["cache_write_tokens"]);
     usage.audio_in = count_of(input["audio_tokens"]);
@@ -42,7 +32,8 @@ bool read_usage(json::Value object, Usage &usage) {
     usage.reasoning = count_of(output["reasoning_tokens"]);
     // The same arithmetic as for chat: an imitator may leave reasoning out of the output.
     int64_t total = count_of(object["total_tokens"]);
-    if (usage.reasoning > 0 && total >= usage.input + usage.output + usage.reasoning) {
+    if (usage.known && usage.reasoning > 0 &&
+        total >= usage.input + usage.output + usage.reasoning) {
         usage.output += usage.reasoning;
     }
     usage.normalise();

@@ -9,6 +9,7 @@
 #include "translators/dialect/ollama_answer.hpp"
 #include "translators/dialect/openai_answer.hpp"
 #include "translators/dialect/responses_answer.hpp"
+#include "translators/dialect/usage_count.hpp"
 #include "translators/wire/http1.hpp"
 
 namespace llm {
@@ -211,8 +212,9 @@ void UnreadUsage::take_object(std::string_view object) {
         messages_.merge(counts);  // in two parts, the second without the input
         read = messages_.to_usage();
     }
-    if (read.known) {
+    if (says_something(read)) {
         usage_ = read;
+        usage_.known = true;  // nothing else is known of what is not read, and nothing estimated
     }
 }
 

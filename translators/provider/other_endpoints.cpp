@@ -3,6 +3,7 @@
 
 #include "translators/dialect/openai_answer.hpp"
 #include "translators/dialect/responses_answer.hpp"
+#include "translators/dialect/usage_count.hpp"
 
 namespace llm {
 
@@ -50,7 +51,7 @@ void replace_text(Value value, std::string_view plain, std::vector<Edit> &edits)
 
 int64_t first_count(std::initializer_list<Value> values) {
     for (Value value : values) {
-        if (int64_t count = value.as_int().value_or(0); count > 0 && count < int64_t{1} << 52) {
+        if (int64_t count = count_of(value); count > 0) {
             return count;
         }
     }
@@ -125,6 +126,7 @@ Status splice_other(const OtherEndpoint &endpoint, Value root, std::string_view 
 bool read_other_usage(Value root, Usage &usage) {
     Value object = root["usage"];
     if (openai::read_usage(object, usage) || responses::read_usage(object, usage)) {
+        usage.known = usage.known || usage.input > 0;  // most have no output
         return true;
     }
     Value billed = root["meta"]["billed_units"];
