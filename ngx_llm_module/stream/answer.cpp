@@ -1,6 +1,6 @@
 // From the provider's answer to the client's (AnswerSink). A function that returns false, or one
-// of the void ones, may have ended the request: callers return at once. Bodies that come whole are in
-// answer_whole.cpp.
+// of the void ones, may have ended the request: callers return at once. Bodies that come whole are
+// in answer_whole.cpp.
 #include "ngx_llm_module/stream/answer.hpp"
 
 #include "ngx_llm_module/request/headers.hpp"

@@ -48,7 +48,7 @@ my @MAY_ALSO = (
         'ngx_llm_module/(?:request/handler|observe/metrics_handler|admin/admin|state/(?:zone|state_keeper))\.hpp'],
     # An answer that fails before its first content is replied to like any refusal; what a cut one
     # cost is an estimate; one that a provider keeps has a name of the client's own.
-    ['ngx_llm_module/stream/answer\.cpp',
+    ['ngx_llm_module/stream/answer(?:_whole)?\.cpp',
         'ngx_llm_module/request/(?:reply|pricing|kept_answers)\.hpp'],
 );
 
