@@ -171,6 +171,35 @@ subtest 'what was refused is not counted' => sub {
     is((four($t, 'gone'))[0], '200 200 429 429', 'others have all that is left');
 };
 
+# Redis forgets what it had not begun when the connection ends, and does later what it had read.
+subtest 'what goes on without an answer is counted once' => sub {
+    my %silences = (
+        'never done' => [sub { $redis->cmd('CLIENT', 'PAUSE', 3_600_000, 'WRITE') },
+            sub { $redis->cmd('CLIENT', 'UNPAUSE') }],
+        'done later' => [sub { $redis->pause }, sub { $redis->resume }],
+    );
+    for my $policy (qw(local allow)) {
+        for my $what (sort keys %silences) {
+            my ($begin, $end) = @{$silences{$what}};
+            my $t = $t{$policy};
+            my $key = "$policy-" . $what =~ tr/ /-/r;
+            my $counted = sub {
+                my $all = $redis->counters("$policy:");
+                my ($name) = grep { /:\Q$key\E\z/ } keys %$all;
+                return $name ? $all->{$name}{counted} : 0;
+            };
+            for my $n (1, 2) {
+                $begin->();
+                is(ask($t, $key)->{status}, 200, "$policy, $what: goes on");
+                $end->();
+                $t->wait_for(sub { $t->get('/health/readiness')->{json}{status} eq 'ready' }, 10, 'ready');
+                ok($t->wait_for(sub { $counted->() >= $n }, 5, 'it'), 'is counted');
+            }
+            is(join(' ', map { ask($t, $key)->{status} } 1, 2), '200 429', 'once');
+        }
+    }
+};
+
 subtest 'what was used meanwhile is handed in' => sub {
     my $t = $t{local};
     $redis->kill;

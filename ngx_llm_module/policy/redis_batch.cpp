@@ -68,7 +68,9 @@ void RedisBatch::settle(const Settlement &settlement) {
         }
         return;
     }
-    ended_.add(place_of(settlement.lease));
+    if (settlement.lease != 0) {
+        ended_.add(place_of(settlement.lease));
+    }
     // To a tenth of a second: what ends within one is counted together.
     int64_t age = int64_t(ngx_current_msec - settlement.made) / 100 * 100;
     std::vector<int64_t> &used = used_[age];

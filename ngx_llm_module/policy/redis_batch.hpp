@@ -20,7 +20,7 @@ struct Settlement {
         RedisCounter counter;
         int64_t amount = 0;
     };
-    uint64_t lease = 0;
+    uint64_t lease = 0;  // that ends; 0: none does
     std::vector<Item> items;
     ngx_msec_t made = 0;
     ngx_msec_t refused = 0;  // by Redis, for the first time
@@ -106,6 +106,8 @@ class RedisAsk {
     // come behind the second, too, with answered_at, and must read its part then all the same.
     virtual void on_answer(PackReader &answer) = 0;
     virtual void on_lost(RedisLoss loss) = 0;
+    // Behind the second: nothing of it had been done, and nothing will be.
+    virtual void on_undone() {}
 
     bool needs_answer = false;  // also when it was lost and nobody waits for it any more
     int64_t answered_at = 0;    // Redis' clock; only of such an answer

@@ -80,6 +80,8 @@ class AdmitAsk final : public RedisAsk {
             take_back(size_t(rest.number()));
         } else if (is_granted) {
             give_back();
+        } else {
+            count();
         }
     }
     void on_lost(RedisLoss loss) override {
@@ -91,19 +93,23 @@ class AdmitAsk final : public RedisAsk {
             }
             return;
         }
-        if (needs_answer) {
+        bool is_unknown = loss == RedisLoss::unknown;
+        if (is_unknown) {
             requests_ = lease->asked_requests();
         }
-        if (lease->on_lost(loss)) {
-            needs_answer = false;
+        if (std::optional<size_t> taken = lease->on_lost(loss)) {
+            granted_at_ = ngx_current_msec;
+            uncounted_ = parts(*taken);
             requests_.clear();
+            needs_answer = !uncounted_.empty();
         }
     }
+    void on_undone() override { count(); }
 
   private:
     void give_back() { RedisStore::current()->settle({id_, {}, ngx_current_msec}); }
-    // What else was taken is given back at the lease's end.
-    void take_back(size_t alternative) {
+    // The requests that are counted always, and with this alternative.
+    std::vector<Settlement::Item> parts(size_t alternative) {
         std::vector<Settlement::Item> items;
         for (size_t part : {size_t(0), alternative}) {
             if (part < requests_.size()) {
@@ -112,6 +118,17 @@ class AdmitAsk final : public RedisAsk {
                 requests_[part].clear();
             }
         }
+        return items;
+    }
+    // Of a request that went on without Redis, which has not counted it.
+    void count() {
+        if (!uncounted_.empty()) {
+            RedisStore::current()->settle({0, std::exchange(uncounted_, {}), granted_at_});
+        }
+    }
+    // What else was taken is given back at the lease's end.
+    void take_back(size_t alternative) {
+        std::vector<Settlement::Item> items = parts(alternative);
         if (!items.empty()) {
             RedisStore::current()->settle(
                 {id_, std::move(items), ngx_current_msec, 0, answered_at});
@@ -121,6 +138,8 @@ class AdmitAsk final : public RedisAsk {
     RedisLease *lease_;
     uint64_t id_;
     std::vector<std::vector<Settlement::Item>> requests_;  // of one that was refused
+    std::vector<Settlement::Item> uncounted_;              // of one that was not, perhaps
+    ngx_msec_t granted_at_ = 0;
 };
 
 class GrowAsk final : public RedisAsk {
@@ -277,13 +296,17 @@ void RedisLease::on_answer(PackReader &answer, size_t after_it) {
     waiter_.on_verdict(answer.is_bad() ? without_redis() : verdict);
 }
 
-bool RedisLease::on_lost(RedisLoss loss) {
+std::optional<size_t> RedisLease::on_lost(RedisLoss loss) {
     pending_ = nullptr;
     may_have_counted_ = loss == RedisLoss::unknown;
     is_unsure_ = is_unsure_ || may_have_counted_;
     Verdict verdict = without_redis();
+    std::optional<size_t> taken;
+    if (verdict.admission == Admission::granted) {
+        taken = verdict.alternative - first_ + 1;
+    }
     waiter_.on_verdict(verdict);
-    return verdict.admission == Admission::granted;
+    return taken;
 }
 
 // What denies without Redis may refuse all of it.

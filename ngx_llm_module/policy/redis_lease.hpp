@@ -3,6 +3,8 @@
 // held in Redis this machine holds the part that was moved to while Redis was away.
 #pragma once
 
+#include <optional>
+
 #include "ngx_llm_module/policy/redis_store.hpp"
 
 namespace llm {
@@ -33,8 +35,9 @@ class RedisLease final : public Lease {
     // What it asked to be counted at once, as it was written: always, and with each alternative.
     std::vector<std::vector<Settlement::Item>> asked_requests() const;
     void on_answer(PackReader &answer, size_t after_it);
-    // False: the request goes no further.
-    bool on_lost(RedisLoss loss);
+    // Which part of asked_requests() is of the alternative that was taken; none: the request goes no
+    // further.
+    std::optional<size_t> on_lost(RedisLoss loss);
     // Of GrowAsk. Of how many counters the answer will speak.
     size_t write_growth(RedisBatch &batch) const;
     // What is held now, -1: the limit has run out; empty: nobody knows.

@@ -19,6 +19,7 @@ RedisStore *living = nullptr;
 
 // How an answer of the script begins, where that matters.
 constexpr int64_t kUnknownWorker = 1;
+constexpr int64_t kDoneBefore = 2;
 constexpr int64_t kAnswerOfThen = 3;
 
 // So much waits for a Redis that is away; some 300 bytes each.
@@ -172,6 +173,10 @@ void CommitCommand::on_reply(const RedisReply &reply) {
     } else if (how == kAnswerOfThen) {
         int64_t answered_at = answer.number();
         tell(answer, answered_at);
+    } else if (how != kDoneBefore) {
+        for (auto &ask : asks) {
+            ask->on_undone();
+        }
     }
 }
 

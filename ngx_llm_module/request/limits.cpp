@@ -317,6 +317,7 @@ void Limits::end() {
     if (lease_ == nullptr || state_ == State::over) {
         return;
     }
+    is_refused_ = state_ == State::left && verdict_.admission == Admission::refused;
     state_ = State::over;
     Used used;
     const Ledger &ledger = request_.ledger;
@@ -400,8 +401,7 @@ void Limits::add_rate_headers(Quantity quantity, std::string_view what) {
         }
     }
     // A deployment's own limit is told only where it is what the client runs into.
-    bool is_refused = state_ == State::left && verdict_.admission == Admission::refused;
-    if (const Demand *by = is_refused ? verdict_.refused_by : nullptr;
+    if (const Demand *by = is_refused_ ? verdict_.refused_by : nullptr;
         by != nullptr && by->quantity == quantity) {
         least = by;
     }

@@ -80,6 +80,7 @@ class LlmRequest {
     std::string id;                           // x-llm-request-id
     bool has_replied = false;                 // a whole reply went out: filters leave it alone
     bool is_settled = false;
+    bool is_shut_down = false;  // the worker ends: no time for an error_page
     // Of the list in shutdown.cpp.
     LlmRequest *next = nullptr;
     LlmRequest *previous = nullptr;

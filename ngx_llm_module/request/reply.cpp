@@ -101,7 +101,7 @@ void reply_error(LlmRequest &request, const ApiError &error) {
     }
     auto *core = static_cast<ngx_http_core_loc_conf_t *>(
         ngx_http_get_module_loc_conf(r, ngx_http_core_module));
-    if (core->error_pages != nullptr) {
+    if (core->error_pages != nullptr && !request.is_shut_down) {
         request.limits.end();
         request.limits.add_headers();
         request.downstream.keep_error_body(std::move(out), status);

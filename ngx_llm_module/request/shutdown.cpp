@@ -67,6 +67,7 @@ void refuse(LlmRequest &request) {
         r->connection->read->ready = 1;
     }
     request.ledger.outcome = Outcome::refused;
+    request.is_shut_down = true;
     reply_error(request, ErrorClass::overloaded, "the gateway is shutting down");
 }
 

@@ -504,7 +504,7 @@ void Answer::record() {
         if (relay_->is_complete()) {
             ledger.outcome = Outcome::ok;
         }
-        if (relay_->has_content() && (!relay_->is_complete() || !ledger.usage.known)) {
+        if (relay_->is_complete() ? !ledger.usage.known : relay_->has_content()) {
             estimate_usage(request_, relay_->content_bytes(), relay_->is_usage_current());
         }
         add_usage(ledger.usage, ledger.earlier);

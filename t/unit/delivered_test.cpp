@@ -42,12 +42,33 @@ TEST(Delivered, WhatIsNoEvent) {
     }
 }
 
-TEST(Delivered, LongStreamsAreSampledWithoutBias) {
+TEST(Delivered, LongStreams) {
     DeliveredText text;
     for (int i = 0; i < 32 + 800; i++) {
         text.add(R"({"delta":{"content":"12345"}})");
     }
     EXPECT_EQ(text.bytes(), 832u * 5);
+}
+
+// Events of all sizes, wherever the long ones stand.
+TEST(Delivered, TextsOfAnyLength) {
+    auto event = [](size_t size) {
+        return R"({"choices":[{"delta":{"content":")" + std::string(size, 'x') + R"("}}]})";
+    };
+    for (size_t first : {0, 1, 7}) {
+        DeliveredText text;
+        size_t sum = 0;
+        text.add(R"({"choices":[{"delta":{"role":"assistant","content":""}}]})");
+        for (size_t i = 0; i < 200; i++) {
+            size_t size = i % 8 == first ? 400 : i % 40;
+            text.add(event(size));
+            sum += size;
+        }
+        text.add(event(4000));
+        text.add(R"({"choices":[{"delta":{},"finish_reason":"stop"}]})");
+        text.add("[DONE]");
+        EXPECT_EQ(text.bytes(), sum + 4000) << first;
+    }
 }
 
 TEST(Delivered, ServiceTiers) {

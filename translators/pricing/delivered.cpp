@@ -8,9 +8,11 @@
 namespace llm {
 namespace {
 
-// The first events are all looked at, of the others one in kEvery, which stands for all of them.
+// The first events are all looked at, of the others one in kEvery, and what is not like them:
+// longer by more than a usual piece of text, or too short.
 constexpr uint32_t kAll = 32;
 constexpr uint32_t kEvery = 8;
+constexpr size_t kUsualText = 64;
 
 constexpr std::string_view kContent[] = {
     "content",  "text",      "delta",   "reasoning_content", "reasoning",
@@ -82,11 +84,15 @@ std::string_view find_service_tier(std::string_view bytes) {
 
 void DeliveredText::add(std::string_view event_data) {
     uint32_t number = count_++;
-    if (number < kAll) {
-        bytes_ += content_length(event_data);
-    } else if (number % kEvery == 0) {
-        bytes_ += kEvery * content_length(event_data);
+    bool is_alike =
+        frame_ > 0 && event_data.size() >= frame_ && event_data.size() - frame_ <= kUsualText;
+    if (is_alike && number >= kAll && number % kEvery != 0) {
+        bytes_ += event_data.size() - frame_;
+        return;
     }
+    uint64_t length = content_length(event_data);
+    bytes_ += length;
+    frame_ = length > 0 ? event_data.size() - length : frame_;
 }
 
 }  // namespace llm

@@ -7,8 +7,9 @@
 
 namespace llm {
 
-// Adds up what the events of a stream carry. Only some of them are looked at, which is exact enough
-// for an estimate and costs nearly nothing.
+// Adds up what the events of a stream carry. Only some of them are looked at: what stands around
+// the text is as long in the others, so their size tells how much text there is. That costs nearly
+// nothing.
 class DeliveredText {
   public:
     void add(std::string_view event_data);
@@ -16,6 +17,7 @@ class DeliveredText {
 
   private:
     uint64_t bytes_ = 0;
+    size_t frame_ = 0;  // what stood around the text that was looked at last
     uint32_t count_ = 0;
 };
 
