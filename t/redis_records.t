@@ -138,6 +138,50 @@ subtest 'an alias, before the other machine can know' => sub {
         [map { "race-$_" } 1 .. 5], 'who has which');
 };
 
+# Whoever is second is told, or both are made: nothing that was acknowledged is lost, nowhere.
+subtest 'two machines change one record' => sub {
+    my $shown = sub {
+        my ($t, $key) = @_;
+        my $r = $t->get("/admin/key/info?key=$key", headers => [Authorization => "Bearer $master"]);
+        my $info = $r->{json}{info};
+        return join ' ', map { $_ // 'none' } ($info->{blocked} ? 'blocked' : 'open'),
+            @$info{qw(rpm_limit tpm_limit)};
+    };
+    my $until_taken = sub {
+        my ($t, @call) = @_;
+        my @statuses;
+        $t->wait_for(sub { push @statuses, admin($t, @call)->{status}; $statuses[-1] != 409 }, 5, 'its turn');
+        return @statuses;
+    };
+    my $refused = 0;
+    for my $round (1 .. 6) {
+        my ($first, $second) = $round % 2 ? ($one, $two) : ($two, $one);
+        my $key = admin($first, '/key/generate', { models => ['m'] })->{json}{key};
+        becomes($second, $key, 200, 'known to both');
+        is(admin($first, '/key/block', { key => $key })->{status}, 200, 'blocked here');
+        my @statuses = $until_taken->($second, '/key/update', { key => $key, tpm_limit => 70_000 });
+        is($statuses[-1], 200, 'updated there');
+        $refused += grep { $_ == 409 } @statuses;
+        # At once: streams are asked together.
+        my @calls = ([$first, { key => $key, rpm_limit => 7 }], [$second, { key => $key, tpm_limit => 80_000 }]);
+        my @asked = map { my ($t, $body) = @$_; $t->stream('/admin/key/update', $body,
+            headers => [Authorization => "Bearer $master"]) } @calls;
+        for my $i (0, 1) {
+            $asked[$i]->read_body(5);
+            my $status = $asked[$i]->answer->{status};
+            $asked[$i]->close;
+            ($status) = ($until_taken->($calls[$i][0], '/key/update', $calls[$i][1]))[-1] if $status == 409;
+            is($status, 200, 'both are taken');
+        }
+        for my $t ($one, $two) {
+            ok($t->wait_for(sub { $shown->($t, $key) eq 'blocked 7 80000' }, 5, 'all of it'),
+                'all of it holds') or diag $shown->($t, $key);
+        }
+        is(status($_, $key), 401, 'blocked') for $one, $two;
+    }
+    cmp_ok($refused, '>', 0, 'who did not know of it was told');
+};
+
 subtest 'no key stands in Redis' => sub {
     my $key = admin($one, '/key/generate', {})->{json}{key};
     my $all = join ' ', @{$redis->cmd('HGETALL', 'llm:{records}:data')};

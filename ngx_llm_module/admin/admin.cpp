@@ -126,6 +126,10 @@ FieldError wrong_parameter(const Route &route, std::string_view query, const std
     return {};
 }
 
+AdminAnswer too_fast() {
+    return admin_error(NGX_HTTP_CONFLICT, "others are changing this, too: try again");
+}
+
 // One call on its way to the disk.
 class AdminTask final : public ShareWaiter, public SpendWaiter {
   public:
@@ -149,7 +153,11 @@ class AdminTask final : public ShareWaiter, public SpendWaiter {
     void on_spend() override;
     void on_stored(bool is_stored) override;
     void on_clash() override {
-        has_clash_ = true;
+        refusal_ = bad(alias_is_taken());
+        on_stored(false);
+    }
+    void on_stale() override {
+        refusal_ = too_fast();
         on_stored(false);
     }
 
@@ -168,7 +176,8 @@ class AdminTask final : public ShareWaiter, public SpendWaiter {
     std::vector<StoredRecord> before_;  // of each change
     std::vector<BudgetOwner> owners_;   // of budgets that are written
     std::vector<BudgetFloor> floors_;   // what was spent by them
-    bool has_clash_ = false;            // with a key of another machine
+    AdminAnswer refusal_ = admin_error(NGX_HTTP_INTERNAL_SERVER_ERROR,
+                                       "the change could not be stored and was not made");
     enum class Step : uint8_t { disk, redis, budgets, back } step_ = Step::disk;
 };
 
@@ -224,7 +233,7 @@ bool AdminTask::change() {
                 break;
         }
     }
-    answer_ = admin_error(NGX_HTTP_CONFLICT, "others are changing this, too: try again");
+    answer_ = too_fast();
     return false;
 }
 
@@ -277,9 +286,7 @@ void AdminTask::on_stored(bool is_stored) {
         }
     }
     if (step_ == Step::back) {
-        answer_ = has_clash_ ? bad(alias_is_taken())
-                             : admin_error(NGX_HTTP_INTERNAL_SERVER_ERROR,
-                                           "the change could not be stored and was not made");
+        answer_ = std::move(refusal_);
     }
     send(std::move(answer_));
     ngx_http_run_posted_requests(c);

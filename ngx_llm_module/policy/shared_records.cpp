@@ -19,6 +19,9 @@ constexpr ngx_msec_t kFirstInterval = 50;
 // A Redis that takes nothing (full, read-only) is not given all records every second.
 constexpr ngx_msec_t kPatience = 15000;
 constexpr size_t kPage = 100;  // records in one command
+// Answers of put_records.lua.
+constexpr int64_t kClash = -1;
+constexpr int64_t kStale = -2;
 
 class PutCommand;
 
@@ -50,7 +53,8 @@ class Sharing {
     }
     void look();
     void push();
-    // `is_change`: it is refused for an alias that another key has; else it is what holds here.
+    // `is_change`: it is refused for an alias that another key has, or when another machine was
+    // faster; else it is what holds here.
     std::unique_ptr<PutCommand> make_put(bool is_change);
 
     const Config &config_;
@@ -81,14 +85,18 @@ class PutCommand final : public RedisCommand {
         if (current != nullptr && reply.is_error()) {
             current->complain(reply.text());
         }
-        end(reply.is_error() ? End::refused : reply.integer() < 0 ? End::clash : End::taken);
+        int64_t taken = reply.is_error() ? 0 : reply.integer();
+        end(reply.is_error()  ? End::refused
+            : taken == kClash ? End::clash
+            : taken == kStale ? End::stale
+                              : End::taken);
     }
     void on_lost(RedisLoss) override { end(End::lost); }
 
     ShareWaiter *waiter = nullptr;
 
   private:
-    enum class End : uint8_t { taken, clash, refused, lost };
+    enum class End : uint8_t { taken, clash, stale, refused, lost };
 
     void end(End how) {
         if (current == nullptr) {
@@ -99,8 +107,8 @@ class PutCommand final : public RedisCommand {
         }
         if (ShareWaiter *told = std::exchange(waiter, nullptr)) {
             current->strike(*this);
-            if (how == End::clash) {
-                told->on_clash();
+            if (how == End::clash || how == End::stale) {
+                how == End::clash ? told->on_clash() : told->on_stale();
                 return;
             }
             told->on_stored(how == End::taken || (how == End::lost && current->is_kept_here()));
@@ -128,9 +136,9 @@ std::string new_epoch() {
 }
 
 void add_record(RespArgs &args, RecordKind kind, std::string_view id, std::string_view json,
-                uint64_t version) {
+                uint64_t version, uint64_t seen) {
     std::string name(kRecordKinds[size_t(kind)]);
-    args.add(name.append(":").append(id)).add(int64_t(version)).add(json);
+    args.add(name.append(":").append(id)).add(int64_t(version)).add(json).add(int64_t(seen));
 }
 
 Sharing::Sharing(const Config &config, RedisClient &client)
@@ -250,7 +258,7 @@ void Sharing::push() {
         if (command == nullptr) {
             command = make_put(false);
         }
-        add_record(command->args, kind, id, json, version);
+        add_record(command->args, kind, id, json, version, 0);
         if (++count % kPage == 0) {
             send();
         }
@@ -261,7 +269,8 @@ void Sharing::push() {
 void Sharing::share(std::span<const RecordChange> changes, ShareWaiter &waiter) {
     auto command = make_put(true);
     for (const RecordChange &change : changes) {
-        add_record(command->args, change.kind, change.id, change.json, change.version);
+        add_record(command->args, change.kind, change.id, change.json, change.version,
+                   change.expected);
     }
     PutCommand &sent = *command;
     if (!client_.send(std::move(command), base_)) {

@@ -21,6 +21,8 @@ class ShareWaiter : public StoreWaiter {
   public:
     // In place of on_stored(): Redis has taken nothing, a key would have had another one's alias.
     virtual void on_clash() = 0;
+    // So has it when another machine was faster. What that said comes here with the next look.
+    virtual void on_stale() = 0;
 };
 
 // Changes that are in the zone already go to Redis. Told at once without llm_redis. What Redis

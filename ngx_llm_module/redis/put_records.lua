@@ -2,9 +2,11 @@
 --
 -- KEYS  1  beginning of all names, with the hash tag
 -- ARGV  1  a name for these records, should there be none yet: it tells when Redis was flushed
---       2  1: nothing is taken when a key would get an alias that another one has
---       then 3 for each record: its name, its version (microseconds), its JSON (empty: deleted)
--- Gives how many were taken; -1: an alias is another key's.
+--       2  1: nothing is taken when a key would get an alias that another one has, or when a record has
+--          changed since it was seen
+--       then 4 for each record: its name, its version (microseconds), its JSON (empty: deleted), the
+--       version that was seen before
+-- Gives how many were taken; -1: an alias is another key's, -2: somebody else was faster.
 
 local base = KEYS[1]
 local data, log, gone, aliases = base .. ':data', base .. ':log', base .. ':gone', base .. ':aliases'
@@ -30,7 +32,7 @@ end
 -- that without telling who has the alias.
 if ARGV[2] == '1' then
     local changed = {}
-    for i = 3, #ARGV, 3 do
+    for i = 3, #ARGV, 4 do
         changed[ARGV[i]] = ARGV[i + 2]
     end
     for name, json in pairs(changed) do
@@ -46,18 +48,37 @@ if ARGV[2] == '1' then
     end
 end
 
+local function put(name, version, json)
+    redis.call('HSET', data, name, version .. ':' .. json)
+    redis.call('ZADD', log, redis.call('INCR', base .. ':count'), name)
+    if json == '' then
+        redis.call('ZADD', gone, version, name)
+    else
+        redis.call('ZREM', gone, name)
+    end
+end
+
+-- What is here becomes newer than what the other machine had, and what it takes that back to.
+if ARGV[2] == '1' then
+    local is_stale = false
+    for i = 3, #ARGV, 4 do
+        local before, json = stored(ARGV[i])
+        if before > tonumber(ARGV[i + 3]) then
+            put(ARGV[i], string.format('%.0f', math.max(before, tonumber(ARGV[i + 1])) + 2), json)
+            is_stale = true
+        end
+    end
+    if is_stale then
+        return -2
+    end
+end
+
 redis.call('SET', base .. ':epoch', ARGV[1], 'NX')
-for i = 3, #ARGV, 3 do
+for i = 3, #ARGV, 4 do
     local name, version, json = ARGV[i], ARGV[i + 1], ARGV[i + 2]
     local before, old = stored(name)
     if tonumber(version) > before then
-        redis.call('HSET', data, name, version .. ':' .. json)
-        redis.call('ZADD', log, redis.call('INCR', base .. ':count'), name)
-        if json == '' then
-            redis.call('ZADD', gone, version, name)
-        else
-            redis.call('ZREM', gone, name)
-        end
+        put(name, version, json)
         local former, alias = alias_of(name, old), alias_of(name, json)
         if former and former ~= alias and redis.call('HGET', aliases, former) == name then
             redis.call('HDEL', aliases, former)
