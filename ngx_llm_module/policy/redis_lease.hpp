@@ -35,8 +35,8 @@ class RedisLease final : public Lease {
     // What it asked to be counted at once, as it was written: always, and with each alternative.
     std::vector<std::vector<Settlement::Item>> asked_requests() const;
     void on_answer(PackReader &answer, size_t after_it);
-    // Which part of asked_requests() is of the alternative that was taken; none: the request goes no
-    // further.
+    // Which part of asked_requests() is of the alternative that was taken; none: the request goes
+    // no further.
     std::optional<size_t> on_lost(RedisLoss loss);
     // Of GrowAsk. Of how many counters the answer will speak.
     size_t write_growth(RedisBatch &batch) const;

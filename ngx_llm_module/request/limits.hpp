@@ -82,7 +82,7 @@ class Limits final : public Waiter {
     Verdict verdict_;
     Estimate estimate_;
     bool is_refused_ = false;  // so it ended
-    std::string held_model_;  // whose demands are held
+    std::string held_model_;   // whose demands are held
     size_t candidate_ = 0;
     size_t wanted_ = 0;  // while moving
     State state_ = State::none;
