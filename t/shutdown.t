@@ -25,6 +25,9 @@ sub start {
         ssl_certificate $keys->{cert};
         ssl_certificate_key $keys->{key};
         location = /metrics { llm_metrics; }
+        # There is no time for it any more.
+        error_page 503 529 = \@elsewhere;
+        location \@elsewhere { proxy_pass ${\$p->url}; }
 END
     $t->start;
     return $t;

@@ -115,6 +115,13 @@ subtest 'a provider that does not count' => sub {
         $usage = $pair->assemble(\@events)->{usage};
         is_logged('stream', @$usage{qw(input_tokens output_tokens)});
     }
+    $p->script(sse(map({ ref $_ ? { %$_, choices => [{ index => 0, delta => { role => 'assistant',
+        content => '' }, finish_reason => $_->{choices}[0]{finish_reason} }] } : $_ }
+        ($pair->events(text => 'x', usage => undef))[0, -2, -1])));
+    my @events = events_of($pair, '');
+    my $usage = $pair->assemble(\@events)->{usage};
+    is_logged('nothing said', @$usage{qw(input_tokens output_tokens)});
+    cmp_ok($usage->{input_tokens}, '>', 0, 'but read');
 };
 
 # What providers of chat do with usage, and what counts in the end.
