@@ -42,7 +42,7 @@ for my $has_state (0, 1) {
         };
         # Small and large ones, until neither has room: of every size of block there is none.
         my (@keys, %refused);
-        for my $turn ((map { [$_, 20] } 0, 64, 200, 600, 1200, 3000, 9000),
+        for my $turn ((map { [$_, 64] } 0, 64, 200, 600, 1200), [3000, 20], [9000, 20],
             map { [$_, 20_000] } 9000, 3000, 1200, 600, 200, 64, 0) {
             my ($padding, $most) = @$turn;
             my $failed = 0;

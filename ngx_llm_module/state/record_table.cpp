@@ -29,7 +29,9 @@ namespace {
 
 constexpr uint64_t kSecond = 1000000;  // of versions, which are times in microseconds
 constexpr uint64_t kRemembered = 3600 * kSecond;
-// A record that is not blocked keeps so much free for the day when it says that it is.
+// A record keeps so much free for the day when it says that it is blocked. With that it takes as
+// much as without, or one that was read from the state file as blocked could have no room to be
+// unblocked.
 constexpr size_t kSpare = 32;
 constexpr std::string_view kBlocked = "\"blocked\":true";
 
@@ -78,8 +80,9 @@ SharedRecord *allocate(ngx_slab_pool_t *pool, size_t size) {
 }
 
 size_t size_of(std::string_view id, std::string_view json) {
-    bool has_spare = !json.empty() && json.find(kBlocked) == std::string_view::npos;
-    return sizeof(SharedRecord) + id.size() + json.size() + (has_spare ? kSpare : 0);
+    size_t used = json.find(kBlocked) == std::string_view::npos ? 0 : kBlocked.size() + 1;
+    size_t spare = json.empty() ? 0 : kSpare - used;
+    return sizeof(SharedRecord) + id.size() + json.size() + spare;
 }
 
 void fill(SharedRecord &record, RecordKind kind, std::string_view id, std::string_view json,
