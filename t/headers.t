@@ -92,7 +92,7 @@ subtest 'headers of providers' => sub {
             unlike($r->{raw_headers}, qr/LEAK/, 'no header leaks');
             like($r->{headers}{server}, qr/\Anginx/, 'the server is nginx');
             is($r->{headers}{"llm-provider-$_"}, "id-of-$_", "its $_ is there") for @ids;
-            is($r->{headers}{'cache-control'}, $kind eq 'stream' ? 'no-cache' : undef, 'caching');
+            is($r->{headers}{'cache-control'}, $kind eq 'stream' ? 'no-cache' : 'no-store', 'caching');
         }
     }
     my ($pair) = LLM::Pair->all;

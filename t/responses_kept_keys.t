@@ -1,5 +1,5 @@
 # Answers that a provider keeps belong to the key that asked for them: to every other key they do not
-# exist. The master key may read all.
+# exist. The master key may read all. Case 49.
 
 use strict;
 use warnings;

@@ -21,7 +21,6 @@ AdminAnswer file(AdminCall &call, std::string_view type, std::string content) {
     add_header(r, "Content-Security-Policy", kPolicy);
     add_header(r, "X-Content-Type-Options", "nosniff");
     add_header(r, "Referrer-Policy", "no-referrer");
-    add_header(r, "Cache-Control", "no-cache");
     AdminAnswer answer;
     answer.content_type = type;
     answer.body = ByteBuffer(std::move(content));

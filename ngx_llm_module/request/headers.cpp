@@ -12,6 +12,8 @@ namespace llm {
 namespace {
 
 // As the client sees them: what stands behind the prefix is the provider's own name.
+constexpr std::string_view kCacheControl = "cache-control";
+
 constexpr std::string_view kOwnPrefix = "llm-provider-";
 constexpr std::string_view kRequestIdHeaders[] = {
     "llm-provider-x-request-id",      "llm-provider-request-id",
@@ -47,6 +49,18 @@ bool is_one_of(std::string_view name, std::span<const std::string_view> list) {
         }
     }
     return false;
+}
+
+std::string_view find_header(const ngx_list_t &list, std::string_view name) {
+    for (const ngx_list_part_t *part = &list.part; part != nullptr; part = part->next) {
+        auto *headers = static_cast<const ngx_table_elt_t *>(part->elts);
+        for (ngx_uint_t i = 0; i < part->nelts; i++) {
+            if (headers[i].hash != 0 && wire::same_name(view(headers[i].key), name)) {
+                return view(headers[i].value);
+            }
+        }
+    }
+    return {};
 }
 
 bool put_header(ngx_http_request_t *r, std::string_view name, ngx_str_t value) {
@@ -85,6 +99,10 @@ bool add_header(ngx_http_request_t *r, std::string_view name, std::string_view v
 
 void add_answer_headers(LlmRequest &request) {
     ngx_http_request_t *r = request.r;
+    if (find_header(r->headers_out.headers, kCacheControl).empty()) {
+        // It was made for one key, which may stand where no cache looks for it.
+        add_lasting(r, kCacheControl, "no-store");
+    }
     add_lasting(r, "x-llm-request-id", request.id);
     if (!request.model.empty()) {
         add_lasting(r, "x-llm-model", request.model);
@@ -149,15 +167,7 @@ bool commit_raw(LlmRequest &request, const wire::HttpHead &head) {
 }
 
 std::string_view client_header(ngx_http_request_t *r, std::string_view name) {
-    for (ngx_list_part_t *part = &r->headers_in.headers.part; part != nullptr; part = part->next) {
-        auto *headers = static_cast<ngx_table_elt_t *>(part->elts);
-        for (ngx_uint_t i = 0; i < part->nelts; i++) {
-            if (headers[i].hash != 0 && wire::same_name(view(headers[i].key), name)) {
-                return view(headers[i].value);
-            }
-        }
-    }
-    return {};
+    return find_header(r->headers_in.headers, name);
 }
 
 }  // namespace llm
