@@ -4,6 +4,7 @@
 use strict;
 use warnings;
 use LLM::Test;
+use LLM::Limits;
 use LLM::Pair;
 use LLM::Provider;
 
@@ -59,6 +60,78 @@ subtest 'or refuses' => sub {
     cmp_ok($seen->{200}, '>=', 1600, 'until it is full');
     is(($seen->{503} // $seen->{500} // 0) + $seen->{200}, 2800, 'the others are refused');
     is(ask_many($t, 1, 1)->{200}, 1, 'whoever has a counter goes on');
+    $t->done;
+};
+
+# What is reserved stands in the cell of the request in flight.
+for my $policy (qw(allow deny)) {
+    subtest "more requests in flight than cells, $policy" => sub {
+        my $t = LLM::Test->new(workers => 2);
+        my $p = LLM::Provider->new(dir => $t->dir);
+        $t->http_conf("llm_zone 1792k on_full=$policy;" . LLM::Pair::conf($p,
+            server => 'location = /metrics { llm_metrics; }',
+            location => 'llm_limit $arg_key max_parallel_requests=2; llm_idle_timeout 60s;
+                llm_timeout 60s;'));
+        $t->start;
+        $p->script(sse($pair->events(text => 'one two'), wait_for_release => 5));
+        my $ask = sub {
+            my ($key) = @_;
+            return $t->stream($pair->path(1) . "?key=$key", $pair->question(stream => 1));
+        };
+        my $uncounted = sub {
+            return $t->get('/metrics')->{body} =~ /^llm_limit_uncounted_total (\d+)/m ? $1 : 0;
+        };
+        my ($on, $refused) = LLM::Limits::open_all(640, $ask);
+        my ($cells) = $t->get('/metrics')->{body}
+            =~ /^llm_limit_cells\{kind="requests"\} (\d+)/m;
+        is(scalar @$on, $policy eq 'deny' ? $cells : 640, "$cells cells: what is let in");
+        is_deeply([grep { $_->status != 503 || $_->header('retry-after') != 1 } @$refused], [],
+            'the others get 503, and may come again');
+        is($uncounted->(), 640 - $cells, 'all without a cell are told of');
+        $t->log_like(qr/\[warn\].*llm: the zone is full, a limit could not be counted/, 'in the log');
+
+        my ($more, $none) = LLM::Limits::open_all(3, sub { $ask->('late') });
+        is(scalar @$more, $policy eq 'deny' ? 0 : 3, 'a limit that cannot be kept');
+        is($uncounted->(), 643 - $cells, 'is told of');
+        $_->close for splice @$on, 0, 4;
+        $t->wait_for(sub { my $s = $ask->('late'); my $is_on = $s->status == 200;
+            $s->close if $is_on; $is_on }, 5, 'cells that are free are taken') if $policy eq 'deny';
+        $_->close for @$on, @$more;
+        ok(LLM::Pair::wait_idle($t), 'nothing is in flight');
+        ($more) = LLM::Limits::open_all(3, sub { $ask->('late') });
+        is(scalar @$more, 2, 'then the limit holds');
+        $_->close for @$more;
+        ok(LLM::Pair::wait_idle($t), 'nothing is in flight');
+        $t->done;
+    };
+}
+
+subtest 'more limits of one request than a cell has places' => sub {
+    my $t = LLM::Test->new(workers => 2);
+    my $p = LLM::Provider->new(dir => $t->dir);
+    my $rows = join '', map { "llm_limit a\$arg_n$_ max_parallel_requests=9 tpm=100000 max_budget=9;" }
+        1 .. 14;
+    $t->http_conf(LLM::Pair::conf($p, location => "$rows llm_reserve_tokens 10; llm_on_limit cut;
+        llm_limit b\$arg_key max_parallel_requests=2; llm_limit c\$arg_tokens tpm=60;"));
+    $t->start;
+    my $ask = sub { return $t->stream($pair->path(1) . "?$_[0]", $pair->question(stream => 1)) };
+    $p->script(sse($pair->events(text => 'one two'), wait_for_release => 5));
+    my ($on, $refused) = LLM::Limits::open_all(9, sub { $ask->("key=1&tokens=$_[0]") });
+    is(scalar @$on, 2, 'the last one holds');
+    $p->release;
+    $_->all_events for @$on;
+    ok(LLM::Pair::wait_idle($t), 'nothing is in flight');
+    ($on) = LLM::Limits::open_all(3, sub { $ask->("key=1&tokens=$_[0]") });
+    is(scalar @$on, 2, 'and has its places again');
+    $_->close for @$on;
+    ok(LLM::Pair::wait_idle($t), 'nothing is in flight');
+
+    $p->clear;
+    $p->script($pair->streamed(text => [('word ') x 500]));
+    my $s = $ask->('key=2&tokens=cut');
+    my @events = $s->all_events;
+    ok($pair->error_event(\@events), 'a stream that outgrows it is cut');
+    ok(LLM::Pair::wait_idle($t), 'nothing is in flight');
     $t->done;
 };
 

@@ -10,7 +10,7 @@
 #include "ngx_llm_module/policy/redis_floors.hpp"
 #include "ngx_llm_module/policy/shared_records.hpp"
 #include "ngx_llm_module/policy/shared_spend.hpp"
-#include "ngx_llm_module/policy/zone_store.hpp"
+#include "ngx_llm_module/policy/zone_counter.hpp"
 #include "ngx_llm_module/request/access.hpp"
 #include "ngx_llm_module/request/handler.hpp"
 #include "ngx_llm_module/request/headers.hpp"

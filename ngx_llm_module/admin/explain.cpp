@@ -13,7 +13,7 @@
 #include "ngx_llm_module/policy/identify.hpp"
 #include "ngx_llm_module/policy/model_access.hpp"
 #include "ngx_llm_module/policy/redis_counter.hpp"
-#include "ngx_llm_module/policy/zone_store.hpp"
+#include "ngx_llm_module/policy/zone_counter.hpp"
 #include "ngx_llm_module/redis/client.hpp"
 #include "ngx_llm_module/redis/pack.hpp"
 #include "ngx_llm_module/request/endpoints.hpp"

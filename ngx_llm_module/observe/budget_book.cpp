@@ -8,7 +8,7 @@
 #include "ngx_llm_module/base/guard.hpp"
 #include "ngx_llm_module/observe/budgets.hpp"
 #include "ngx_llm_module/policy/record_json.hpp"
-#include "ngx_llm_module/policy/zone_store.hpp"
+#include "ngx_llm_module/policy/zone_counter.hpp"
 #include "ngx_llm_module/redis/client.hpp"
 #include "ngx_llm_module/redis/pack.hpp"
 #include "ngx_llm_module/state/record_table.hpp"

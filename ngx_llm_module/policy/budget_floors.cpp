@@ -7,7 +7,7 @@
 #include "ngx_llm_module/policy/demands.hpp"
 #include "ngx_llm_module/policy/record_json.hpp"
 #include "ngx_llm_module/policy/shared_spend.hpp"
-#include "ngx_llm_module/policy/zone_store.hpp"
+#include "ngx_llm_module/policy/zone_counter.hpp"
 
 namespace llm {
 namespace {

@@ -4,8 +4,7 @@
 
 #include <algorithm>
 
-#include "ngx_llm_module/policy/budget_floors.hpp"
-#include "ngx_llm_module/policy/demand_name.hpp"
+#include "ngx_llm_module/policy/zone_counter.hpp"
 #include "ngx_llm_module/state/metrics.hpp"
 
 namespace llm {
@@ -25,28 +24,6 @@ void say_full() {
         ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
                       "llm: the zone is full, a limit could not be counted (llm_zone)");
     }
-}
-
-// A calendar period that is over gives way to the one of now.
-void renew_period(const Config &config, MeterKey &key, int64_t now) {
-    if (key.period.kind == PeriodKind::calendar && (now >= key.end || now < key.begin)) {
-        PeriodBounds bounds = calendar_bounds(config.time_zone, key.period, now);
-        key.begin = bounds.begin;
-        key.end = bounds.end;
-    }
-}
-
-// `name`: room for one, used again.
-MeterKey meter_key(const Config &config, const Meters &table, const Demand &demand, int64_t now,
-                   std::string &name) {
-    MeterKey key;
-    name.clear();
-    append_name(demand, name);
-    key.id = meter_id(table, name);
-    key.is_parallel = demand.quantity == Quantity::parallel;
-    key.period = demand.period;
-    renew_period(config, key, now);
-    return key;
 }
 
 class ZoneLease final : public Lease {
@@ -92,9 +69,14 @@ class ZoneLease final : public Lease {
     Mark mark() const;
     void take_model(size_t first);
     void take_deployment(size_t alternative);
+    void lose_cell();
     void go_back_to(Mark mark);
     Verdict try_all(size_t first_demand, size_t first_alternative, bool is_move);
     Verdict go_on(size_t first_demand, size_t first_alternative);
+    Verdict go_on_locked(size_t first_demand, size_t first_alternative);
+    bool has_place(size_t first_demand, Verdict &verdict);
+    bool make_place(size_t first_demand, const Verdict &verdict);
+    uint32_t to_hold(size_t first, size_t last) const;
     void count_used(const Kept &kept, const Used &used);
 
     const Config &config_;
@@ -109,7 +91,7 @@ class ZoneLease final : public Lease {
     uint32_t serial_ = 0;
     Clocks clocks_{};
     std::string name_;
-    bool is_full_ = false;  // a counter found no place
+    bool is_full_ = false;  // a counter, or what is held of one, found no place
     bool is_released_ = false;
 };
 
@@ -201,15 +183,15 @@ void ZoneLease::take_range(size_t first, size_t last) {
         }
         Kept kept{demand.quantity, demand.tokens, demand.limit, keys_[i],
                   checked.meter,   kNoCell,       checked.held};
-        if (cell_ != kNoCell && hold(table_, cell_, checked.meter, checked.held)) {
-            kept.holding = table_.leases[cell_].count - 1;
+        if (cell_ != kNoCell) {
+            kept.holding = hold(table_, cell_, checked.meter, checked.held);
         }
         kept_.push_back(kept);
     }
 }
 
 ZoneLease::Mark ZoneLease::mark() const {
-    return {kept_.size(), cell_ != kNoCell ? table_.leases[cell_].count : 0};
+    return {kept_.size(), cell_ != kNoCell ? holdings_of(table_, cell_) : 0};
 }
 
 // The demands from `first` on that are not the deployment's.
@@ -223,6 +205,16 @@ void ZoneLease::take_deployment(size_t alternative) {
     take_range(taken.first, taken.first + taken.count);
     if (cell_ != kNoCell) {
         move_slot(table_, cell_, taken.slot);
+    }
+}
+
+// It was taken back, with all that it held.
+void ZoneLease::lose_cell() {
+    cell_ = kNoCell;
+    lasting_.holdings = 0;
+    common_.holdings = 0;
+    for (Kept &kept : kept_) {
+        kept.holding = kNoCell;
     }
 }
 
@@ -280,15 +272,8 @@ Verdict ZoneLease::take_locked() {
     if (verdict.admission == Admission::refused && take_back(table_, clocks_, true)) {
         verdict = try_all(0, 0, false);
     }
-    if (verdict.admission != Admission::granted) {
-        if (is_full_ && config_.deny_when_full) {
-            verdict.admission = Admission::failed;
-        }
+    if (!has_place(0, verdict)) {
         return verdict;
-    }
-    cell_ = new_lease(table_);
-    if (cell_ != kNoCell) {
-        serial_ = table_.leases[cell_].serial;
     }
     take_range(0, demands_.lasting);
     lasting_ = mark();
@@ -296,10 +281,51 @@ Verdict ZoneLease::take_locked() {
     if (!demands_.alternatives.empty()) {
         take_deployment(verdict.alternative);
     }
-    if (cell_ != kNoCell) {
-        commit_lease(table_, cell_);
-    }
     return verdict;
+}
+
+// Whether it may go on: what is to be held has a place, or the zone's policy lets pass what has
+// none.
+bool ZoneLease::has_place(size_t first_demand, Verdict &verdict) {
+    if (verdict.admission == Admission::granted && !make_place(first_demand, verdict)) {
+        is_full_ = true;
+        verdict.admission = config_.deny_when_full ? Admission::failed : Admission::granted;
+    }
+    if (verdict.admission == Admission::refused && is_full_ && config_.deny_when_full) {
+        verdict.admission = Admission::failed;
+    }
+    return verdict.admission == Admission::granted;
+}
+
+bool ZoneLease::make_place(size_t first_demand, const Verdict &verdict) {
+    uint32_t many = to_hold(first_demand, demands_.common);
+    if (verdict.alternative < demands_.alternatives.size()) {
+        const Alternative &taken = demands_.alternatives[verdict.alternative];
+        many += to_hold(taken.first, taken.first + taken.count);
+    }
+    for (bool is_urgent : {false, true}) {
+        if (is_urgent && !take_back(table_, clocks_, true)) {
+            break;
+        }
+        if (cell_ == kNoCell) {
+            cell_ = new_lease(table_);
+            serial_ = cell_ != kNoCell ? table_.leases[cell_].serial : 0;
+        }
+        if (cell_ != kNoCell && make_room(table_, cell_, holdings_of(table_, cell_) + many)) {
+            return true;
+        }
+    }
+    return many == 0;
+}
+
+// Requests are counted at once, the others when they end.
+uint32_t ZoneLease::to_hold(size_t first, size_t last) const {
+    uint32_t many = 0;
+    for (size_t i = first; i < last; i++) {
+        bool is_held = demands_.list[i].quantity != Quantity::requests;
+        many += is_held && checked_[i].meter != kNoCell ? 1 : 0;
+    }
+    return many;
 }
 
 Verdict ZoneLease::move(size_t first) {
@@ -314,14 +340,23 @@ Verdict ZoneLease::change_model() {
 // With the demands from the given one on: what was held of the model or the deployment before goes.
 Verdict ZoneLease::go_on(size_t first_demand, size_t first_alternative) {
     clocks_ = clocks_now();
+    is_full_ = false;
     prepare(first_demand, demands_.list.size());
+    Verdict verdict = go_on_locked(first_demand, first_alternative);
+    if (is_full_) {
+        say_full();
+    }
+    return verdict;
+}
+
+Verdict ZoneLease::go_on_locked(size_t first_demand, size_t first_alternative) {
     MetersLock lock(table_, zone_pool(config_));
     if (!is_own_lease(table_, cell_, serial_)) {
-        cell_ = kNoCell;
+        lose_cell();
     }
     go_back_to(common_);
     Verdict verdict = try_all(first_demand, first_alternative, true);
-    if (verdict.admission == Admission::granted) {
+    if (has_place(first_demand, verdict)) {
         take_model(first_demand);
         take_deployment(verdict.alternative);
     }
@@ -353,8 +388,7 @@ bool ZoneLease::grow(const Used &so_far) {
         if (used + meter.reserved + more > kept.limit) {
             return false;
         }
-        meter.reserved += more;
-        table_.leases[cell_].holdings[kept.holding].held += more;
+        hold_more(table_, cell_, kept.holding, more);
         kept.held += more;
     }
     return true;
@@ -365,9 +399,7 @@ void ZoneLease::count_used(const Kept &kept, const Used &used) {
     if (amount <= 0 || kept.key.is_parallel) {
         return;
     }
-    uint32_t meter = cell_ != kNoCell && kept.holding != kNoCell
-                         ? kept.meter
-                         : find_meter(table_, kept.key, clocks_);
+    uint32_t meter = kept.holding != kNoCell ? kept.meter : find_meter(table_, kept.key, clocks_);
     if (meter != kNoCell) {
         meter_add(table_, table_.meters[meter], kept.key, clocks_, amount);
     }
@@ -387,7 +419,7 @@ void ZoneLease::release(const Used &used) {
     }
     MetersLock lock(table_, zone_pool(config_));
     if (!is_own_lease(table_, cell_, serial_)) {
-        cell_ = kNoCell;
+        lose_cell();
     }
     for (const Kept &kept : kept_) {
         count_used(kept, used);
@@ -420,59 +452,6 @@ std::unique_ptr<Lease> ZoneStore::open(Demands &demands, Waiter &) {
         return std::make_unique<NoLease>();
     }
     return std::make_unique<ZoneLease>(config_, *table, demands);
-}
-
-MeterKey key_in_zone(const Config &config, const Demand &demand) {
-    Meters *table = find_meters(config);
-    std::string name;
-    return table != nullptr ? meter_key(config, *table, demand, ngx_time(), name) : MeterKey();
-}
-
-int64_t used_in_zone(const Config &config, MeterKey &key, const Clocks &clocks) {
-    Meters *table = find_meters(config);
-    if (table == nullptr) {
-        return 0;
-    }
-    renew_period(config, key, clocks.now);
-    MetersLock lock(*table, zone_pool(config));
-    uint32_t cell = look_up_meter(*table, key);
-    return cell != kNoCell
-               ? meter_used(table->meters[cell], key, clocks) + table->meters[cell].reserved
-               : 0;
-}
-
-// What running requests hold is not booked yet, neither here nor there.
-void raise_in_zone(const Config &config, const BudgetFloor &floor) {
-    Meters *table = find_meters(config);
-    if (table == nullptr) {
-        return;
-    }
-    Clocks clocks = clocks_now();
-    std::string name;
-    MeterKey key = meter_key(config, *table, floor.demand(), clocks.now, name);
-    int64_t total = floor.since(key.begin);
-    if (total == 0) {
-        return;
-    }
-    MetersLock lock(*table, zone_pool(config));
-    uint32_t cell = find_meter(*table, key, clocks);
-    if (cell == kNoCell) {
-        return;  // whoever is to be limited by it will say that the zone is full
-    }
-    Meter &meter = table->meters[cell];
-    int64_t missing = total - meter_used(meter, key, clocks);
-    if (key.period.kind != PeriodKind::sliding) {
-        meter_add(*table, meter, key, clocks, missing);
-        return;
-    }
-    for (const SpentPart &part : floor.parts) {
-        int64_t at = clocks.ms - (clocks.now - part.at) * 1000;
-        int64_t amount = std::min(missing, part.nanos);
-        if (amount > 0 && at >= 0) {
-            meter_add_late(*table, meter, key, at, amount);
-            missing -= amount;
-        }
-    }
 }
 
 }  // namespace llm

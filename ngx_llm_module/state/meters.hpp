@@ -18,7 +18,7 @@
 namespace llm {
 
 constexpr uint32_t kNoCell = UINT32_MAX;
-constexpr uint32_t kMaxHoldings = 22;
+constexpr uint32_t kMaxHoldings = 22;  // of a cell
 
 struct MeterId {
     uint64_t low, high;
@@ -55,7 +55,7 @@ struct Holding {
 
 struct LeaseCell {
     uint32_t owner;  // row of the process, and 1; 0: free. Written last
-    uint32_t next;   // of the free ones
+    uint32_t next;   // of the free ones; of a lease: where it goes on
     uint32_t serial;
     uint32_t slot;  // of the deployment that is asked
     uint32_t count;
@@ -141,11 +141,18 @@ void meter_add(Meters &table, Meter &meter, const MeterKey &key, const Clocks &c
 // To a sliding window: what was used at that time of its clock.
 void meter_add_late(Meters &table, Meter &meter, const MeterKey &key, int64_t at, int64_t amount);
 
-// A free cell of this process, or kNoCell. It counts from commit_lease() on.
+// --- Leases (leases.cpp): a lease is a cell, and further ones when it holds parts of many counters
+// -
+
+// One of this process. kNoCell: there is no free cell.
 uint32_t new_lease(Meters &meters);
-void commit_lease(Meters &meters, uint32_t lease);
-// Adds to what the lease holds; before or after commit.
-bool hold(Meters &meters, uint32_t lease, uint32_t meter, int64_t amount);
+// So many parts of counters it holds.
+uint32_t holdings_of(const Meters &meters, uint32_t lease);
+// Whether it can hold so many in all.
+bool make_room(Meters &meters, uint32_t lease, uint32_t holdings);
+// Gives the number of the holding, kNoCell: it has no room.
+uint32_t hold(Meters &meters, uint32_t lease, uint32_t meter, int64_t amount);
+void hold_more(Meters &meters, uint32_t lease, uint32_t number, int64_t amount);
 // Gives back what it holds from the holding `first` on.
 void drop_holdings(Meters &meters, uint32_t lease, uint32_t first);
 void free_lease(Meters &meters, uint32_t lease);
@@ -153,9 +160,14 @@ void move_slot(Meters &meters, uint32_t lease, uint32_t slot);
 // False: it was taken back with its process's row.
 bool is_own_lease(const Meters &meters, uint32_t lease, uint32_t serial);
 
+// After a process that died in the middle of a change.
+void repair_leases(Meters &meters);
 // Takes back what dead processes hold. Looks only when `is_urgent` or some time after the last
 // look. True: there was something.
 bool take_back(Meters &meters, const Clocks &clocks, bool is_urgent);
+
+// Of leases.cpp: builds all links of counters again. Nothing of them is held then.
+void rebuild_links(Meters &meters);
 
 Meters *find_meters(const Config &config);
 

@@ -3,11 +3,19 @@
 // of a new binary the workers of two masters share the zone.
 #pragma once
 
+#include <atomic>
+
 #include "ngx_llm_module/base/ngx_cxx.hpp"
 
 namespace llm {
 
 void lock_zone(ngx_slab_pool_t &pool);
+
+// Stores before this line are in memory before those after it, as seen by whoever comes after a
+// SIGKILL.
+inline void order_stores() {
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+}
 
 class ZoneLock {
   public:
