@@ -12,6 +12,7 @@
 #include "ngx_llm_module/observe/metrics_handler.hpp"
 #include "ngx_llm_module/observe/variables.hpp"
 #include "ngx_llm_module/policy/budget_floors.hpp"
+#include "ngx_llm_module/policy/expired_keys.hpp"
 #include "ngx_llm_module/policy/limit_store.hpp"
 #include "ngx_llm_module/policy/record_cache.hpp"
 #include "ngx_llm_module/policy/redis_floors.hpp"
@@ -112,6 +113,7 @@ ngx_int_t init_process(ngx_cycle_t *cycle) {
         open_spend(*config);
         start_state_keeper(*config, cycle);
         start_sharing(*config);
+        start_expiry(*config);
         start_shared_spend(*config);
         start_raising(*config);
         start_shared_cooldowns(*config);
@@ -153,6 +155,7 @@ void exit_process(ngx_cycle_t *cycle) {
     stop_probes();
     stop_worker();
     stop_shared_cooldowns();
+    stop_expiry();
     stop_sharing();
     stop_redis();
     stop_state_keeper();

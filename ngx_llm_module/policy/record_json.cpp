@@ -487,14 +487,28 @@ bool read_stored(std::string_view json, std::string_view id, UserRecord &record,
     return read_all(json, kUserFields, kUserOwn, record, has_unknown);
 }
 
-int64_t stored_creation(std::string_view json) {
-    constexpr std::string_view kMember = "\"created_at\":\"";
-    size_t at = json.rfind(kMember);  // metadata, which may have anything, stands before it
+namespace {
+
+// The time behind `member`, a name with what is around it, which stands at `at`.
+int64_t stored_time(std::string_view json, std::string_view member, size_t at) {
     if (at == std::string_view::npos) {
         return 0;
     }
-    std::string_view text = json.substr(at + kMember.size());
+    std::string_view text = json.substr(at + member.size());
     return std::max<int64_t>(0, parse_time(text.substr(0, text.find('"'))));
+}
+
+}  // namespace
+
+// Metadata, which may have anything, stands before it.
+int64_t stored_creation(std::string_view json) {
+    constexpr std::string_view kMember = "\"created_at\":\"";
+    return stored_time(json, kMember, json.rfind(kMember));
+}
+
+// And behind this one.
+int64_t stored_end(std::string_view json) {
+    return stored_time(json, kStoredEnd, json.find(kStoredEnd));
 }
 
 std::string compact_json(std::string_view json) {

@@ -62,6 +62,11 @@ bool read_stored(std::string_view json, std::string_view id, UserRecord &record,
 // created_at of such a text, without reading the rest; 0: it has none.
 int64_t stored_creation(std::string_view json);
 
+// Texts of keys that expire have it.
+constexpr std::string_view kStoredEnd = "\"expires\":\"";
+// `expires` of such a text. 0: it has none, or something else is called so.
+int64_t stored_end(std::string_view json);
+
 // Without white space between values.
 std::string compact_json(std::string_view json);
 

@@ -40,6 +40,7 @@ class Sharing {
             patience_until_ = ngx_current_msec + kPatience;
         }
     }
+    const Config &config() const { return config_; }
     bool is_kept_here() const { return !config_.state_path.empty(); }
     void complain(std::string_view text);
 
@@ -86,6 +87,9 @@ class PutCommand final : public RedisCommand {
             current->complain(reply.text());
         }
         int64_t taken = reply.is_error() ? 0 : reply.integer();
+        if (current != nullptr && !reply.is_error() && taken >= 0) {
+            note_deletions();
+        }
         end(reply.is_error()  ? End::refused
             : taken == kClash ? End::clash
             : taken == kStale ? End::stale
@@ -93,9 +97,14 @@ class PutCommand final : public RedisCommand {
     }
     void on_lost(RedisLoss) override { end(End::lost); }
 
+    void add(RecordKind kind, const std::string &id, std::string_view json, uint64_t version,
+             uint64_t seen);
+
     ShareWaiter *waiter = nullptr;
 
   private:
+    void note_deletions() const;
+
     enum class End : uint8_t { taken, clash, stale, refused, lost };
 
     void end(End how) {
@@ -114,6 +123,8 @@ class PutCommand final : public RedisCommand {
             told->on_stored(how == End::taken || (how == End::lost && current->is_kept_here()));
         }
     }
+
+    std::vector<RecordChange> deletions_;
 };
 
 class GetCommand final : public RedisCommand {
@@ -135,10 +146,19 @@ std::string new_epoch() {
            std::to_string(ngx_pid);
 }
 
-void add_record(RespArgs &args, RecordKind kind, std::string_view id, std::string_view json,
-                uint64_t version, uint64_t seen) {
+void PutCommand::add(RecordKind kind, const std::string &id, std::string_view json,
+                     uint64_t version, uint64_t seen) {
     std::string name(kRecordKinds[size_t(kind)]);
     args.add(name.append(":").append(id)).add(int64_t(version)).add(json).add(int64_t(seen));
+    if (json.empty()) {
+        deletions_.push_back({kind, id, {}, 0, version});
+    }
+}
+
+void PutCommand::note_deletions() const {
+    for (const RecordChange &deletion : deletions_) {
+        note_shared(current->config(), deletion.kind, deletion.id, deletion.version);
+    }
 }
 
 Sharing::Sharing(const Config &config, RedisClient &client)
@@ -212,11 +232,14 @@ void Sharing::on_page(const RedisReply &reply) {
             continue;  // of a later version of this module
         }
         ngx_int_t version = ngx_atoi(str(value).data, end);
-        if (version > 0 &&
-            !merge_record(config_, RecordKind(kind - std::begin(kRecordKinds)),
-                          name.substr(colon + 1), value.substr(end + 1), uint64_t(version))) {
+        auto which = RecordKind(kind - std::begin(kRecordKinds));
+        std::string_view id = name.substr(colon + 1), json = value.substr(end + 1);
+        if (version > 0 && !merge_record(config_, which, id, json, uint64_t(version))) {
             ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                           "llm: llm_zone is full, a record of another machine has no room");
+        }
+        if (json.empty()) {
+            note_shared(config_, which, id, uint64_t(version));
         }
     }
     if (count == kPage) {
@@ -258,7 +281,7 @@ void Sharing::push() {
         if (command == nullptr) {
             command = make_put(false);
         }
-        add_record(command->args, kind, id, json, version, 0);
+        command->add(kind, id, json, version, 0);
         if (++count % kPage == 0) {
             send();
         }
@@ -269,8 +292,7 @@ void Sharing::push() {
 void Sharing::share(std::span<const RecordChange> changes, ShareWaiter &waiter) {
     auto command = make_put(true);
     for (const RecordChange &change : changes) {
-        add_record(command->args, change.kind, change.id, change.json, change.version,
-                   change.expected);
+        command->add(change.kind, change.id, change.json, change.version, change.expected);
     }
     PutCommand &sent = *command;
     if (!client_.send(std::move(command), base_)) {

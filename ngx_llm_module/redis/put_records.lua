@@ -10,7 +10,7 @@
 
 local base = KEYS[1]
 local data, log, gone, aliases = base .. ':data', base .. ':log', base .. ':gone', base .. ':aliases'
-local HOUR = 3600 * 1000000
+local WEEK = 7 * 86400 * 1000000
 local taken, newest = 0, 0
 
 -- Version and JSON of a record as it is here.
@@ -91,8 +91,8 @@ for i = 3, #ARGV, 4 do
     newest = math.max(newest, tonumber(version))
 end
 
--- Deletions are remembered for an hour, as in the zone.
-local old = redis.call('ZRANGEBYSCORE', gone, '-inf', newest - HOUR, 'LIMIT', 0, 100)
+-- Deletions are remembered for a week: a machine that was away meanwhile still has the record.
+local old = redis.call('ZRANGEBYSCORE', gone, '-inf', newest - WEEK, 'LIMIT', 0, 100)
 for _, name in ipairs(old) do
     redis.call('HDEL', data, name)
     redis.call('ZREM', log, name)

@@ -19,6 +19,7 @@ struct SharedRecord {
     uint32_t json_size;  // 0: deleted, remembered so that no older version comes back
     uint16_t id_size;
     RecordKind kind;
+    bool is_shared;  // a deletion that Redis knows of
 
     char *bytes() { return reinterpret_cast<char *>(this + 1); }
     std::string_view id() { return {bytes(), id_size}; }
@@ -28,7 +29,13 @@ struct SharedRecord {
 namespace {
 
 constexpr uint64_t kSecond = 1000000;  // of versions, which are times in microseconds
-constexpr uint64_t kRemembered = 3600 * kSecond;
+// A deletion is remembered until no older version of the record can come any more: from the state
+// file, into which each worker writes its own changes, or from a look into Redis that was under
+// way. Less long where there is no room; longer with llm_redis, until Redis knows of it.
+constexpr uint64_t kRemembered = 60 * kSecond;
+constexpr uint64_t kRememberedLeast = 2 * kSecond;
+// So many buckets are looked through for old ones with each change.
+constexpr uint32_t kSwept = 16;
 // A record keeps so much free for the day when it says that it is blocked. With that it takes as
 // much as without, or one that was read from the state file as blocked could have no room to be
 // unblocked.
@@ -87,19 +94,10 @@ size_t size_of(std::string_view id, std::string_view json) {
 
 void fill(SharedRecord &record, RecordKind kind, std::string_view id, std::string_view json,
           uint32_t hash) {
-    record = {nullptr, 0, hash, record.room, uint32_t(json.size()), uint16_t(id.size()), kind};
+    record = {nullptr, 0,    hash, record.room, uint32_t(json.size()), uint16_t(id.size()),
+              kind,    false};
     std::copy(id.begin(), id.end(), record.bytes());
     std::copy(json.begin(), json.end(), record.bytes() + id.size());
-}
-
-// Null: no room.
-SharedRecord *make_record(ngx_slab_pool_t *pool, RecordKind kind, std::string_view id,
-                          std::string_view json, uint32_t hash) {
-    SharedRecord *record = allocate(pool, size_of(id, json));
-    if (record != nullptr) {
-        fill(*record, kind, id, json, hash);
-    }
-    return record;
 }
 
 // One store makes the new record visible and the old one invisible.
@@ -156,17 +154,58 @@ bool can_rewrite(const SharedRecord *old, std::string_view id, std::string_view 
     return old != nullptr && size_of(id, json) <= old->room;
 }
 
-// Deletions are remembered for a while only.
-void forget_old(ngx_slab_pool_t *pool, SharedRecord **bucket, uint64_t time) {
+void forget_deleted(ngx_slab_pool_t *pool, SharedRecord **bucket, uint64_t before, bool has_redis) {
     for (SharedRecord **place = bucket; *place != nullptr;) {
         SharedRecord *record = *place;
-        if (record->json_size == 0 && record->version + kRemembered < time) {
+        if (record->json_size == 0 && record->version < before &&
+            (record->is_shared || !has_redis)) {
             *place = record->next;
             ngx_slab_free_locked(pool, record);
         } else {
             place = &record->next;
         }
     }
+}
+
+// The state file is read in any order: nothing is forgotten before its end.
+bool may_forget(const Config &config, const RecordsPart &part) {
+    return config.state_path.empty() || part.is_loaded != 0;
+}
+
+// A part of the table, another one each time.
+void sweep(const Config &config, RecordsPart &part) {
+    if (!may_forget(config, part)) {
+        return;
+    }
+    uint64_t before = now() - kRemembered;
+    for (uint32_t i = 0; i < std::min(kSwept, part.bucket_count); i++) {
+        part.swept = (part.swept + 1) & (part.bucket_count - 1);
+        forget_deleted(zone_pool(config), &part.buckets[part.swept], before,
+                       config.redis != nullptr);
+    }
+}
+
+// All of it, for there is no room.
+void sweep_all(const Config &config, RecordsPart &part) {
+    bool is_alone = config.state_path.empty() && config.redis == nullptr;
+    uint64_t before = is_alone ? UINT64_MAX : now() - kRememberedLeast;
+    for (uint32_t i = 0; may_forget(config, part) && i < part.bucket_count; i++) {
+        forget_deleted(zone_pool(config), &part.buckets[i], before, config.redis != nullptr);
+    }
+}
+
+// Null: no room.
+SharedRecord *make_record(const Config &config, RecordsPart &part, RecordKind kind,
+                          std::string_view id, std::string_view json, uint32_t hash) {
+    SharedRecord *record = allocate(zone_pool(config), size_of(id, json));
+    if (record == nullptr) {
+        sweep_all(config, part);
+        record = allocate(zone_pool(config), size_of(id, json));
+    }
+    if (record != nullptr) {
+        fill(*record, kind, id, json, hash);
+    }
+    return record;
 }
 
 bool is_too_large(std::string_view id, std::string_view json) {
@@ -287,9 +326,11 @@ Changed change_records(const Config &config, std::span<RecordChange> changes,
             result = Changed::conflict;
             break;
         }
-        SharedRecord *record = is_too_large(change.id, change.json)
-                                   ? nullptr
-                                   : make_record(pool, change.kind, change.id, change.json, hash);
+        SharedRecord *record =
+            is_too_large(change.id, change.json)
+                ? nullptr
+                : make_record(config, *part, change.kind, change.id, change.json, hash);
+        old = *find_place(*part, change.kind, change.id, hash);  // it may have been forgotten
         if (record == nullptr &&
             (is_too_large(change.id, change.json) || !can_rewrite(old, change.id, change.json))) {
             result = Changed::full;
@@ -316,8 +357,8 @@ Changed change_records(const Config &config, std::span<RecordChange> changes,
         } else {
             rewrite(*part, pool, place, changes[i].json, part->last_version);
         }
-        forget_old(pool, bucket_of(*part, hash), time);
     }
+    sweep(config, *part);
     part->generation.fetch_add(1, std::memory_order_release);
     return result;
 }
@@ -336,7 +377,8 @@ bool merge_record(const Config &config, RecordKind kind, std::string_view id, st
     if (*place != nullptr && (*place)->version >= version) {
         return true;
     }
-    SharedRecord *record = make_record(pool, kind, id, json, hash);
+    SharedRecord *record = make_record(config, *part, kind, id, json, hash);
+    place = find_place(*part, kind, id, hash);  // another one may have been forgotten
     if (record != nullptr) {
         record->version = version;
         publish(pool, place, record);
@@ -347,7 +389,21 @@ bool merge_record(const Config &config, RecordKind kind, std::string_view id, st
     }
     part->last_version = std::max(part->last_version, version);
     part->generation.fetch_add(1, std::memory_order_release);
+    sweep(config, *part);
     return true;
+}
+
+void note_shared(const Config &config, RecordKind kind, std::string_view id, uint64_t version) {
+    auto *part = zone_part<RecordsPart>(config, ZonePart::records);
+    if (part == nullptr || id.size() > kMaxRecordId) {
+        return;
+    }
+    uint32_t hash = hash_of(kind, id);
+    ZoneLock lock(zone_pool(config));
+    SharedRecord *record = *find_place(*part, kind, id, hash);
+    if (record != nullptr && record->version == version) {
+        record->is_shared = true;
+    }
 }
 
 void for_each_record(const Config &config, const VisitRecord &visit) {

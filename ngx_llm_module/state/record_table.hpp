@@ -33,6 +33,7 @@ struct RecordsPart {
     std::atomic<uint32_t> sharer;      // pid of the worker that follows Redis (shared_records)
     uint32_t bucket_count;             // a power of two
     uint32_t is_loaded;                // the state file was read
+    uint32_t swept;                    // the bucket that was looked through last
     std::atomic<uint64_t> saved[8];    // of each StateSection: its generation on the disk
     uint64_t last_version;
     SharedRecord **buckets;
@@ -76,6 +77,9 @@ Changed change_records(const Config &config, std::span<RecordChange> changes,
 // An empty `json` is a deletion. False: the zone has no room.
 bool merge_record(const Config &config, RecordKind kind, std::string_view id, std::string_view json,
                   uint64_t version);
+
+// Redis has this version: when it is a deletion, it need not be remembered here for long.
+void note_shared(const Config &config, RecordKind kind, std::string_view id, uint64_t version);
 
 // Copies, bucket by bucket: what changes meanwhile is visited as it was or as it is, and the zone
 // is locked for a moment at a time. Deletions that are remembered have an empty `json`.

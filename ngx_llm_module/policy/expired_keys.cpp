@@ -1,0 +1,121 @@
+#include "ngx_llm_module/policy/expired_keys.hpp"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "ngx_llm_module/base/guard.hpp"
+#include "ngx_llm_module/policy/record_json.hpp"
+#include "ngx_llm_module/policy/shared_records.hpp"
+
+namespace llm {
+namespace {
+
+constexpr ngx_msec_t kInterval = 1000;
+constexpr int kPieces = 4;             // of the table, each time
+constexpr int64_t kKept = 30 * 86400;  // it may be given another end as long
+constexpr int64_t kKeptReplaced = 60;  // clocks of machines differ
+
+// Nobody waits for what becomes of a deletion: what another machine said meanwhile comes back with
+// the next look, and what is not written is deleted once more after a restart.
+class Unheard final : public ShareWaiter {
+  public:
+    void on_stored(bool) override {}
+    void on_clash() override {}
+    void on_stale() override {}
+};
+
+// Stateless: whoever tells it may do so after the worker's other parts are gone.
+Unheard unheard;
+
+class Expiry {
+  public:
+    explicit Expiry(const Config &config);
+    ~Expiry();
+
+  private:
+    static void on_timer(ngx_event_t *ev);
+    void look();
+    void remove(const std::string &hash, uint64_t version);
+
+    const Config &config_;
+    ngx_event_t timer_ = {};
+    uint32_t bucket_ = 0;  // where the next piece begins
+};
+
+Expiry *current = nullptr;
+
+bool is_over(const std::string &json, const std::string &hash, int64_t now) {
+    int64_t end = stored_end(json);
+    if (end > 0 && end + kKeptReplaced > now) {
+        return false;
+    }
+    KeyRecord key;
+    if (!read_stored(json, hash, key) || key.expires == 0) {
+        return false;
+    }
+    return key.expires + (key.replaced_by.empty() ? kKept : kKeptReplaced) <= now;
+}
+
+Expiry::Expiry(const Config &config) : config_(config) {
+    timer_.handler = guard<on_timer>;
+    timer_.data = this;
+    timer_.log = ngx_cycle->log;
+    timer_.cancelable = 1;
+    ngx_add_timer(&timer_, kInterval);
+}
+
+Expiry::~Expiry() {
+    if (timer_.timer_set) {
+        ngx_del_timer(&timer_);
+    }
+}
+
+void Expiry::on_timer(ngx_event_t *ev) {
+    auto &self = *static_cast<Expiry *>(ev->data);
+    ngx_add_timer(ev, kInterval);
+    if (is_sharer(self.config_)) {
+        self.look();
+    }
+}
+
+void Expiry::look() {
+    int64_t now = ngx_time();
+    std::vector<std::pair<std::string, uint64_t>> over;
+    for (int i = 0; i < kPieces; i++) {
+        bucket_ = for_some_records(
+            config_, bucket_, kStoredEnd,
+            [&](RecordKind kind, const std::string &id, const std::string &json, uint64_t version) {
+                if (kind == RecordKind::key && is_over(json, id, now)) {
+                    over.emplace_back(id, version);
+                }
+            });
+        if (bucket_ == 0) {
+            break;
+        }
+    }
+    for (const auto &[hash, version] : over) {
+        remove(hash, version);
+    }
+}
+
+void Expiry::remove(const std::string &hash, uint64_t version) {
+    RecordChange change{RecordKind::key, hash, {}, version, 0};
+    if (change_records(config_, {&change, 1}) == Changed::done) {
+        store_changes({&change, 1}, unheard);
+        share_changes({&change, 1}, unheard);
+    }
+}
+
+}  // namespace
+
+void start_expiry(const Config &config) {
+    stop_expiry();
+    current = new Expiry(config);
+}
+
+void stop_expiry() {
+    delete std::exchange(current, nullptr);
+}
+
+}  // namespace llm
