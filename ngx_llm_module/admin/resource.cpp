@@ -73,6 +73,14 @@ bool read_expiry(const AdminCall &call, int64_t &expires, FieldError &error) {
     return true;
 }
 
+bool keeps_creation(const AdminCall &call, int64_t created, FieldError &error) {
+    if (call.body["created_at"].is_unset() || parse_time(call.text("created_at")) == created) {
+        return true;
+    }
+    error = {"created_at", "is not when it was made, which does not change"};
+    return false;
+}
+
 bool is_text(const AdminCall &call, std::string_view name) {
     return call.body[name].is_unset() || call.body[name].is_string();
 }

@@ -6,7 +6,8 @@
 namespace llm {
 namespace {
 
-constexpr std::string_view kKnown[] = {"team_id"};
+constexpr std::string_view kNewKnown[] = {"team_id"};
+constexpr std::string_view kUpdateKnown[] = {"team_id", "spend", "created_at", "updated_at"};
 
 void write_team(const AdminCall &call, const TeamRecord &team, json::Writer &w) {
     w.object().key("team_id").plain(team.id);
@@ -22,8 +23,9 @@ AdminAnswer not_found() {
     return admin_error(NGX_HTTP_NOT_FOUND, "does not exist", "team_id");
 }
 
-bool apply_body(const AdminCall &call, TeamRecord &team, FieldError &error) {
-    if (!apply_members(call.body, kKnown, team, error)) {
+bool apply_body(const AdminCall &call, std::span<const std::string_view> known, TeamRecord &team,
+                FieldError &error) {
+    if (!apply_members(call.body, known, team, error)) {
         return false;
     }
     error = check_models(call.config, team.models, team.limits);
@@ -74,6 +76,10 @@ AdminAnswer change_team(AdminCall &call, bool (*change)(const AdminCall &call, T
     return answer;
 }
 
+bool update(const AdminCall &call, TeamRecord &team, FieldError &error) {
+    return keeps_creation(call, team.created, error) && apply_body(call, kUpdateKnown, team, error);
+}
+
 template <bool is_blocked>
 bool set_blocked(const AdminCall &call, TeamRecord &team, FieldError &error) {
     team.is_blocked = is_blocked;
@@ -85,7 +91,7 @@ bool set_blocked(const AdminCall &call, TeamRecord &team, FieldError &error) {
 AdminAnswer team_new(AdminCall &call) {
     TeamRecord team;
     FieldError error;
-    if (!apply_body(call, team, error)) {
+    if (!apply_body(call, kNewKnown, team, error)) {
         return bad(error);
     }
     if (!is_text(call, "team_id") || !choose_id(call.text("team_id"), team.id)) {
@@ -145,7 +151,7 @@ AdminAnswer team_list(AdminCall &call) {
 }
 
 AdminAnswer team_update(AdminCall &call) {
-    return change_team(call, apply_body);
+    return change_team(call, update);
 }
 
 AdminAnswer team_block(AdminCall &call) {

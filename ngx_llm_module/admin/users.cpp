@@ -12,7 +12,8 @@ namespace {
 constexpr std::string_view kOfKey[] = {"key_alias", "team_id", "aliases", "permissions"};
 constexpr std::string_view kNewUserKnown[] = {
     "user_id", "auto_create_key", "duration", "key_alias", "team_id", "aliases", "permissions"};
-constexpr std::string_view kKnown[] = {"user_id"};
+constexpr std::string_view kNewCustomerKnown[] = {"user_id"};
+constexpr std::string_view kUpdateKnown[] = {"user_id", "spend", "created_at", "updated_at"};
 // That records of one form have, and customers no use for.
 constexpr std::string_view kNotOfCustomers[] = {"models", "user_email", "user_role"};
 
@@ -26,7 +27,7 @@ struct Resource {
 };
 
 constexpr Resource kUsers = {RecordKind::user, false, kNewUserKnown};
-constexpr Resource kCustomers = {RecordKind::customer, true, kKnown};
+constexpr Resource kCustomers = {RecordKind::customer, true, kNewCustomerKnown};
 
 bool is_said(const AdminCall &call, std::string_view name) {
     json::Value value = call.body[name];
@@ -99,7 +100,8 @@ AdminAnswer update_user(const Resource &resource, AdminCall &call) {
     }
     UserRecord &user = loaded.record;
     FieldError error;
-    if (!apply_body(resource, call, kKnown, user, error)) {
+    if (!keeps_creation(call, user.created, error) ||
+        !apply_body(resource, call, kUpdateKnown, user, error)) {
         return bad(error);
     }
     user.updated = call.now;

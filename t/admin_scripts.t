@@ -1,0 +1,103 @@
+# What scripts written for LiteLLM's proxy send: records sent back whole, LiteLLM's other places and
+# forms of members, and its other paths.
+
+use strict;
+use warnings;
+use LLM::Test;
+use Digest::SHA qw(sha256_hex);
+
+my $t = LLM::Test->new;
+$t->http_conf(<<"END");
+    llm_provider mock { }
+    llm_model m { deployment mock/m input_cost=1e-6 output_cost=1e-6; }
+    llm_model n { deployment mock/n; }
+    llm_master_key sk-master;
+    llm_team conf-team { alias configured; }
+    llm_key sk-configured { alias of-conf; team conf-team; }
+    server {
+        listen 127.0.0.1:%%PORT%%;
+        location / { llm_pass models; }
+        location /admin/ { llm_admin; }
+    }
+END
+$t->start;
+
+sub admin {
+    my ($path, $body, %o) = @_;
+    my @auth = (headers => { 'x-api-key' => 'sk-master' });
+    my $r = $body ? $t->post("/admin$path", $body, @auth) : $t->get("/admin$path", @auth);
+
+    is($r->{status}, $o{status} || 200, $o{what} || $path) or diag($r->{body});
+    return decode_json($r->{body});
+}
+
+sub status {
+    my ($key, $model) = @_;
+    return $t->post('/v1/chat/completions', { model => $model || 'm',
+        messages => [{ role => 'user', content => 'x' }] }, headers => { 'x-api-key' => $key })->{status};
+}
+
+sub param_of {
+    my ($path, $body, $what) = @_;
+    return admin($path, $body, status => 400, what => $what)->{error}{param};
+}
+
+# Read, change one member, send all of it back.
+subtest 'records are sent back whole' => sub {
+    my %shared = (models => ['m'], rpm_limit => 100, tpm_limit => 100_000, max_parallel_requests => 7,
+        tpm_limit_type => 'output', on_outage => 'deny', max_budget => 0.000001, budget_duration => '7d',
+        budget_limits => [{ max_budget => 3, budget_duration => '1d' }], soft_budget => 1e-7,
+        model_rpm_limit => { m => 50 }, model_tpm_limit => { m => 5000, n => 7 },
+        model_max_parallel_requests => { m => 3 }, model_max_budget => { m => { budget_limit => 2.5,
+        time_period => '1d' } }, metadata => { a => [1, { b => undef }] });
+    admin('/team/new', { %shared, team_id => 'crew', team_alias => 'the crew' });
+    admin('/user/new', { %shared, user_id => 'ada', user_alias => 'Ada', user_email => 'ada@example.org',
+        auto_create_key => \0 });
+    admin('/customer/new', { (map { $_ => $shared{$_} } grep { $_ ne 'models' } keys %shared),
+        user_id => 'shopper', alias => 'S' });
+    my $key = admin('/key/generate', { %shared, key_alias => 'whole', team_id => 'crew', user_id => 'ada',
+        aliases => { mine => 'm' }, tags => ['t'], duration => '90d',
+        permissions => { request_tags => \0 } })->{key};
+    my $plain = admin('/key/generate', {})->{token};
+    admin('/team/new', { team_id => 'plain' });
+    admin('/user/new', { user_id => 'plain', auto_create_key => \0 });
+    admin('/customer/new', { user_id => 'plain' });
+    my %info = (key => ['/key/info?key=', 'info', 'key_alias'], team => ['/team/info?team_id=', 'team_info',
+        'team_alias'], user => ['/user/info?user_id=', 'user_info', 'user_alias'],
+        customer => ['/customer/info?end_user_id=', undef, 'alias']);
+    for (['key', sha256_hex($key)], ['key', $plain], ['team', 'crew'], ['team', 'plain'], ['user', 'ada'],
+        ['user', 'plain'], ['customer', 'shopper'], ['customer', 'plain'])
+    {
+        my ($kind, $id) = @$_;
+        my ($path, $inside, $alias) = @{$info{$kind}};
+        my $read = sub {
+            my $shown = admin("$path$id");
+            return $inside ? $shown->{$inside} : $shown;
+        };
+        my $before = $read->();
+        my $spend = $before->{spend};
+        my $changed = { %$before, $alias => "$kind-$id-anew" };
+        for my $body ($before, $changed, { %$changed, updated_at => '2020-01-01T00:00:00Z', spend => 17 }) {
+            admin("/$kind/update", $body);
+            my $after = $read->();
+            delete local @$after{qw(updated_at budget_reset_at)};
+            delete local @$body{qw(updated_at budget_reset_at spend)};
+            is_deeply($after, { %$body, spend => $spend }, "$kind $id is what was sent");
+        }
+        is(param_of("/$kind/update", { %$before, created_at => '2020-01-01T00:00:00Z' }), 'created_at',
+            'when it was made does not change');
+    }
+    # Whoever sends the key itself beside what is shown of it.
+    my $shown = admin("/key/info?key=$key")->{info};
+    admin('/key/update', { key => $key, %$shown });
+    is(param_of('/key/update', { %$shown, key => $key, token => $plain }), 'token', 'another one is refused');
+    is(param_of('/key/update', { %$shown, replaced_by => $plain }), 'replaced_by', 'so is another successor');
+    is(param_of('/key/regenerate', { %$shown, key => $key, token => $plain }), 'token', 'and here');
+    my $new = admin('/key/regenerate', { %$shown, key => $key })->{key};
+    is(admin("/key/info?key=$new")->{info}{key_alias}, $shown->{key_alias}, 'regenerated from all of it');
+    admin('/key/update', admin("/key/list?return_full_object=true&key_alias=$shown->{key_alias}")->{keys}[0]);
+    admin('/user/update', $_) for @{admin('/user/list')->{users}};
+    admin('/customer/update', $_) for @{admin('/customer/list')};
+};
+
+$t->done;
