@@ -487,6 +487,12 @@ bool read_stored(std::string_view json, std::string_view id, UserRecord &record,
     return read_all(json, kUserFields, kUserOwn, record, has_unknown);
 }
 
+bool is_stored_blocked(std::string_view json) {
+    json::Reader reader;
+    Result<json::Value> root = reader.parse_unpadded(json);
+    return !root || (*root)["blocked"].is_true();
+}
+
 int64_t stored_creation(std::string_view json) {
     constexpr std::string_view kMember = "\"created_at\":\"";
     size_t at = json.rfind(kMember);  // metadata, which may have anything, stands before it

@@ -59,6 +59,9 @@ bool read_stored(std::string_view json, std::string_view id, TeamRecord &record,
 bool read_stored(std::string_view json, std::string_view id, UserRecord &record,
                  bool *has_unknown = nullptr);
 
+// Is it blocked? A text that cannot be understood is.
+bool is_stored_blocked(std::string_view json);
+
 // created_at of such a text, without reading the rest; 0: it has none.
 int64_t stored_creation(std::string_view json);
 
