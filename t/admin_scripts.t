@@ -100,4 +100,38 @@ subtest 'records are sent back whole' => sub {
     admin('/customer/update', $_) for @{admin('/customer/list')};
 };
 
+# LiteLLM keeps the limits of models in metadata.
+subtest 'limits of models in metadata' => sub {
+    my $made = admin('/key/generate', { metadata => { a => [1, 2], model_rpm_limit => { m => 0 },
+        model_tpm_limit => { n => 5000 } } });
+    is(status($made->{key}), 429, 'they hold');
+    is_deeply([@$made{qw(model_rpm_limit model_tpm_limit metadata)}], [{ m => 0 }, { n => 5000 },
+        { a => [1, 2] }], 'and are shown where they can be changed, and nowhere else');
+    my $info = sub { admin("/key/info?key=$made->{token}")->{info} };
+    admin('/key/update', { %{$info->()}, model_rpm_limit => { m => 100 } });
+    is(status($made->{key}), 200, 'changed there');
+    admin('/key/update', { key => $made->{key}, metadata => { model_rpm_limit => { m => 0 } } });
+    is(status($made->{key}), 429, 'or by metadata again');
+    is_deeply([@{$info->()}{qw(model_tpm_limit metadata)}], [{ n => 5000 }, {}],
+        'what it does not say stays, other metadata is replaced');
+    admin('/key/update', { key => $made->{key}, metadata => { model_rpm_limit => {} } });
+    is(status($made->{key}), 200, 'none is none there, too');
+    my $both = { model_rpm_limit => { m => 5, n => 6 } };
+    is_deeply(admin('/key/generate', { %$both, metadata => $both })->{model_rpm_limit},
+        $both->{model_rpm_limit}, 'twice the same');
+    is_deeply(admin('/key/generate', { model_rpm_limit => undef, metadata => $both })->{model_rpm_limit},
+        $both->{model_rpm_limit}, 'in one place');
+    for my $kind (qw(key team user)) {
+        my $path = $kind eq 'key' ? '/key/generate' : "/$kind/new";
+        is(param_of($path, { metadata => { model_tpm_limit => $_->[0] }, model_tpm_limit => $_->[1] }),
+            'model_tpm_limit', "$kind: $_->[2]") for [{ m => 5 }, { m => 6 }, 'two that differ'],
+            [{ m => 5, n => 7 }, { m => 5 }, 'one that says more'], [{ m => -1 }, undef, 'no limit'],
+            [5, undef, 'no object'], [{ nosuch => 1 }, undef, 'no model'];
+    }
+    my $team = admin('/team/new', { metadata => { model_rpm_limit => { m => 0 } } })->{team_id};
+    is(status(admin('/key/generate', { team_id => $team })->{key}), 429, 'of a team');
+    my $user = admin('/user/new', { metadata => { model_rpm_limit => { m => 0 } } });
+    is(status($user->{key}), 429, 'of a user');
+};
+
 $t->done;

@@ -45,6 +45,40 @@ void drop_empty_rows(LimitSet &limits) {
     std::erase_if(limits.models, [](const ModelLimit &limit) { return limit.says_nothing(); });
 }
 
+struct ModelLimitName {
+    std::string_view name;
+    int64_t ModelLimit::*which;
+};
+constexpr ModelLimitName kOfMetadata[] = {{"model_rpm_limit", &ModelLimit::rpm},
+                                          {"model_tpm_limit", &ModelLimit::tpm}};
+
+std::vector<std::pair<std::string, int64_t>> rows_of(const LimitSet &limits,
+                                                     int64_t ModelLimit::*which) {
+    std::vector<std::pair<std::string, int64_t>> rows;
+    for (const ModelLimit &limit : limits.models) {
+        if (limit.*which != kNoLimit) {
+            rows.emplace_back(limit.model, limit.*which);
+        }
+    }
+    std::sort(rows.begin(), rows.end());
+    return rows;
+}
+
+std::string without_model_limits(json::Value metadata) {
+    ByteBuffer out;
+    json::Writer w(out);
+    w.object();
+    for (auto [name, value] : metadata.members()) {
+        bool is_limit = std::any_of(std::begin(kOfMetadata), std::end(kOfMetadata),
+                                    [&](const auto &row) { return json::equals(name, row.name); });
+        if (!is_limit) {
+            w.key(name).raw(RawJson{compact_json(value.raw().bytes)});
+        }
+    }
+    w.end();
+    return out.view() == "{}" ? std::string() : std::string(out.view());
+}
+
 // LiteLLM's names, the new and the old ones; its amounts may be texts.
 Wrong read_model_budget(json::Value value, Budget &budget) {
     json::Value amount = value, period;
@@ -280,6 +314,39 @@ Wrong read_model_limits(json::Value value, int64_t ModelLimit::*which, LimitSet 
         }
     }
     drop_empty_rows(limits);
+    return nullptr;
+}
+
+Wrong take_model_limits(json::Value object, LimitSet &limits, std::string &metadata,
+                        std::string &param) {
+    json::Value from = object["metadata"];
+    bool has_any = false;
+    for (const auto &[name, which] : kOfMetadata) {
+        json::Value given = from.is_object() ? from[name] : json::Value();
+        json::Value beside = object[name];
+        has_any = has_any || !given.absent();
+        if (given.absent() || (says_nothing(given) && !beside.absent())) {
+            continue;
+        }
+        param = name;
+        LimitSet taken = limits;
+        if (Wrong wrong = read_model_limits(given, which, taken)) {
+            return wrong;
+        }
+        if (!beside.absent() && !says_nothing(beside) &&
+            rows_of(taken, which) != rows_of(limits, which)) {
+            return "is not what stands in metadata";
+        }
+        limits = std::move(taken);
+    }
+    if (!has_any) {
+        return nullptr;
+    }
+    param = "metadata";
+    if (!json::duplicate_key(from).empty()) {
+        return "says something twice";
+    }
+    metadata = without_model_limits(from);
     return nullptr;
 }
 

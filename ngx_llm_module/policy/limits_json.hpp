@@ -31,6 +31,11 @@ Wrong read_tokens(json::Value value, TokenKind &tokens);
 Wrong read_rate_type(json::Value value);
 Wrong read_outage(json::Value value, std::optional<OnOutage> &on_outage);
 Wrong read_model_limits(json::Value value, int64_t ModelLimit::*which, LimitSet &limits);
+// Where LiteLLM has them, in the metadata of this body: they become limits of the record, after what
+// the body says of those beside it, and leave `metadata`: what stands there would soon be another
+// truth. `param`: as above.
+Wrong take_model_limits(json::Value object, LimitSet &limits, std::string &metadata,
+                        std::string &param);
 // Several budgets of one model are a list.
 Wrong read_model_budgets(json::Value value, LimitSet &limits);
 

@@ -292,6 +292,23 @@ bool apply(json::Value object, std::span<const std::string_view> known,
     return true;
 }
 
+// What a client sends.
+template <class Record>
+bool apply_sent(json::Value object, std::span<const std::string_view> known,
+                std::span<const Field<Record>> fields, Record &record, FieldError &error) {
+    Record changed = record;
+    if (!apply<Record>(object, known, fields, changed, error)) {
+        return false;
+    }
+    std::string param;
+    if (Wrong wrong = take_model_limits(object, changed.limits, changed.metadata, param)) {
+        error = {param, wrong};
+        return false;
+    }
+    record = std::move(changed);
+    return true;
+}
+
 // Members of a later version of this module. False: one of them must not be ignored.
 template <class Record>
 bool list_unknown(json::Value object, std::span<const Field<Record>> fields,
@@ -433,15 +450,15 @@ std::string render_stored(const UserRecord &record) {
 
 bool apply_members(json::Value object, std::span<const std::string_view> known, KeyRecord &record,
                    FieldError &error) {
-    return apply<KeyRecord>(object, known, kKeyFields, record, error);
+    return apply_sent<KeyRecord>(object, known, kKeyFields, record, error);
 }
 bool apply_members(json::Value object, std::span<const std::string_view> known, TeamRecord &record,
                    FieldError &error) {
-    return apply<TeamRecord>(object, known, kTeamFields, record, error);
+    return apply_sent<TeamRecord>(object, known, kTeamFields, record, error);
 }
 bool apply_members(json::Value object, std::span<const std::string_view> known, UserRecord &record,
                    FieldError &error) {
-    return apply<UserRecord>(object, known, kUserFields, record, error);
+    return apply_sent<UserRecord>(object, known, kUserFields, record, error);
 }
 
 bool check_members(json::Value object, std::span<const std::string_view> known, FieldError &error) {
