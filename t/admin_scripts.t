@@ -134,4 +134,54 @@ subtest 'limits of models in metadata' => sub {
     is(status($user->{key}), 429, 'of a user');
 };
 
+# What LiteLLM's own clients send and its proxy takes.
+subtest 'other forms of members' => sub {
+    my $made = admin('/key/generate', { max_budget => '10.50', rpm_limit => '5', tpm_limit => '0',
+        soft_budget => '0.25', model_rpm_limit => { m => '7' }, budget_limits =>
+        [{ max_budget => '3', budget_duration => '1d' }], permissions => { pii => \0, customers => \0,
+        more => undef } });
+    is_deeply([@$made{qw(max_budget rpm_limit tpm_limit soft_budget model_rpm_limit budget_limits)}],
+        [10.5, 5, 0, 0.25, { m => 7 }, [{ max_budget => 3, budget_duration => '1d' }]],
+        'numbers that are texts');
+    is(status($made->{key}), 429, 'hold');
+    is_deeply([sort keys %{$made->{permissions}}], ['customers'], 'a right that nobody has can be taken away');
+    my $texts = { key_alias => '', team_id => '', user_id => '', key => '' };
+    my $empty = admin('/key/generate', $texts);
+    is_deeply([@$empty{qw(key_alias team_id user_id)}], [undef, undef, undef], 'an empty text is none');
+    my $of = admin('/key/generate', { key_alias => 'to be emptied', user_id => 'u' })->{key};
+    my $after = admin('/key/update', { key => $of, key_alias => '' });
+    is_deeply([@$after{qw(key_alias user_id)}], [undef, 'u'], 'also in an update');
+    is(param_of('/key/update', { key => $of, $_ => '' }), $_, "an empty $_ is no text and no number")
+        for qw(rpm_limit max_budget budget_duration duration);
+    is(param_of('/key/regenerate', { key => $of, grace_period => '' }), 'grace_period', 'nor a time');
+    is(admin("/key/info?key=$of")->{info}{key_alias}, undef, 'nothing else was changed');
+};
+
+subtest 'the duration of a budget that comes later' => sub {
+    for (['/key/generate', '/key/update', 'key', sub { $_[0] }], ['/team/new', '/team/update', 'team_id',
+        sub { $_[0]{data} }], ['/customer/new', '/customer/update', 'user_id', sub { $_[0] }])
+    {
+        my ($new, $update, $name, $inside) = @$_;
+        my $made = admin($new, { budget_duration => '7d', $name eq 'user_id' ? (user_id => 'late') : () });
+        my $is = sub {
+            my ($given, $amount, $duration, $what) = @_;
+            my $r = $inside->(admin($update, { $name => $made->{$name}, %$given }));
+            is_deeply([@$r{qw(max_budget budget_duration)}], [$amount, $duration], "$name: $what");
+        };
+        is_deeply([@$made{qw(max_budget budget_duration)}], [undef, '7d'], 'is kept');
+        $is->({ rpm_limit => 5 }, undef, '7d', 'and stays');
+        $is->({ max_budget => 5 }, 5, '7d', 'until there is one');
+        $is->({ max_budget => undef }, undef, '7d', 'and when that is taken away');
+        $is->({ budget_duration => '30d' }, undef, '30d', 'another one');
+        $is->({ max_budget => undef, budget_duration => '12h' }, undef, '12h', 'both said');
+        $is->({ max_budget => 2 }, 2, '12h', 'it is what was said last');
+        $is->({ max_budget => undef, budget_duration => undef }, undef, undef, 'none');
+        $is->({ max_budget => 3 }, 3, undef, 'for ever');
+    }
+    my $key = admin('/key/generate', { budget_duration => '1d', budget_limits =>
+        [{ max_budget => 3, budget_duration => '1d' }] })->{key};
+    is(status($key), 200, 'it limits nothing');
+    is(param_of('/key/update', { key => $key, max_budget => 3 }), 'max_budget', 'two for one duration');
+};
+
 $t->done;

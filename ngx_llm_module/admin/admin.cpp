@@ -198,6 +198,9 @@ bool AdminTask::change() {
     for (int i = 0; i < kTries; i++) {
         Result<json::Value> root =
             worker().parse_unpadded(request_.body.view().empty() ? "{}" : request_.body.view());
+        if (root && root->is_null() && route_.method == NGX_HTTP_GET) {
+            root = worker().parse_unpadded("{}");  // as clients say that they send none
+        }
         if (!root || !root->is_object()) {
             answer_ = admin_error(NGX_HTTP_BAD_REQUEST, "the body must be a JSON object");
             return false;

@@ -40,8 +40,7 @@ bool apply_body(AdminCall &call, std::span<const std::string_view> known, KeyRec
     }
     // Of LiteLLM's types of keys those that administer are none of ours.
     json::Value type = call.body["key_type"];
-    if (!type.absent() && !says_nothing(type) && !type.equals("llm_api") &&
-        !type.equals("default")) {
+    if (!type.is_unset() && !type.equals("llm_api") && !type.equals("default")) {
         error = {"key_type", "must be llm_api: only the master key administers"};
         return false;
     }
@@ -438,7 +437,7 @@ AdminAnswer key_regenerate(AdminCall &call) {
         return admin_error(NGX_HTTP_BAD_REQUEST, "is another key", other);
     }
     int64_t grace = 0;
-    if (json::Value given = call.body["grace_period"]; !given.absent() && !says_nothing(given)) {
+    if (json::Value given = call.body["grace_period"]; !given.is_unset()) {
         grace = parse_duration(call.text("grace_period"));
         if (grace < 0) {
             return admin_error(NGX_HTTP_BAD_REQUEST, "must be a time such as 30s, 15m, 12h or 30d",

@@ -53,7 +53,7 @@ AdminAnswer bad(const FieldError &error) {
 
 bool read_expiry(const AdminCall &call, int64_t &expires, FieldError &error) {
     json::Value duration = call.body["duration"];
-    if (duration.absent() || duration.equals("")) {
+    if (duration.absent()) {
         return true;
     }
     if (!call.body["expires"].is_unset()) {

@@ -90,8 +90,9 @@ struct LimitSet {
     int64_t tpm = kNoLimit;
     int64_t max_parallel_requests = kNoLimit;
     TokenKind tokens = TokenKind::total;
-    std::vector<Budget> budgets;     // all of them hold
-    bool has_only_listed = false;    // max_budget is none of them: all are of budget_limits
+    std::vector<Budget> budgets;   // all of them hold
+    Period next_period;            // of max_budget, should there be one: budget_duration came first
+    bool has_only_listed = false;  // max_budget is none of them: all are of budget_limits
     int64_t soft_budget = kNoLimit;  // nano-dollars: only reported
     std::vector<ModelLimit> models;
     std::optional<OnOutage> on_outage;  // none: as llm_redis says

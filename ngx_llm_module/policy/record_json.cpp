@@ -100,7 +100,7 @@ Wrong read_metadata(json::Value value, std::string &metadata) {
     return nullptr;
 }
 
-// Rights that a key can be without.
+// Rights that a key can be without. It has no others, so it can be without those as well.
 Wrong read_permissions(json::Value value, KeyRecord &key) {
     if (!value.is_null() && !value.is_object()) {
         return "must be an object";
@@ -111,6 +111,9 @@ Wrong read_permissions(json::Value value, KeyRecord &key) {
         bool *known = json::equals(name, "customers")      ? &key.may_name_customer
                       : json::equals(name, "request_tags") ? &key.may_tag
                                                            : nullptr;
+        if (known == nullptr && says_nothing(right)) {
+            continue;
+        }
         if (known == nullptr || !right.is_bool()) {
             return "may have the members customers and request_tags, true or false";
         }
@@ -150,6 +153,11 @@ Wrong time_field(json::Value value, Record &record) {
 template <class Record, int64_t LimitSet::*Which>
 Wrong limit_field(json::Value value, Record &record) {
     return read_limit(value, record.limits.*Which);
+}
+
+template <class Record>
+Wrong next_duration_field(json::Value value, Record &record) {
+    return read_next_duration(value, record.limits);
 }
 
 template <class Record>
@@ -225,14 +233,17 @@ constexpr Field<KeyRecord> kKeyOwn[] = {
     {"updated_at", time_field<KeyRecord, &KeyRecord::updated>},
     {"replaces", text_field<KeyRecord, &KeyRecord::replaces>},
     {"replaced_by", text_field<KeyRecord, &KeyRecord::replaced_by>},
+    {kNextDuration, next_duration_field<KeyRecord>},
 };
 constexpr Field<TeamRecord> kTeamOwn[] = {
     {"created_at", time_field<TeamRecord, &TeamRecord::created>},
     {"updated_at", time_field<TeamRecord, &TeamRecord::updated>},
+    {kNextDuration, next_duration_field<TeamRecord>},
 };
 constexpr Field<UserRecord> kUserOwn[] = {
     {"created_at", time_field<UserRecord, &UserRecord::created>},
     {"updated_at", time_field<UserRecord, &UserRecord::updated>},
+    {kNextDuration, next_duration_field<UserRecord>},
 };
 
 template <class Record>

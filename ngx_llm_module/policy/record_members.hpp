@@ -60,6 +60,7 @@ class Members {
         }
         return is_set || is_all_;
     }
+    bool is_shown() const { return is_all_; }
     json::Writer &writer() { return w_; }
 
   private:
