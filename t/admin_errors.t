@@ -22,7 +22,7 @@ $t->http_conf(<<"END");
         location /if/ { if (\$request_method = PATCH) { return 418; } llm_admin; }
         location /limited/ { limit_req zone=one; limit_req_status 429; llm_admin; }
         location = /exact { llm_admin; }
-        location ~ ^/(key|team|user|customer|end_user|spend|global)/ { llm_admin; }
+        location ~ ^/(v2/)?(key|team|user|customer|end_user|spend|global)/ { llm_admin; }
     }
     server {
         listen 127.0.0.1:%%PORT:ours%%;
@@ -287,6 +287,7 @@ subtest 'at the paths of the models' => sub {
     my @auth = (headers => { 'x-api-key' => 'sk-master' });
     my $key = decode_json($t->post('/key/generate', { key_alias => 'root' }, @auth)->{body})->{key};
     is(decode_json($t->get("/key/info?key=$key", @auth)->{body})->{info}{key_alias}, 'root', 'info');
+    is(scalar @{decode_json($t->post('/v2/key/info', { keys => [$key] }, @auth)->{body})->{info}}, 1, 'v2');
     is($t->post('/v1/chat/completions', { model => 'm', messages => [{ role => 'user', content => 'x' }] },
         headers => { 'x-api-key' => $key })->{status}, 200, 'and what it is for');
     is($t->post("/key/$key/regenerate", {}, @auth)->{status}, 200, 'regenerate');

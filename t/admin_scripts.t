@@ -184,4 +184,68 @@ subtest 'the duration of a budget that comes later' => sub {
     is(param_of('/key/update', { key => $key, max_budget => 3 }), 'max_budget', 'two for one duration');
 };
 
+subtest 'several keys at a time' => sub {
+    my @keys = map { admin('/key/generate', { key_alias => "some-$_", rpm_limit => 100 + $_ })->{key} } 1 .. 3;
+    my $asked = [$keys[2], 'sk-nobody-has-it', sha256_hex($keys[0]), 'sk-configured'];
+    my $answer = admin('/v2/key/info', { keys => $asked });
+    is_deeply($answer->{key}, $asked, 'as they were asked for');
+    is_deeply([map { "$_->{key_alias} " . ($_->{rpm_limit} // '') } @{$answer->{info}}],
+        ['some-3 103', 'some-1 101', 'of-conf '], 'those that are known');
+    is(param_of('/v2/key/info', $_->[0]), $_->[1], "$_->[1] is wrong") for [{}, 'keys'], [{ keys => [] }, 'keys'],
+        [{ keys => [5] }, 'keys'], [{ keys => $asked, page => 2 }, 'page'];
+};
+
+subtest 'aliases of keys' => sub {
+    my $old = admin('/key/generate', { key_alias => 'Alias of b', team_id => 'conf-team' })->{key};
+    admin('/key/regenerate', { key => $old, grace_period => '1h' });
+    admin('/key/generate', { key_alias => 'alias of A' });
+    admin('/key/generate', {});
+    is_deeply(admin('/key/aliases?search=ALIAS')->{aliases}, ['Alias of b', 'alias of A'],
+        'each once, those that have one');
+    my $all = admin('/key/aliases');
+    ok((grep { $_ eq 'of-conf' } @{$all->{aliases}}), 'configured ones, too');
+    is_deeply([map { $all->{$_} } qw(total_count current_page total_pages size)],
+        [scalar @{$all->{aliases}}, 1, 1, 50], 'a page');
+    is_deeply(admin('/key/aliases?search=alias+of&size=1&page=2')->{aliases}, ['alias of A'], 'another');
+    is_deeply(admin('/key/aliases?team_id=conf-team')->{aliases}, ['Alias of b', 'of-conf'], 'of a team');
+    admin('/key/aliases?key_alias=x', undef, status => 400, what => 'not filtered by what is not known');
+};
+
+subtest 'teams in pages' => sub {
+    admin('/team/new', { team_id => "paged-$_->[0]", team_alias => "Paged $_->[1]" })
+        for [1, 'c'], [2, 'a'], [3, 'b'];
+    my $ids = sub {
+        my $answer = admin("/v2/team/list?team_alias=paged&$_[0]");
+        is($answer->{total}, 3, 'of three');
+        return join ' ', map { $_->{team_id} } @{$answer->{teams}};
+    };
+    is($ids->('sort_by=team_alias'), 'paged-2 paged-3 paged-1', 'by alias');
+    is($ids->('sort_by=team_id&sort_order=desc'), 'paged-3 paged-2 paged-1', 'by id');
+    is($ids->('sort_by=team_id&page_size=2&page=2'), 'paged-3', 'a page');
+    my $one = admin('/v2/team/list?team_id=conf-team');
+    is_deeply([map { $one->{$_} } qw(total page page_size total_pages)], [1, 1, 10, 1], 'one');
+    is($one->{teams}[0]{source}, 'configuration', 'which is configured');
+    is(admin("/v2/team/list?$_->[0]", undef, status => 400)->{error}{param}, $_->[1], "not $_->[0]")
+        for ['user_id=x', 'user_id'], ['sort_by=spend', 'sort_by'], ['page=0', 'page'];
+};
+
+subtest 'the key of a team and of no user' => sub {
+    my $made = admin('/key/service-account/generate', { team_id => 'conf-team', user_id => 'ada',
+        key_alias => 'service' });
+    is_deeply([@$made{qw(team_id user_id key_alias)}], ['conf-team', undef, 'service'], 'made');
+    is(status($made->{key}), 200, 'and good');
+    is(param_of('/key/service-account/generate', {}), 'team_id', 'not without a team');
+    is(param_of('/key/service-account/generate', { team_id => 'nosuch' }), 'team_id', 'nor with any');
+};
+
+subtest 'what users spent' => sub {
+    my %key = map { $_ => admin('/user/new', { user_id => "spender-$_" })->{key} } 1 .. 3;
+    status($key{2}) for 1 .. 2;
+    status($key{3});
+    my @users = grep { $_->{user_id} =~ /^spender/ } @{admin('/spend/users')};
+    is_deeply([map { $_->{user_id} } @users], [qw(spender-2 spender-3 spender-1)], 'who most, first');
+    cmp_ok($users[0]{spend}, '>', $users[1]{spend}, 'with what it is');
+    is_deeply([map { $_->{user_id} } @{admin('/spend/users?user_id=spender-1')}], ['spender-1'], 'one');
+};
+
 $t->done;

@@ -308,11 +308,20 @@ AdminAnswer make_key(AdminCall &call, KeyRecord &key, std::string &secret) {
     return answer;
 }
 
-AdminAnswer key_generate(AdminCall &call) {
+namespace {
+
+// `is_of_team`: it belongs to a team and to no user.
+AdminAnswer generate(AdminCall &call, bool is_of_team) {
     KeyRecord key;
     FieldError error;
     if (!apply_body(call, kGenerateKnown, key, error)) {
         return bad(error);
+    }
+    if (is_of_team) {
+        key.user.clear();
+    }
+    if (is_of_team && key.team.empty()) {
+        return admin_error(NGX_HTTP_BAD_REQUEST, "must be given", "team_id");
     }
     if (!is_text(call, "key")) {
         return admin_error(NGX_HTTP_BAD_REQUEST, "must be a string", "key");
@@ -320,6 +329,17 @@ AdminAnswer key_generate(AdminCall &call) {
     std::string secret = call.text("key");
     AdminAnswer answer = make_key(call, key, secret);
     return shown_once(call, std::move(answer), key, secret);
+}
+
+}  // namespace
+
+AdminAnswer key_generate(AdminCall &call) {
+    return generate(call, false);
+}
+
+// What LiteLLM calls the key of a service account; it ignores user_id there, too.
+AdminAnswer key_generate_of_team(AdminCall &call) {
+    return generate(call, true);
 }
 
 AdminAnswer key_info(AdminCall &call) {

@@ -313,6 +313,28 @@ AdminAnswer user_list(AdminCall &call) {
     return answer;
 }
 
+// As /user/list shows them, who spent most first.
+AdminAnswer spend_users(AdminCall &call) {
+    std::string id = call.argument("user_id");
+    std::vector<std::pair<Rank, UserRecord>> users;
+    for (UserRecord &user : all_users(kUsers, call)) {
+        if (id.empty() || user.id == id) {
+            Rank rank = rank_of(call, "spend", user);
+            users.emplace_back(std::move(rank), std::move(user));
+        }
+    }
+    std::sort(users.begin(), users.end(),
+              [](const auto &a, const auto &b) { return b.first < a.first; });
+    AdminAnswer answer;
+    json::Writer w(answer.body);
+    w.array();
+    for (const auto &[rank, user] : users) {
+        write_user(kUsers, call, user, w);
+    }
+    w.end();
+    return answer;
+}
+
 AdminAnswer user_update(AdminCall &call) {
     return update_user(kUsers, call);
 }
