@@ -385,19 +385,6 @@ void on_body(ngx_http_request_t *r) {
     task->begin();
 }
 
-// A key in the path, as LiteLLM has it, stands in the log as a key in the query would; `behind` is
-// what follows it there. Escaped or not, it is one part of the path.
-void mask_part(ngx_http_request_t *r, std::string_view behind) {
-    for (const ngx_str_t &line : {r->request_line, r->unparsed_uri, r->uri}) {
-        std::string_view text = view(line);
-        size_t end = text.substr(0, text.find('?')).rfind(behind);
-        size_t begin = end == std::string_view::npos || end == 0 ? end : text.rfind('/', end - 1);
-        if (begin != std::string_view::npos && begin < end) {
-            std::fill_n(const_cast<char *>(text.data()) + begin + 1, end - begin - 1, '*');
-        }
-    }
-}
-
 ngx_int_t refuse(LlmRequest &request, ErrorClass error_class, std::string_view what,
                  std::string_view code = {}) {
     (void)ngx_http_discard_request_body(request.r);
@@ -489,9 +476,6 @@ ngx_int_t handle_admin(ngx_http_request_t *r) {
     request.identity = identify(request.config, key, int64_t(ngx_time())).identity;
     bool has_task = route != nullptr && pool_new<AdminTask>(r->pool, request, *route, part, key);
     mask_client_key(r);  // the task has the query as it was
-    if (route != nullptr && !part.empty() && hash_of_key(std::string(part)) != part) {
-        mask_part(r, route->path.substr(route->path.find('*') + 1));
-    }
     if (!request.identity.is_master && !(route != nullptr && route->is_open)) {
         return request.identity.key == nullptr
                    ? refuse(
