@@ -248,4 +248,26 @@ subtest 'what users spent' => sub {
     is_deeply([map { $_->{user_id} } @{admin('/spend/users?user_id=spender-1')}], ['spender-1'], 'one');
 };
 
+# Also of those that are made within a second.
+subtest 'lists in the order in which records were made' => sub {
+    my @names = map { "row-$_" } 1 .. 12;
+    my @keys;
+    for my $name (@names) {
+        push @keys, admin('/key/generate', { key_alias => $name, team_id => 'conf-team' })->{token};
+        admin('/team/new', { team_id => $name, team_alias => 'in a row' });
+        admin('/user/new', { user_id => $name, auto_create_key => \0 });
+    }
+    my %mine = map { $_ => 1 } @keys;
+    for (['size=100', [reverse @keys]], ['team_id=conf-team&sort_order=asc&size=100', \@keys]) {
+        is_deeply([grep { $mine{$_} } @{admin("/key/list?$_->[0]")->{keys}}], $_->[1], "keys, $_->[0]");
+    }
+    is_deeply([map { $_->{team_id} } @{admin('/v2/team/list?team_alias=row&page_size=12')->{teams}}],
+        [reverse @names], 'teams');
+    admin('/team/update', { team_id => 'row-3', rpm_limit => 5 });
+    is_deeply([map { $_->{team_id} } @{admin('/v2/team/list?team_alias=row&sort_by=created_at&page_size=12')
+        ->{teams}}], \@names, 'the first first, also when one was changed');
+    my $users = admin('/user/list?sort_by=created_at&page_size=100&user_ids=' . join ',', @names);
+    is_deeply([map { $_->{user_id} } @{$users->{users}}], \@names, 'users');
+};
+
 $t->done;

@@ -53,7 +53,7 @@ Rank rank_of(const AdminCall &call, std::string_view by, const KeyRecord &key) {
     Rank rank;
     rank.id = key.hash;
     if (by == "created_at") {
-        rank.set_number(key.created, key.created != 0);
+        rank.set_number(key.created.order(), key.created.is_known());
     } else if (by == "updated_at") {
         rank.set_number(key.updated, key.updated != 0);
     } else if (by == "key_alias") {

@@ -301,7 +301,8 @@ AdminAnswer make_key(AdminCall &call, KeyRecord &key, std::string &secret) {
     if (is_chosen && is_former(call, key.hash)) {
         return admin_error(NGX_HTTP_CONFLICT, "was the value of a key that was regenerated", "key");
     }
-    key.created = key.updated = call.now;
+    key.created = this_moment();
+    key.updated = key.created.time;
     AdminAnswer answer;
     uint64_t version = find_record(call.config, RecordKind::key, key.hash).version;
     store_record(answer, RecordKind::key, key.hash, key, version);

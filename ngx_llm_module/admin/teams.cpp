@@ -100,7 +100,7 @@ Rank rank_of(std::string_view by, const TeamRecord &team) {
     Rank rank;
     rank.id = team.id;
     if (by == "created_at") {
-        rank.set_number(team.created, team.created != 0);
+        rank.set_number(team.created.order(), team.created.is_known());
     } else if (by == "team_alias") {
         rank.set_text(team.alias);
     }
@@ -128,7 +128,8 @@ AdminAnswer team_new(AdminCall &call) {
     if (before.exists || call.config.teams.count(team.id) != 0) {
         return admin_error(NGX_HTTP_BAD_REQUEST, "already exists", "team_id");
     }
-    team.created = team.updated = call.now;
+    team.created = this_moment();
+    team.updated = team.created.time;
     AdminAnswer answer;
     json::Writer w(answer.body);
     write_team(call, team, w);

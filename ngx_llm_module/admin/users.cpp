@@ -80,7 +80,8 @@ AdminAnswer make_user(const Resource &resource, AdminCall &call, UserRecord &use
         return admin_error(resource.is_customer ? NGX_HTTP_BAD_REQUEST : NGX_HTTP_CONFLICT,
                            "already exists", "user_id");
     }
-    user.created = user.updated = call.now;
+    user.created = this_moment();
+    user.updated = user.created.time;
     AdminAnswer answer;
     store_record(answer, resource.kind, user.id, user, before.version);
     return answer;
@@ -173,7 +174,7 @@ Rank rank_of(const AdminCall &call, std::string_view by, const UserRecord &user)
     Rank rank;
     rank.id = user.id;
     if (by == "created_at") {
-        rank.set_number(user.created, user.created != 0);
+        rank.set_number(user.created.order(), user.created.is_known());
     } else if (by == "user_alias") {
         rank.set_text(user.alias);
     } else if (by == "user_email") {
@@ -207,7 +208,7 @@ AdminAnswer set_blocked(AdminCall &call, bool is_blocked) {
         if (given.empty() || !choose_id(given, customer.id)) {
             return admin_error(NGX_HTTP_BAD_REQUEST, "has one that cannot be an id", "user_ids");
         }
-        customer.created = loaded.exists ? customer.created : call.now;
+        customer.created = loaded.exists ? customer.created : this_moment();
         customer.updated = call.now;
         customer.is_blocked = is_blocked;
         write_user(kCustomers, call, customer, w);

@@ -52,6 +52,18 @@ int64_t parse_time(std::string_view text);
 // "2026-12-31T23:59:59Z"
 std::string render_time(int64_t time);
 
+// When a record was made. Its order among others of one second is kept, too.
+struct Moment {
+    int64_t time = 0;  // Unix time; 0: not known
+    int64_t micros = 0;
+
+    bool is_known() const { return time != 0; }
+    int64_t order() const { return time * 1000000 + micros; }
+};
+// "2026-12-31T23:59:59.000001Z"; without a fraction where there is none. Unreadable: not known.
+Moment parse_moment(std::string_view text);
+std::string render_moment(const Moment &moment);
+
 // Which tokens tpm counts.
 enum class TokenKind : uint8_t { total, input, output };
 

@@ -70,8 +70,10 @@ std::string without_model_limits(json::Value metadata) {
     json::Writer w(out);
     w.object();
     for (auto [name, value] : metadata.members()) {
-        bool is_limit = std::any_of(std::begin(kOfMetadata), std::end(kOfMetadata),
-                                    [&](const auto &row) { return json::equals(name, row.name); });
+        bool is_limit = false;
+        for (const ModelLimitName &row : kOfMetadata) {
+            is_limit = is_limit || json::equals(name, row.name);
+        }
         if (!is_limit) {
             w.key(name).raw(RawJson{compact_json(value.raw().bytes)});
         }

@@ -156,6 +156,12 @@ Wrong limit_field(json::Value value, Record &record) {
 }
 
 template <class Record>
+Wrong creation_field(json::Value value, Record &record) {
+    record.created = parse_moment(plain(value));
+    return value.is_null() || record.created.is_known() ? nullptr : "is no time";
+}
+
+template <class Record>
 Wrong next_duration_field(json::Value value, Record &record) {
     return read_next_duration(value, record.limits);
 }
@@ -229,19 +235,19 @@ constexpr Field<UserRecord> kUserFields[] = {
 constexpr std::string_view kNeeds = "needs";
 
 constexpr Field<KeyRecord> kKeyOwn[] = {
-    {"created_at", time_field<KeyRecord, &KeyRecord::created>},
+    {"created_at", creation_field<KeyRecord>},
     {"updated_at", time_field<KeyRecord, &KeyRecord::updated>},
     {"replaces", text_field<KeyRecord, &KeyRecord::replaces>},
     {"replaced_by", text_field<KeyRecord, &KeyRecord::replaced_by>},
     {kNextDuration, next_duration_field<KeyRecord>},
 };
 constexpr Field<TeamRecord> kTeamOwn[] = {
-    {"created_at", time_field<TeamRecord, &TeamRecord::created>},
+    {"created_at", creation_field<TeamRecord>},
     {"updated_at", time_field<TeamRecord, &TeamRecord::updated>},
     {kNextDuration, next_duration_field<TeamRecord>},
 };
 constexpr Field<UserRecord> kUserOwn[] = {
-    {"created_at", time_field<UserRecord, &UserRecord::created>},
+    {"created_at", creation_field<UserRecord>},
     {"updated_at", time_field<UserRecord, &UserRecord::updated>},
     {kNextDuration, next_duration_field<UserRecord>},
 };
@@ -416,7 +422,7 @@ void write_members(const KeyRecord &key, RecordForm form, json::Writer &w) {
         w.end();
     }
     m.raw("metadata", key.metadata);
-    m.time("created_at", key.created);
+    m.moment("created_at", key.created);
     m.time("updated_at", key.updated);
     if (form == RecordForm::stored) {
         m.text("replaces", key.replaces);
@@ -431,7 +437,7 @@ void write_members(const TeamRecord &team, RecordForm form, json::Writer &w) {
     write_limits(team.limits, m);
     m.flag("blocked", team.is_blocked);
     m.raw("metadata", team.metadata);
-    m.time("created_at", team.created);
+    m.moment("created_at", team.created);
     m.time("updated_at", team.updated);
 }
 
@@ -445,7 +451,7 @@ void write_members(const UserRecord &user, RecordForm form, bool is_customer, js
     write_limits(user.limits, m);
     m.flag("blocked", user.is_blocked);
     m.raw("metadata", user.metadata);
-    m.time("created_at", user.created);
+    m.moment("created_at", user.created);
     m.time("updated_at", user.updated);
 }
 
@@ -521,14 +527,14 @@ bool is_stored_blocked(std::string_view json) {
     return !root || (*root)["blocked"].is_true();
 }
 
-int64_t stored_creation(std::string_view json) {
+Moment stored_creation(std::string_view json) {
     constexpr std::string_view kMember = "\"created_at\":\"";
     size_t at = json.rfind(kMember);  // metadata, which may have anything, stands before it
     if (at == std::string_view::npos) {
-        return 0;
+        return {};
     }
     std::string_view text = json.substr(at + kMember.size());
-    return std::max<int64_t>(0, parse_time(text.substr(0, text.find('"'))));
+    return parse_moment(text.substr(0, text.find('"')));
 }
 
 std::string compact_json(std::string_view json) {
