@@ -22,7 +22,7 @@ $t->http_conf(<<"END");
         location /if/ { if (\$request_method = PATCH) { return 418; } llm_admin; }
         location /limited/ { limit_req zone=one; limit_req_status 429; llm_admin; }
         location = /exact { llm_admin; }
-        location ~ ^/(key|team|user|customer|end_user|spend|global)/ { llm_admin; }
+        location ~ ^/(v2/)?(key|team|user|customer|end_user|spend|global)/ { llm_admin; }
     }
     server {
         listen 127.0.0.1:%%PORT:ours%%;
@@ -82,13 +82,20 @@ subtest 'paths and methods' => sub {
 my $before = call('GET', '/key/list')->{body};
 subtest 'bodies' => sub {
     for my $body ('[]', '"x"', '{', 'x', 'null', "{}\0", '{"a":1}{}', '[' x 1000,
-        map({ qq({$_}) } '"rpm_limit":-1', '"rpm_limit":"5"', '"rpm_limit":1.5', '"rpm_limit":1e99',
+        map({ qq({$_}) } '"rpm_limit":-1', '"rpm_limit":"5x"', '"rpm_limit":1.5', '"rpm_limit":1e99',
             '"tpm_limit":{}', '"max_parallel_requests":[1]', '"max_budget":-0.01',
-            '"max_budget":"many"', '"max_budget":1e300', '"budget_duration":"30d"',
+            '"max_budget":"many"', '"max_budget":1e300',
             '"max_budget":1,"budget_duration":"soon"', '"max_budget":1,"budget_duration":5',
             '"budget_limits":{}', '"budget_limits":[1]',
             '"budget_limits":[{"max_budget":1,"budget_duration":"1d"},'
                 . '{"max_budget":2,"budget_duration":"1d"}]',
+            map({ ('"rpm_limit":"' . $_ . '"', '"max_budget":"' . $_ . '"',
+                '"model_tpm_limit":{"m":"' . $_ . '"}') } '-1', '+5', ' 5', '5 ', '.5', '5.', '1e3',
+                '1.2.3', '0x5', 'Infinity', '99999999999999999999'), '"rpm_limit":"1.5"',
+            map({ qq("$_":"") } qw(rpm_limit tpm_limit max_parallel_requests max_budget soft_budget
+                budget_duration duration expires tpm_limit_type rpm_limit_type on_outage key_type blocked
+                models tags metadata aliases permissions model_rpm_limit model_max_budget budget_limits)),
+            '"budget_duration":"soon"', '"model_rpm_limit":{"m":""}', '"model_max_budget":{"m":""}',
             '"models":"m"', '"models":[1]', '"models":["nosuch"]', '"models":[["m"]]',
             '"aliases":{"a":"nosuch"}', '"aliases":{"a":1}', '"aliases":[]x',
             '"model_rpm_limit":{"nosuch":1}', '"model_rpm_limit":{"m":-1}', '"model_tpm_limit":5',
@@ -102,7 +109,7 @@ subtest 'bodies' => sub {
             '"duration":"tomorrow"', '"duration":-5', '"expires":"tomorrow"', '"key":5',
             '"key":"short"', '"key":"sk with blanks"', '"key_alias":"a\nb"', '"key_alias":5',
             '"team_id":"nosuch"', '"rpm_limits":5', '"guardrails":["x"]', '"spend":5',
-            '"allowed_routes":["/x"]', '"permissions":{"fly":true}',
+            '"allowed_routes":["/x"]', '"permissions":{"fly":true}', '"permissions":{"customers":"no"}',
             '"expires":"2020-01-01T00:00:00Z"', '"expires":0', '"expires":"1970-01-01T00:00:00Z"',
             '"expires":"2099-01-01","duration":"1d"', '"expires":"2099-01-01","duration":"-1"',
             '"tpm_limit_type":"guaranteed_throughput"', '"tpm_limit_type":"dynamic"',
@@ -240,7 +247,8 @@ subtest 'queries' => sub {
         is($r->{status}, 400, "GET $_->[0] with a body");
         is(decode_json($r->{body})->{error}{param}, $_->[1], "names $_->[1]");
     }
-    is(call('GET', '/key/list', '{}')->{status}, 200, 'an empty one says nothing');
+    is(call('GET', '/key/list', $_)->{status}, 200, "a body of '$_' says nothing") for '{}', '', 'null';
+    is(call('GET', '/key/list', $_)->{status}, 400, "one of '$_' does") for '5', '[]', 'nul';
     $wrong->('POST', @$_) for ['/explain?path=', 'path'], ['/explain?key=a&key=b', 'key'],
         ['/key/generate?max_budget=5', 'max_budget'], ['/explain?keys=a', 'keys'];
     is(call('HEAD', '/key/list?team=a')->{status}, 400, 'HEAD, too');
@@ -260,8 +268,8 @@ subtest 'queries' => sub {
 };
 
 subtest 'the member that is wrong' => sub {
-    for (['{"max_budget":"5"}', 'max_budget'], ['{"max_budget":5,"budget_duration":"x"}', 'budget_duration'],
-        ['{"budget_duration":"1d"}', 'budget_duration'], ['{"max_budget":5,"budget_limits":{}}',
+    for (['{"max_budget":"5 dollars"}', 'max_budget'], ['{"max_budget":5,"budget_duration":"x"}', 'budget_duration'],
+        ['{"budget_duration":""}', 'budget_duration'], ['{"duration":""}', 'duration'], ['{"max_budget":5,"budget_limits":{}}',
         'budget_limits'], ['{"max_budget":5,"budget_limits":[{"max_budget":-1}]}', 'budget_limits'],
         ['{"key_type":"management"}', 'key_type'], ['{"key_type":"read_only"}', 'key_type'])
     {
@@ -279,6 +287,7 @@ subtest 'at the paths of the models' => sub {
     my @auth = (headers => { 'x-api-key' => 'sk-master' });
     my $key = decode_json($t->post('/key/generate', { key_alias => 'root' }, @auth)->{body})->{key};
     is(decode_json($t->get("/key/info?key=$key", @auth)->{body})->{info}{key_alias}, 'root', 'info');
+    is(scalar @{decode_json($t->post('/v2/key/info', { keys => [$key] }, @auth)->{body})->{info}}, 1, 'v2');
     is($t->post('/v1/chat/completions', { model => 'm', messages => [{ role => 'user', content => 'x' }] },
         headers => { 'x-api-key' => $key })->{status}, 200, 'and what it is for');
     is($t->post("/key/$key/regenerate", {}, @auth)->{status}, 200, 'regenerate');

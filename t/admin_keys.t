@@ -24,6 +24,11 @@ $t->http_conf(<<"END");
         location /admin/ { llm_admin; }
         location = /metrics { llm_metrics; }
         location = /health { llm_health; }
+        location /open/ {
+            llm_pass models;
+            llm_auth off;
+            access_log logs/combined.log combined;
+        }
         location /denied { llm_metrics; deny all; }
         location /denied/key/ { llm_admin; deny all; }
         location /denied/v1/ {
@@ -311,11 +316,9 @@ subtest 'how long' => sub {
         my $got = $seconds->($_);
         ok(abs($got - $length{$_}) <= 5, "$_ is $got seconds");
     }
-    is(admin('/key/update', { key => $made->{key}, duration => '' })->{expires},
-        admin("/key/info?key=$made->{key}")->{info}{expires}, 'an empty one says nothing');
     is(admin('/key/update', { key => $made->{key}, duration => -1 })->{expires}, undef,
         'for ever again');
-    for (qw(-2 30x 1y d 0d), '1 d') {
+    for (qw(-2 30x 1y d 0d), '1 d', '') {
         is(admin('/key/update', { key => $made->{key}, duration => $_ }, status => 400)->{error}{param},
             'duration', "not $_");
     }
@@ -407,6 +410,7 @@ subtest 'delete' => sub {
 
 subtest 'case 67: no key in the log' => sub {
     my $chosen = 'chosen-without-the-usual-begin';
+    my $hash = sha256_hex('some key');
     admin('/key/generate', { key => $chosen });
     admin('/spend/logs?limit=5&api_key=sk-raw-key-of-logs&user_id=x');
     admin('/global/spend/logs?api_key=sk-raw-key-of-days');
@@ -424,6 +428,17 @@ subtest 'case 67: no key in the log' => sub {
     # nginx itself writes an error log of what it refuses early.
     is($t->get("/$_?key=sk-early")->{status}, 403, $_) for qw(denied denied/key/sk-early denied/v1/models);
     is($t->get('/denied/v1/models?key=sk-configured')->{status}, 403, 'a key that is known');
+    # Whatever a key looks like: those of providers begin otherwise.
+    admin($_->[0], $_->[1], status => $_->[2]) for ['/key/AIzaRaw-method/regenerate', undef, 405],
+        ['/key/AIzaRaw-word/regenerat', {}, 404], ['/key/AIzaRaw-alone', {}, 404],
+        ['//key//AIzaRaw-slashes/regenerate?x=', {}, 404], ['/%6Bey/AIzaRaw-escaped/regenerate', {}, 404],
+        ['/key/AIzaRaw=a&b;c/regenerate', {}, 404], ["/key/$hash/regenerate", undef, 405],
+        ['/key/list/', undef, 200];
+    is($t->get("/denied/key/$_")->{status}, 403, $_) for 'AIzaRaw-denied/regenerate', 'AIzaRaw-denied';
+    my $named = join '&', 'api_key=RawNamed-1', 'KEY=RawNamed-2', 'access_token=RawNamed-3',
+        'Api-Key=RawNamed-4', '%6Bey=RawNamed-5', 'other=stays', 'x=sk-RawNamed-6';
+    is($t->get("/$_?$named")->{status}, $_ eq 'open/v1/models' ? 200 : $_ =~ /denied/ ? 403 : 401, $_)
+        for qw(v1/models denied/v1/models open/v1/models);
     $t->wait_for(sub { $t->slurp('logs/who.log') =~ /^403 configured$/m }, 5, 'whose it is is logged');
     is($t->request('TRACE', '/v1/models?key=sk-early')->{status}, 405, 'TRACE');
     $t->wait_for(sub { $t->slurp('logs/combined.log') =~ m{/key/\*+/regenerate HTTP.*TRACE}s }, 5,
@@ -432,6 +447,10 @@ subtest 'case 67: no key in the log' => sub {
         unlike($text, qr/sk-raw-key|chosen-without|chosen%2Dagain/, 'not of what was asked for');
     }
     unlike($t->slurp('logs/combined.log'), qr/sk-early|sk-configured/, 'nor of what was refused early');
+    unlike($t->slurp('logs/combined.log'), qr/AIzaRaw|RawNamed/, 'nor of other keys');
+    like($t->slurp('logs/combined.log'), qr{/key/$hash/regenerate}, 'a hash stays');
+    like($t->slurp('logs/combined.log'), qr{/key/list/ }, 'and so does a word');
+    is(() = $t->slurp('logs/combined.log') =~ /&other=stays&/g, 3, 'and what has another name');
     like($t->slurp('logs/combined.log'), qr{spend/logs\?limit=5&api_key=\*+&user_id=x},
         'the rest is there');
     $t->wait_for(sub { $t->slurp('logs/combined.log') =~ m{/key/delete} }, 5, 'the log');

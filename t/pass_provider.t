@@ -61,6 +61,9 @@ subtest 'its own dialect' => sub {
     is($p->last_request->{path}, '/v1/chat/completions', 'the client may leave it out');
     $t->post('/anthropic/v1/messages?beta=true&key=client', $question);
     is($p->last_request->{path}, '/v1/messages?beta=true', 'the query, but for a key');
+    $t->post('/anthropic/v1/messages?beta=true&access_token=of-its-own', $question);
+    is($p->last_request->{path}, '/v1/messages?beta=true&access_token=of-its-own',
+        'what only the log has to hide is passed');
 };
 
 subtest 'the other dialect is translated' => sub {

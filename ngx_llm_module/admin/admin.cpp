@@ -28,7 +28,8 @@ namespace llm {
 namespace {
 
 constexpr size_t kMaxBody = 1024 * 1024;
-constexpr int kTries = 64;  // when others change the same record, or any
+constexpr int kTries = 64;   // when others change the same record, or any
+constexpr int kReturns = 3;  // when another machine has changed it
 
 struct Route {
     ngx_uint_t method;
@@ -130,6 +131,11 @@ AdminAnswer too_fast() {
     return admin_error(NGX_HTTP_CONFLICT, "others are changing this, too: try again");
 }
 
+AdminAnswer not_stored() {
+    return admin_error(NGX_HTTP_INTERNAL_SERVER_ERROR,
+                       "the change could not be stored and was not made");
+}
+
 // One call on its way to the disk.
 class AdminTask final : public ShareWaiter, public SpendWaiter {
   public:
@@ -156,8 +162,10 @@ class AdminTask final : public ShareWaiter, public SpendWaiter {
         refusal_ = bad(alias_is_taken());
         on_stored(false);
     }
+    // The change is made again from the newer record, so that both machines' changes hold.
     void on_stale() override {
         refusal_ = too_fast();
+        is_stale_ = true;
         on_stored(false);
     }
 
@@ -165,6 +173,8 @@ class AdminTask final : public ShareWaiter, public SpendWaiter {
     void run();
     bool change();
     void undo();
+    void note_seen();
+    bool would_unblock() const;
     void send(AdminAnswer answer);
 
     LlmRequest &request_;
@@ -174,10 +184,12 @@ class AdminTask final : public ShareWaiter, public SpendWaiter {
     FieldError wrong_;  // in the query
     AdminAnswer answer_;
     std::vector<StoredRecord> before_;  // of each change
-    std::vector<BudgetOwner> owners_;   // of budgets that are written
-    std::vector<BudgetFloor> floors_;   // what was spent by them
-    AdminAnswer refusal_ = admin_error(NGX_HTTP_INTERNAL_SERVER_ERROR,
-                                       "the change could not be stored and was not made");
+    std::vector<RecordChange> seen_;    // before_ of the first time, with kinds and ids
+    int returns_ = 0;
+    bool is_stale_ = false;
+    std::vector<BudgetOwner> owners_;  // of budgets that are written
+    std::vector<BudgetFloor> floors_;  // what was spent by them
+    AdminAnswer refusal_ = not_stored();
     enum class Step : uint8_t { disk, redis, budgets, back } step_ = Step::disk;
 };
 
@@ -186,6 +198,9 @@ bool AdminTask::change() {
     for (int i = 0; i < kTries; i++) {
         Result<json::Value> root =
             worker().parse_unpadded(request_.body.view().empty() ? "{}" : request_.body.view());
+        if (root && root->is_null() && route_.method == NGX_HTTP_GET) {
+            root = worker().parse_unpadded("{}");  // as clients say that they send none
+        }
         if (!root || !root->is_object()) {
             answer_ = admin_error(NGX_HTTP_BAD_REQUEST, "the body must be a JSON object");
             return false;
@@ -205,6 +220,10 @@ bool AdminTask::change() {
         before_.clear();
         for (const RecordChange &change : answer_.changes) {
             before_.push_back(find_record(request_.config, change.kind, change.id));
+        }
+        if (would_unblock()) {
+            answer_ = too_fast();
+            return false;
         }
         // The zone's counters come before the record, so nobody meets it without them. They stay
         // should the change be taken back: it is what was spent.
@@ -279,17 +298,55 @@ void AdminTask::on_stored(bool is_stored) {
     if (!is_stored && step_ != Step::back) {
         bool is_on_disk = step_ == Step::redis;
         step_ = Step::back;
+        if (is_stale_ && seen_.empty()) {
+            note_seen();
+        }
         undo();
         if (is_on_disk) {
             store_changes(answer_.changes, *this);
             return;
         }
     }
+    if (step_ == Step::back && is_stale_ && returns_ < kReturns) {
+        returns_++;
+        is_stale_ = false;
+        refusal_ = not_stored();
+        step_ = Step::disk;
+        run();
+        ngx_http_run_posted_requests(c);
+        return;
+    }
     if (step_ == Step::back) {
         answer_ = std::move(refusal_);
     }
     send(std::move(answer_));
     ngx_http_run_posted_requests(c);
+}
+
+void AdminTask::note_seen() {
+    for (size_t i = 0; seen_.size() < answer_.changes.size(); i++) {
+        const RecordChange &change = answer_.changes[i];
+        seen_.push_back({change.kind, change.id, before_[i].json, 0, 0});
+    }
+}
+
+// Another machine has blocked what this call, which could not know of it, would leave open. A
+// customer that has no record is open, too.
+bool AdminTask::would_unblock() const {
+    bool was_blocked = false, leaves_open = false;
+    for (size_t i = 0; i < answer_.changes.size() && !seen_.empty(); i++) {
+        const RecordChange &change = answer_.changes[i];
+        auto seen = std::find_if(seen_.begin(), seen_.end(), [&](const RecordChange &one) {
+            return one.kind == change.kind && one.id == change.id;
+        });
+        bool was_open =
+            seen != seen_.end() && (seen->json.empty() || !is_stored_blocked(seen->json));
+        was_blocked = was_blocked ||
+                      (was_open && !before_[i].json.empty() && is_stored_blocked(before_[i].json));
+        leaves_open = leaves_open || (change.json.empty() ? change.kind == RecordKind::customer
+                                                          : !is_stored_blocked(change.json));
+    }
+    return was_blocked && leaves_open;
 }
 
 // What nobody can rely on must not hold. The old record is newer than the refused one by the least
@@ -326,19 +383,6 @@ void on_body(ngx_http_request_t *r) {
         return;
     }
     task->begin();
-}
-
-// A key in the path, as LiteLLM has it, stands in the log as a key in the query would; `behind` is
-// what follows it there. Escaped or not, it is one part of the path.
-void mask_part(ngx_http_request_t *r, std::string_view behind) {
-    for (const ngx_str_t &line : {r->request_line, r->unparsed_uri, r->uri}) {
-        std::string_view text = view(line);
-        size_t end = text.substr(0, text.find('?')).rfind(behind);
-        size_t begin = end == std::string_view::npos || end == 0 ? end : text.rfind('/', end - 1);
-        if (begin != std::string_view::npos && begin < end) {
-            std::fill_n(const_cast<char *>(text.data()) + begin + 1, end - begin - 1, '*');
-        }
-    }
 }
 
 ngx_int_t refuse(LlmRequest &request, ErrorClass error_class, std::string_view what,
@@ -432,9 +476,6 @@ ngx_int_t handle_admin(ngx_http_request_t *r) {
     request.identity = identify(request.config, key, int64_t(ngx_time())).identity;
     bool has_task = route != nullptr && pool_new<AdminTask>(r->pool, request, *route, part, key);
     mask_client_key(r);  // the task has the query as it was
-    if (route != nullptr && !part.empty() && hash_of_key(std::string(part)) != part) {
-        mask_part(r, route->path.substr(route->path.find('*') + 1));
-    }
     if (!request.identity.is_master && !(route != nullptr && route->is_open)) {
         return request.identity.key == nullptr
                    ? refuse(

@@ -1,4 +1,4 @@
-// GET /key/list: filters, order and pages.
+// Several keys at a time: lists with filters, order and pages, what is asked of some, all aliases.
 #include <algorithm>
 #include <array>
 
@@ -53,7 +53,7 @@ Rank rank_of(const AdminCall &call, std::string_view by, const KeyRecord &key) {
     Rank rank;
     rank.id = key.hash;
     if (by == "created_at") {
-        rank.set_number(key.created, key.created != 0);
+        rank.set_number(key.created.order(), key.created.is_known());
     } else if (by == "updated_at") {
         rank.set_number(key.updated, key.updated != 0);
     } else if (by == "key_alias") {
@@ -94,6 +94,12 @@ std::vector<Rank> find_keys(const AdminCall &call, const Wish &wish) {
     return found;
 }
 
+void write_page(const Page &page, size_t total, json::Writer &w) {
+    w.key("total_count").number(int64_t(total));
+    w.key("current_page").number(int64_t(page.number));
+    w.key("total_pages").number(int64_t(page.count(total)));
+}
+
 }  // namespace
 
 AdminAnswer key_list(AdminCall &call) {
@@ -114,9 +120,74 @@ AdminAnswer key_list(AdminCall &call) {
             write_key(call, *key, w);
         }
     }
-    w.end().key("total_count").number(int64_t(found.size()));
-    w.key("current_page").number(int64_t(page.number));
-    w.key("total_pages").number(int64_t(page.count(found.size()))).end();
+    w.end();
+    write_page(page, found.size(), w);
+    w.end();
+    return answer;
+}
+
+// Those that are not known are left out, as LiteLLM does.
+AdminAnswer key_info_of_many(AdminCall &call) {
+    if (FieldError error; !has_only(call, {"keys"}, error)) {
+        return bad(error);
+    }
+    std::vector<std::string> keys = call.texts("keys");
+    if (keys.empty() || std::find(keys.begin(), keys.end(), "") != keys.end()) {
+        return admin_error(NGX_HTTP_BAD_REQUEST, "must be a list of keys", "keys");
+    }
+    AdminAnswer answer;
+    json::Writer w(answer.body);
+    w.object().key("key").array();
+    for (const std::string &given : keys) {
+        w.plain(given);
+    }
+    w.end().key("info").array();
+    for (const std::string &given : keys) {
+        if (auto key = find_key(call.config, hash_of_key(given))) {
+            write_key(call, *key, w);
+        }
+    }
+    w.end().end();
+    return answer;
+}
+
+// `search` is a part of an alias, in any case.
+AdminAnswer key_aliases(AdminCall &call) {
+    Page page = page_of(call, 50);
+    if (!page.error.param.empty()) {
+        return bad(page.error);
+    }
+    std::string part = lower_case(call.argument("search"));
+    std::string team = call.argument("team_id");
+    std::vector<std::string> found;
+    auto add = [&](const KeyRecord &key) {
+        bool is_wanted = !key.alias.empty() && key.replaced_by.empty() &&
+                         (team.empty() || key.team == team) &&
+                         lower_case(key.alias).find(part) != std::string::npos;
+        if (is_wanted) {
+            found.push_back(key.alias);
+        }
+    };
+    for (const auto &[id, key] : call.config.keys) {
+        add(*key);
+    }
+    for_each_with(call.config, RecordKind::key, team.empty() ? "" : "team_id", team,
+                  [&](const std::string &id, const std::string &json, uint64_t) {
+                      KeyRecord key;
+                      if (call.config.keys.count(id) == 0 && read_stored(json, id, key)) {
+                          add(key);
+                      }
+                  });
+    std::sort(found.begin(), found.end());
+    AdminAnswer answer;
+    json::Writer w(answer.body);
+    w.object().key("aliases").array();
+    for (size_t i = page.first(); i < found.size() && i < page.first() + page.size; i++) {
+        w.plain(found[i]);
+    }
+    w.end();
+    write_page(page, found.size(), w);
+    w.key("size").number(int64_t(page.size)).end();
     return answer;
 }
 

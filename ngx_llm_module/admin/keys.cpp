@@ -14,9 +14,12 @@ constexpr size_t kShortestKey = 8;
 
 constexpr std::string_view kGenerateKnown[] = {"key", "duration", "key_type", "key_name",
                                                "budget_reset_at"};
-constexpr std::string_view kUpdateKnown[] = {"key", "duration", "key_name", "budget_reset_at"};
-constexpr std::string_view kRegenerateKnown[] = {"key",      "new_key",  "grace_period",
-                                                 "duration", "key_name", "budget_reset_at"};
+constexpr std::string_view kUpdateKnown[] = {"key",      "token",      "token_id",
+                                             "duration", "key_name",   "budget_reset_at",
+                                             "spend",    "created_at", "updated_at"};
+constexpr std::string_view kRegenerateKnown[] = {
+    "key",      "token",           "token_id", "duration",   "new_key",   "grace_period",
+    "key_name", "budget_reset_at", "spend",    "created_at", "updated_at"};
 
 AdminAnswer not_found() {
     return admin_error(NGX_HTTP_NOT_FOUND, "does not exist", "key");
@@ -32,10 +35,12 @@ bool apply_body(AdminCall &call, std::span<const std::string_view> known, KeyRec
     if (!apply_members(call.body, known, key, error) || !read_expiry(call, key.expires, error)) {
         return false;
     }
+    if (before != nullptr && !keeps_creation(call, before->created, error)) {
+        return false;
+    }
     // Of LiteLLM's types of keys those that administer are none of ours.
     json::Value type = call.body["key_type"];
-    if (!type.absent() && !says_nothing(type) && !type.equals("llm_api") &&
-        !type.equals("default")) {
+    if (!type.is_unset() && !type.equals("llm_api") && !type.equals("default")) {
         error = {"key_type", "must be llm_api: only the master key administers"};
         return false;
     }
@@ -125,6 +130,29 @@ Subject target_of(const AdminCall &call, const std::string &given) {
         target.refusal = not_found();
     }
     return target;
+}
+
+// Its names in a body: the key, and those by which it is shown. All that are there mean the same.
+constexpr std::string_view kNames[] = {"key", "token", "token_id"};
+
+std::string named_key(const AdminCall &call) {
+    for (std::string_view name : kNames) {
+        if (std::string given = call.text(name); !given.empty()) {
+            return given;
+        }
+    }
+    return {};
+}
+
+// A name in the body that is another key's, or nothing.
+std::string_view other_name(const AdminCall &call, const std::string &hash) {
+    for (std::string_view name : kNames) {
+        bool is_none = call.body[name].is_unset() || call.body[name].equals("");
+        if (!is_none && hash_of_key(call.text(name)) != hash) {
+            return name;
+        }
+    }
+    return {};
 }
 
 // A key that another one has replaced changes with that.
@@ -273,18 +301,28 @@ AdminAnswer make_key(AdminCall &call, KeyRecord &key, std::string &secret) {
     if (is_chosen && is_former(call, key.hash)) {
         return admin_error(NGX_HTTP_CONFLICT, "was the value of a key that was regenerated", "key");
     }
-    key.created = key.updated = call.now;
+    key.created = this_moment();
+    key.updated = key.created.time;
     AdminAnswer answer;
     uint64_t version = find_record(call.config, RecordKind::key, key.hash).version;
     store_record(answer, RecordKind::key, key.hash, key, version);
     return answer;
 }
 
-AdminAnswer key_generate(AdminCall &call) {
+namespace {
+
+// `is_of_team`: it belongs to a team and to no user.
+AdminAnswer generate(AdminCall &call, bool is_of_team) {
     KeyRecord key;
     FieldError error;
     if (!apply_body(call, kGenerateKnown, key, error)) {
         return bad(error);
+    }
+    if (is_of_team) {
+        key.user.clear();
+    }
+    if (is_of_team && key.team.empty()) {
+        return admin_error(NGX_HTTP_BAD_REQUEST, "must be given", "team_id");
     }
     if (!is_text(call, "key")) {
         return admin_error(NGX_HTTP_BAD_REQUEST, "must be a string", "key");
@@ -292,6 +330,17 @@ AdminAnswer key_generate(AdminCall &call) {
     std::string secret = call.text("key");
     AdminAnswer answer = make_key(call, key, secret);
     return shown_once(call, std::move(answer), key, secret);
+}
+
+}  // namespace
+
+AdminAnswer key_generate(AdminCall &call) {
+    return generate(call, false);
+}
+
+// What LiteLLM calls the key of a service account; it ignores user_id there, too.
+AdminAnswer key_generate_of_team(AdminCall &call) {
+    return generate(call, true);
 }
 
 AdminAnswer key_info(AdminCall &call) {
@@ -313,9 +362,12 @@ AdminAnswer key_info(AdminCall &call) {
 }
 
 AdminAnswer key_update(AdminCall &call) {
-    Subject target = current_target_of(call, call.text("key"));
+    Subject target = current_target_of(call, named_key(call));
     if (target.refusal) {
         return std::move(*target.refusal);
+    }
+    if (std::string_view other = other_name(call, target.hash); !other.empty()) {
+        return admin_error(NGX_HTTP_BAD_REQUEST, "is another key", other);
     }
     KeyRecord key = target.key.record;
     FieldError error;
@@ -398,15 +450,15 @@ AdminAnswer key_unblock(AdminCall &call) {
 // The new key takes the old one's place, what was counted included.
 AdminAnswer key_regenerate(AdminCall &call) {
     Subject target =
-        current_target_of(call, call.part.empty() ? call.text("key") : std::string(call.part));
+        current_target_of(call, call.part.empty() ? named_key(call) : std::string(call.part));
     if (target.refusal) {
         return std::move(*target.refusal);
     }
-    if (std::string also = call.text("key"); !also.empty() && hash_of_key(also) != target.hash) {
-        return admin_error(NGX_HTTP_BAD_REQUEST, "is not the one that the path names", "key");
+    if (std::string_view other = other_name(call, target.hash); !other.empty()) {
+        return admin_error(NGX_HTTP_BAD_REQUEST, "is another key", other);
     }
     int64_t grace = 0;
-    if (json::Value given = call.body["grace_period"]; !given.absent() && !says_nothing(given)) {
+    if (json::Value given = call.body["grace_period"]; !given.is_unset()) {
         grace = parse_duration(call.text("grace_period"));
         if (grace < 0) {
             return admin_error(NGX_HTTP_BAD_REQUEST, "must be a time such as 30s, 15m, 12h or 30d",

@@ -53,7 +53,7 @@ AdminAnswer bad(const FieldError &error) {
 
 bool read_expiry(const AdminCall &call, int64_t &expires, FieldError &error) {
     json::Value duration = call.body["duration"];
-    if (duration.absent() || duration.equals("")) {
+    if (duration.absent()) {
         return true;
     }
     if (!call.body["expires"].is_unset()) {
@@ -71,6 +71,20 @@ bool read_expiry(const AdminCall &call, int64_t &expires, FieldError &error) {
     }
     expires = is_for_ever ? 0 : call.now + seconds;
     return true;
+}
+
+bool keeps_creation(const AdminCall &call, const Moment &created, FieldError &error) {
+    if (call.body["created_at"].is_unset() || parse_time(call.text("created_at")) == created.time) {
+        return true;
+    }
+    error = {"created_at", "is not when it was made, which does not change"};
+    return false;
+}
+
+Moment this_moment() {
+    struct timeval now;
+    ngx_gettimeofday(&now);
+    return {int64_t(now.tv_sec), int64_t(now.tv_usec)};
 }
 
 bool is_text(const AdminCall &call, std::string_view name) {

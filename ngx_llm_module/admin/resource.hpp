@@ -54,6 +54,14 @@ inline bool has_only(const AdminCall &call, std::initializer_list<std::string_vi
     return check_members(call.body, known, error);
 }
 
+// Records are sent back as they were shown. Of what only the gateway writes, created_at must be
+// what stands; spend, updated_at and budget_reset_at move on and change nothing. False: `error`
+// says so.
+bool keeps_creation(const AdminCall &call, const Moment &created, FieldError &error);
+
+// By the clock, not as of the last event: when a record is made.
+Moment this_moment();
+
 // A string, or nothing was said.
 bool is_text(const AdminCall &call, std::string_view name);
 

@@ -1,12 +1,14 @@
 // /team/*: what several keys share. A team that is deleted takes its keys with it.
 #include <algorithm>
 
-#include "ngx_llm_module/admin/resource.hpp"
+#include "ngx_llm_module/admin/sorting.hpp"
 
 namespace llm {
 namespace {
 
-constexpr std::string_view kKnown[] = {"team_id"};
+constexpr std::string_view kOrders[] = {"team_id", "team_alias", "created_at"};
+constexpr std::string_view kNewKnown[] = {"team_id"};
+constexpr std::string_view kUpdateKnown[] = {"team_id", "spend", "created_at", "updated_at"};
 
 void write_team(const AdminCall &call, const TeamRecord &team, json::Writer &w) {
     w.object().key("team_id").plain(team.id);
@@ -22,8 +24,9 @@ AdminAnswer not_found() {
     return admin_error(NGX_HTTP_NOT_FOUND, "does not exist", "team_id");
 }
 
-bool apply_body(const AdminCall &call, TeamRecord &team, FieldError &error) {
-    if (!apply_members(call.body, kKnown, team, error)) {
+bool apply_body(const AdminCall &call, std::span<const std::string_view> known, TeamRecord &team,
+                FieldError &error) {
+    if (!apply_members(call.body, known, team, error)) {
         return false;
     }
     error = check_models(call.config, team.models, team.limits);
@@ -74,6 +77,36 @@ AdminAnswer change_team(AdminCall &call, bool (*change)(const AdminCall &call, T
     return answer;
 }
 
+bool update(const AdminCall &call, TeamRecord &team, FieldError &error) {
+    return keeps_creation(call, team.created, error) && apply_body(call, kUpdateKnown, team, error);
+}
+
+std::vector<TeamRecord> all_teams(const AdminCall &call) {
+    std::vector<TeamRecord> teams;
+    for (const auto &[id, team] : call.config.teams) {
+        teams.push_back(*team);
+    }
+    for_each_with(call.config, RecordKind::team, {}, {},
+                  [&](const std::string &id, const std::string &json, uint64_t) {
+                      TeamRecord team;
+                      if (call.config.teams.count(id) == 0 && read_stored(json, id, team)) {
+                          teams.push_back(std::move(team));
+                      }
+                  });
+    return teams;
+}
+
+Rank rank_of(std::string_view by, const TeamRecord &team) {
+    Rank rank;
+    rank.id = team.id;
+    if (by == "created_at") {
+        rank.set_number(team.created.order(), team.created.is_known());
+    } else if (by == "team_alias") {
+        rank.set_text(team.alias);
+    }
+    return rank;
+}
+
 template <bool is_blocked>
 bool set_blocked(const AdminCall &call, TeamRecord &team, FieldError &error) {
     team.is_blocked = is_blocked;
@@ -85,7 +118,7 @@ bool set_blocked(const AdminCall &call, TeamRecord &team, FieldError &error) {
 AdminAnswer team_new(AdminCall &call) {
     TeamRecord team;
     FieldError error;
-    if (!apply_body(call, team, error)) {
+    if (!apply_body(call, kNewKnown, team, error)) {
         return bad(error);
     }
     if (!is_text(call, "team_id") || !choose_id(call.text("team_id"), team.id)) {
@@ -95,7 +128,8 @@ AdminAnswer team_new(AdminCall &call) {
     if (before.exists || call.config.teams.count(team.id) != 0) {
         return admin_error(NGX_HTTP_BAD_REQUEST, "already exists", "team_id");
     }
-    team.created = team.updated = call.now;
+    team.created = this_moment();
+    team.updated = team.created.time;
     AdminAnswer answer;
     json::Writer w(answer.body);
     write_team(call, team, w);
@@ -130,22 +164,46 @@ AdminAnswer team_list(AdminCall &call) {
     AdminAnswer answer;
     json::Writer w(answer.body);
     w.array();
-    for (const auto &[id, team] : call.config.teams) {
-        write_team(call, *team, w);
+    for (const TeamRecord &team : all_teams(call)) {
+        write_team(call, team, w);
     }
-    for_each_with(call.config, RecordKind::team, {}, {},
-                  [&](const std::string &id, const std::string &json, uint64_t) {
-                      TeamRecord team;
-                      if (call.config.teams.count(id) == 0 && read_stored(json, id, team)) {
-                          write_team(call, team, w);
-                      }
-                  });
     w.end();
     return answer;
 }
 
+// team_id is a whole one, team_alias a part.
+AdminAnswer team_list_in_pages(AdminCall &call) {
+    Page page = page_of(call, 10);
+    bool is_sorted = !call.argument("sort_by").empty();
+    Order order = order_of(call, kOrders, "created_at", !is_sorted);
+    if (!page.error.param.empty() || !order.error.param.empty()) {
+        return bad(page.error.param.empty() ? order.error : page.error);
+    }
+    std::string id = call.argument("team_id");
+    std::string part = lower_case(call.argument("team_alias"));
+    std::vector<std::pair<Rank, TeamRecord>> found;
+    for (TeamRecord &team : all_teams(call)) {
+        if ((id.empty() || team.id == id) && lower_case(team.alias).find(part) != team.alias.npos) {
+            Rank rank = rank_of(order.by, team);
+            found.emplace_back(std::move(rank), std::move(team));
+        }
+    }
+    std::sort(found.begin(), found.end(),
+              [&](const auto &a, const auto &b) { return order(a.first, b.first); });
+    AdminAnswer answer;
+    json::Writer w(answer.body);
+    w.object().key("teams").array();
+    for (size_t i = page.first(); i < found.size() && i < page.first() + page.size; i++) {
+        write_team(call, found[i].second, w);
+    }
+    w.end().key("total").number(int64_t(found.size()));
+    w.key("page").number(int64_t(page.number)).key("page_size").number(int64_t(page.size));
+    w.key("total_pages").number(int64_t(page.count(found.size()))).end();
+    return answer;
+}
+
 AdminAnswer team_update(AdminCall &call) {
-    return change_team(call, apply_body);
+    return change_team(call, update);
 }
 
 AdminAnswer team_block(AdminCall &call) {

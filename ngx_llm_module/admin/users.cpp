@@ -12,7 +12,8 @@ namespace {
 constexpr std::string_view kOfKey[] = {"key_alias", "team_id", "aliases", "permissions"};
 constexpr std::string_view kNewUserKnown[] = {
     "user_id", "auto_create_key", "duration", "key_alias", "team_id", "aliases", "permissions"};
-constexpr std::string_view kKnown[] = {"user_id"};
+constexpr std::string_view kNewCustomerKnown[] = {"user_id"};
+constexpr std::string_view kUpdateKnown[] = {"user_id", "spend", "created_at", "updated_at"};
 // That records of one form have, and customers no use for.
 constexpr std::string_view kNotOfCustomers[] = {"models", "user_email", "user_role"};
 
@@ -26,7 +27,7 @@ struct Resource {
 };
 
 constexpr Resource kUsers = {RecordKind::user, false, kNewUserKnown};
-constexpr Resource kCustomers = {RecordKind::customer, true, kKnown};
+constexpr Resource kCustomers = {RecordKind::customer, true, kNewCustomerKnown};
 
 bool is_said(const AdminCall &call, std::string_view name) {
     json::Value value = call.body[name];
@@ -79,7 +80,8 @@ AdminAnswer make_user(const Resource &resource, AdminCall &call, UserRecord &use
         return admin_error(resource.is_customer ? NGX_HTTP_BAD_REQUEST : NGX_HTTP_CONFLICT,
                            "already exists", "user_id");
     }
-    user.created = user.updated = call.now;
+    user.created = this_moment();
+    user.updated = user.created.time;
     AdminAnswer answer;
     store_record(answer, resource.kind, user.id, user, before.version);
     return answer;
@@ -99,7 +101,8 @@ AdminAnswer update_user(const Resource &resource, AdminCall &call) {
     }
     UserRecord &user = loaded.record;
     FieldError error;
-    if (!apply_body(resource, call, kKnown, user, error)) {
+    if (!keeps_creation(call, user.created, error) ||
+        !apply_body(resource, call, kUpdateKnown, user, error)) {
         return bad(error);
     }
     user.updated = call.now;
@@ -171,7 +174,7 @@ Rank rank_of(const AdminCall &call, std::string_view by, const UserRecord &user)
     Rank rank;
     rank.id = user.id;
     if (by == "created_at") {
-        rank.set_number(user.created, user.created != 0);
+        rank.set_number(user.created.order(), user.created.is_known());
     } else if (by == "user_alias") {
         rank.set_text(user.alias);
     } else if (by == "user_email") {
@@ -205,7 +208,7 @@ AdminAnswer set_blocked(AdminCall &call, bool is_blocked) {
         if (given.empty() || !choose_id(given, customer.id)) {
             return admin_error(NGX_HTTP_BAD_REQUEST, "has one that cannot be an id", "user_ids");
         }
-        customer.created = loaded.exists ? customer.created : call.now;
+        customer.created = loaded.exists ? customer.created : this_moment();
         customer.updated = call.now;
         customer.is_blocked = is_blocked;
         write_user(kCustomers, call, customer, w);
@@ -308,6 +311,28 @@ AdminAnswer user_list(AdminCall &call) {
     w.end().key("total").number(int64_t(users.size()));
     w.key("page").number(int64_t(page.number)).key("page_size").number(int64_t(page.size));
     w.key("total_pages").number(int64_t(page.count(users.size()))).end();
+    return answer;
+}
+
+// As /user/list shows them, who spent most first.
+AdminAnswer spend_users(AdminCall &call) {
+    std::string id = call.argument("user_id");
+    std::vector<std::pair<Rank, UserRecord>> users;
+    for (UserRecord &user : all_users(kUsers, call)) {
+        if (id.empty() || user.id == id) {
+            Rank rank = rank_of(call, "spend", user);
+            users.emplace_back(std::move(rank), std::move(user));
+        }
+    }
+    std::sort(users.begin(), users.end(),
+              [](const auto &a, const auto &b) { return b.first < a.first; });
+    AdminAnswer answer;
+    json::Writer w(answer.body);
+    w.array();
+    for (const auto &[rank, user] : users) {
+        write_user(kUsers, call, user, w);
+    }
+    w.end();
     return answer;
 }
 

@@ -200,6 +200,28 @@ int64_t parse_time(std::string_view text) {
     return time >= 0 && time <= kLatest ? time : -1;
 }
 
+Moment parse_moment(std::string_view text) {
+    Moment moment{std::max<int64_t>(0, parse_time(text)), 0};
+    size_t point = text.find('.');
+    if (moment.is_known() && point != std::string_view::npos) {
+        std::string digits(text.substr(point + 1));
+        digits.resize(std::min(digits.find_first_not_of("0123456789"), digits.size()));
+        digits.resize(6, '0');
+        std::from_chars(digits.data(), digits.data() + digits.size(), moment.micros);
+    }
+    return moment;
+}
+
+std::string render_moment(const Moment &moment) {
+    std::string text = render_time(moment.time);
+    if (moment.micros != 0) {
+        char fraction[16];
+        int size = snprintf(fraction, sizeof(fraction), ".%06d", int(moment.micros));
+        text.insert(text.size() - 1, fraction, size_t(size));
+    }
+    return text;
+}
+
 std::string render_time(int64_t time) {
     std::chrono::sys_days days{std::chrono::days(time / kDay)};
     std::chrono::year_month_day date(days);

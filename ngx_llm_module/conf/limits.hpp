@@ -52,6 +52,18 @@ int64_t parse_time(std::string_view text);
 // "2026-12-31T23:59:59Z"
 std::string render_time(int64_t time);
 
+// When a record was made. Its order among others of one second is kept, too.
+struct Moment {
+    int64_t time = 0;  // Unix time; 0: not known
+    int64_t micros = 0;
+
+    bool is_known() const { return time != 0; }
+    int64_t order() const { return time * 1000000 + micros; }
+};
+// "2026-12-31T23:59:59.000001Z"; without a fraction where there is none. Unreadable: not known.
+Moment parse_moment(std::string_view text);
+std::string render_moment(const Moment &moment);
+
 // Which tokens tpm counts.
 enum class TokenKind : uint8_t { total, input, output };
 
@@ -90,8 +102,9 @@ struct LimitSet {
     int64_t tpm = kNoLimit;
     int64_t max_parallel_requests = kNoLimit;
     TokenKind tokens = TokenKind::total;
-    std::vector<Budget> budgets;     // all of them hold
-    bool has_only_listed = false;    // max_budget is none of them: all are of budget_limits
+    std::vector<Budget> budgets;   // all of them hold
+    Period next_period;            // of max_budget, should there be one: budget_duration came first
+    bool has_only_listed = false;  // max_budget is none of them: all are of budget_limits
     int64_t soft_budget = kNoLimit;  // nano-dollars: only reported
     std::vector<ModelLimit> models;
     std::optional<OnOutage> on_outage;  // none: as llm_redis says

@@ -27,7 +27,7 @@ struct KeyRecord {
     bool may_tag = true;
     std::vector<std::string> tags;
     std::string metadata;  // a JSON object as it was given, or empty
-    int64_t created = 0;
+    Moment created;
     int64_t updated = 0;
     std::string replaces;        // hash of the key that this one was regenerated from, or of
                                  // the first of several
@@ -46,7 +46,7 @@ struct TeamRecord {
     LimitSet limits;
     bool is_blocked = false;
     std::string metadata;
-    int64_t created = 0;
+    Moment created;
     int64_t updated = 0;
     bool is_configured = false;
 };
@@ -60,7 +60,7 @@ struct UserRecord {
     LimitSet limits;
     bool is_blocked = false;
     std::string metadata;
-    int64_t created = 0;
+    Moment created;
     int64_t updated = 0;
 };
 

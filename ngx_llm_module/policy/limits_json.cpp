@@ -2,6 +2,7 @@
 #include "ngx_llm_module/policy/limits_json.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <iterator>
 
 #include "translators/pricing/cost.hpp"
@@ -27,7 +28,7 @@ bool has_twin(const std::vector<Budget> &budgets) {
 }
 
 Wrong read_amount(json::Value value, int64_t &nanos) {
-    nanos = value.is_number() ? parse_dollars(value.raw().bytes) : -1;
+    nanos = parse_dollars(number_of(value));
     return nanos < 0 ? "must be an amount of dollars, 0 or more" : nullptr;
 }
 
@@ -45,7 +46,43 @@ void drop_empty_rows(LimitSet &limits) {
     std::erase_if(limits.models, [](const ModelLimit &limit) { return limit.says_nothing(); });
 }
 
-// LiteLLM's names, the new and the old ones; its amounts may be texts.
+struct ModelLimitName {
+    std::string_view name;
+    int64_t ModelLimit::*which;
+};
+constexpr ModelLimitName kOfMetadata[] = {{"model_rpm_limit", &ModelLimit::rpm},
+                                          {"model_tpm_limit", &ModelLimit::tpm}};
+
+std::vector<std::pair<std::string, int64_t>> rows_of(const LimitSet &limits,
+                                                     int64_t ModelLimit::*which) {
+    std::vector<std::pair<std::string, int64_t>> rows;
+    for (const ModelLimit &limit : limits.models) {
+        if (limit.*which != kNoLimit) {
+            rows.emplace_back(limit.model, limit.*which);
+        }
+    }
+    std::sort(rows.begin(), rows.end());
+    return rows;
+}
+
+std::string without_model_limits(json::Value metadata) {
+    ByteBuffer out;
+    json::Writer w(out);
+    w.object();
+    for (auto [name, value] : metadata.members()) {
+        bool is_limit = false;
+        for (const ModelLimitName &row : kOfMetadata) {
+            is_limit = is_limit || json::equals(name, row.name);
+        }
+        if (!is_limit) {
+            w.key(name).raw(RawJson{compact_json(value.raw().bytes)});
+        }
+    }
+    w.end();
+    return out.view() == "{}" ? std::string() : std::string(out.view());
+}
+
+// LiteLLM's names, the new and the old ones.
 Wrong read_model_budget(json::Value value, Budget &budget) {
     json::Value amount = value, period;
     if (value.is_object()) {
@@ -66,11 +103,7 @@ Wrong read_model_budget(json::Value value, Budget &budget) {
             }
         }
     }
-    bool is_text = amount.is_string();
-    budget.nanos = is_text || amount.is_number()
-                       ? parse_dollars(is_text ? plain(amount) : std::string(amount.raw().bytes))
-                       : -1;
-    if (budget.nanos < 0) {
+    if (read_amount(amount, budget.nanos) != nullptr) {
         return "must say an amount of dollars, 0 or more, as budget_limit of each model";
     }
     bool is_good =
@@ -163,12 +196,28 @@ bool says_nothing(json::Value value) {
            ((value.is_array() || value.is_object()) && value.size() == 0) || value.equals("");
 }
 
+std::string number_of(json::Value value) {
+    if (value.is_number()) {
+        return std::string(value.raw().bytes);
+    }
+    std::string text = value.is_string() ? plain(value) : std::string();
+    bool is_exact = !text.empty() && text.front() != '.' && text.back() != '.' &&
+                    std::count(text.begin(), text.end(), '.') <= 1 &&
+                    text.find_first_not_of("0123456789.") == std::string::npos;
+    return is_exact ? text : std::string();
+}
+
 Wrong read_limit(json::Value value, int64_t &limit) {
     if (value.is_null()) {
         limit = kNoLimit;
         return nullptr;
     }
     std::optional<int64_t> number = value.is_number() ? value.as_int() : std::nullopt;
+    if (std::string text = number_of(value); value.is_string()) {
+        const char *end = text.data() + text.size();
+        auto [at, code] = std::from_chars(text.data(), end, number.emplace());
+        number = code == std::errc() && at == end ? number : std::nullopt;
+    }
     if (!number || *number < 0) {
         return "must be a whole number, 0 or more, or null";
     }
@@ -188,6 +237,7 @@ Wrong read_budgets(json::Value object, LimitSet &limits, std::string &param) {
     auto behind_own = limits.budgets.begin() + ptrdiff_t(limits.own_budgets());
     std::vector<Budget> own(limits.budgets.begin(), behind_own);  // one or none
     std::vector<Budget> listed(behind_own, limits.budgets.end());
+    Period period = own.empty() ? limits.next_period : own[0].period;
     param = "max_budget";
     if (amount.is_null()) {
         own.clear();
@@ -198,15 +248,13 @@ Wrong read_budgets(json::Value object, LimitSet &limits, std::string &param) {
         }
     }
     param = "budget_duration";
-    if (!duration.absent() && !(duration.is_null() && own.empty())) {
-        if (own.empty()) {
-            return "needs max_budget";
-        }
-        if (duration.is_null()) {
-            own[0].period = Period();
-        } else if (!parse_period(plain(duration), own[0].period)) {
-            return "must be a duration such as 1d, 7d, 30d, 12h or 30d/rolling";
-        }
+    if (duration.is_null()) {
+        period = Period();
+    } else if (!duration.absent() && !parse_period(plain(duration), period)) {
+        return "must be a duration such as 1d, 7d, 30d, 12h or 30d/rolling";
+    }
+    if (!own.empty()) {
+        own[0].period = period;
     }
     param = "budget_limits";
     if (!list.absent()) {
@@ -227,6 +275,7 @@ Wrong read_budgets(json::Value object, LimitSet &limits, std::string &param) {
         param = duration.is_unset() ? "max_budget" : "budget_duration";
     }
     bool has_own = !own.empty();
+    limits.next_period = has_own ? Period() : period;
     own.insert(own.end(), listed.begin(), listed.end());
     if (has_twin(own)) {
         return "has two budgets for one duration";
@@ -234,6 +283,10 @@ Wrong read_budgets(json::Value object, LimitSet &limits, std::string &param) {
     limits.budgets = std::move(own);
     limits.has_only_listed = !has_own;
     return nullptr;
+}
+
+Wrong read_next_duration(json::Value value, LimitSet &limits) {
+    return parse_period(plain(value), limits.next_period) ? nullptr : "is not a duration";
 }
 
 Wrong read_tokens(json::Value value, TokenKind &tokens) {
@@ -283,6 +336,39 @@ Wrong read_model_limits(json::Value value, int64_t ModelLimit::*which, LimitSet 
     return nullptr;
 }
 
+Wrong take_model_limits(json::Value object, LimitSet &limits, std::string &metadata,
+                        std::string &param) {
+    json::Value from = object["metadata"];
+    bool has_any = false;
+    for (const auto &[name, which] : kOfMetadata) {
+        json::Value given = from.is_object() ? from[name] : json::Value();
+        json::Value beside = object[name];
+        has_any = has_any || !given.absent();
+        if (given.absent() || (says_nothing(given) && !beside.absent())) {
+            continue;
+        }
+        param = name;
+        LimitSet taken = limits;
+        if (Wrong wrong = read_model_limits(given, which, taken)) {
+            return wrong;
+        }
+        if (!beside.absent() && !says_nothing(beside) &&
+            rows_of(taken, which) != rows_of(limits, which)) {
+            return "is not what stands in metadata";
+        }
+        limits = std::move(taken);
+    }
+    if (!has_any) {
+        return nullptr;
+    }
+    param = "metadata";
+    if (!json::duplicate_key(from).empty()) {
+        return "says something twice";
+    }
+    metadata = without_model_limits(from);
+    return nullptr;
+}
+
 Wrong read_model_budgets(json::Value value, LimitSet &limits) {
     if (Wrong wrong = check_rows_of_models(value, "must be an object of models and budgets")) {
         return wrong;
@@ -328,7 +414,13 @@ void write_limits(const LimitSet &limits, Members &m) {
     size_t own_budgets = limits.own_budgets();
     const Budget *own = own_budgets == 0 ? nullptr : &limits.budgets[0];
     m.dollars("max_budget", own != nullptr ? own->nanos : kNoLimit);
-    m.text("budget_duration", own != nullptr ? render_period(own->period) : std::string());
+    std::string next = render_period(limits.next_period);
+    m.text("budget_duration", own != nullptr ? render_period(own->period)
+                              : m.is_shown() ? next
+                                             : "");
+    if (!m.is_shown()) {
+        m.text(kNextDuration, next);
+    }
     if (m.begin("budget_limits", limits.budgets.size() > own_budgets)) {
         json::Writer &w = m.writer().array();
         for (size_t i = own_budgets; i < limits.budgets.size(); i++) {

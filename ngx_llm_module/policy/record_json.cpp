@@ -100,7 +100,7 @@ Wrong read_metadata(json::Value value, std::string &metadata) {
     return nullptr;
 }
 
-// Rights that a key can be without.
+// Rights that a key can be without. It has no others, so it can be without those as well.
 Wrong read_permissions(json::Value value, KeyRecord &key) {
     if (!value.is_null() && !value.is_object()) {
         return "must be an object";
@@ -111,6 +111,9 @@ Wrong read_permissions(json::Value value, KeyRecord &key) {
         bool *known = json::equals(name, "customers")      ? &key.may_name_customer
                       : json::equals(name, "request_tags") ? &key.may_tag
                                                            : nullptr;
+        if (known == nullptr && says_nothing(right)) {
+            continue;
+        }
         if (known == nullptr || !right.is_bool()) {
             return "may have the members customers and request_tags, true or false";
         }
@@ -150,6 +153,17 @@ Wrong time_field(json::Value value, Record &record) {
 template <class Record, int64_t LimitSet::*Which>
 Wrong limit_field(json::Value value, Record &record) {
     return read_limit(value, record.limits.*Which);
+}
+
+template <class Record>
+Wrong creation_field(json::Value value, Record &record) {
+    record.created = parse_moment(plain(value));
+    return value.is_null() || record.created.is_known() ? nullptr : "is no time";
+}
+
+template <class Record>
+Wrong next_duration_field(json::Value value, Record &record) {
+    return read_next_duration(value, record.limits);
 }
 
 template <class Record>
@@ -221,18 +235,21 @@ constexpr Field<UserRecord> kUserFields[] = {
 constexpr std::string_view kNeeds = "needs";
 
 constexpr Field<KeyRecord> kKeyOwn[] = {
-    {"created_at", time_field<KeyRecord, &KeyRecord::created>},
+    {"created_at", creation_field<KeyRecord>},
     {"updated_at", time_field<KeyRecord, &KeyRecord::updated>},
     {"replaces", text_field<KeyRecord, &KeyRecord::replaces>},
     {"replaced_by", text_field<KeyRecord, &KeyRecord::replaced_by>},
+    {kNextDuration, next_duration_field<KeyRecord>},
 };
 constexpr Field<TeamRecord> kTeamOwn[] = {
-    {"created_at", time_field<TeamRecord, &TeamRecord::created>},
+    {"created_at", creation_field<TeamRecord>},
     {"updated_at", time_field<TeamRecord, &TeamRecord::updated>},
+    {kNextDuration, next_duration_field<TeamRecord>},
 };
 constexpr Field<UserRecord> kUserOwn[] = {
-    {"created_at", time_field<UserRecord, &UserRecord::created>},
+    {"created_at", creation_field<UserRecord>},
     {"updated_at", time_field<UserRecord, &UserRecord::updated>},
+    {kNextDuration, next_duration_field<UserRecord>},
 };
 
 template <class Record>
@@ -285,6 +302,23 @@ bool apply(json::Value object, std::span<const std::string_view> known,
     }
     std::string param;
     if (Wrong wrong = read_budgets(object, changed.limits, param)) {
+        error = {param, wrong};
+        return false;
+    }
+    record = std::move(changed);
+    return true;
+}
+
+// What a client sends.
+template <class Record>
+bool apply_sent(json::Value object, std::span<const std::string_view> known,
+                std::span<const Field<Record>> fields, Record &record, FieldError &error) {
+    Record changed = record;
+    if (!apply<Record>(object, known, fields, changed, error)) {
+        return false;
+    }
+    std::string param;
+    if (Wrong wrong = take_model_limits(object, changed.limits, changed.metadata, param)) {
         error = {param, wrong};
         return false;
     }
@@ -388,7 +422,7 @@ void write_members(const KeyRecord &key, RecordForm form, json::Writer &w) {
         w.end();
     }
     m.raw("metadata", key.metadata);
-    m.time("created_at", key.created);
+    m.moment("created_at", key.created);
     m.time("updated_at", key.updated);
     if (form == RecordForm::stored) {
         m.text("replaces", key.replaces);
@@ -403,7 +437,7 @@ void write_members(const TeamRecord &team, RecordForm form, json::Writer &w) {
     write_limits(team.limits, m);
     m.flag("blocked", team.is_blocked);
     m.raw("metadata", team.metadata);
-    m.time("created_at", team.created);
+    m.moment("created_at", team.created);
     m.time("updated_at", team.updated);
 }
 
@@ -417,7 +451,7 @@ void write_members(const UserRecord &user, RecordForm form, bool is_customer, js
     write_limits(user.limits, m);
     m.flag("blocked", user.is_blocked);
     m.raw("metadata", user.metadata);
-    m.time("created_at", user.created);
+    m.moment("created_at", user.created);
     m.time("updated_at", user.updated);
 }
 
@@ -433,15 +467,15 @@ std::string render_stored(const UserRecord &record) {
 
 bool apply_members(json::Value object, std::span<const std::string_view> known, KeyRecord &record,
                    FieldError &error) {
-    return apply<KeyRecord>(object, known, kKeyFields, record, error);
+    return apply_sent<KeyRecord>(object, known, kKeyFields, record, error);
 }
 bool apply_members(json::Value object, std::span<const std::string_view> known, TeamRecord &record,
                    FieldError &error) {
-    return apply<TeamRecord>(object, known, kTeamFields, record, error);
+    return apply_sent<TeamRecord>(object, known, kTeamFields, record, error);
 }
 bool apply_members(json::Value object, std::span<const std::string_view> known, UserRecord &record,
                    FieldError &error) {
-    return apply<UserRecord>(object, known, kUserFields, record, error);
+    return apply_sent<UserRecord>(object, known, kUserFields, record, error);
 }
 
 bool check_members(json::Value object, std::span<const std::string_view> known, FieldError &error) {
@@ -487,28 +521,31 @@ bool read_stored(std::string_view json, std::string_view id, UserRecord &record,
     return read_all(json, kUserFields, kUserOwn, record, has_unknown);
 }
 
-namespace {
-
-// The time behind `member`, a name with what is around it, which stands at `at`.
-int64_t stored_time(std::string_view json, std::string_view member, size_t at) {
-    if (at == std::string_view::npos) {
-        return 0;
-    }
-    std::string_view text = json.substr(at + member.size());
-    return std::max<int64_t>(0, parse_time(text.substr(0, text.find('"'))));
+bool is_stored_blocked(std::string_view json) {
+    json::Reader reader;
+    Result<json::Value> root = reader.parse_unpadded(json);
+    return !root || (*root)["blocked"].is_true();
 }
 
-}  // namespace
-
 // Metadata, which may have anything, stands before it.
-int64_t stored_creation(std::string_view json) {
+Moment stored_creation(std::string_view json) {
     constexpr std::string_view kMember = "\"created_at\":\"";
-    return stored_time(json, kMember, json.rfind(kMember));
+    size_t at = json.rfind(kMember);
+    if (at == std::string_view::npos) {
+        return {};
+    }
+    std::string_view text = json.substr(at + kMember.size());
+    return parse_moment(text.substr(0, text.find('"')));
 }
 
 // And behind this one.
 int64_t stored_end(std::string_view json) {
-    return stored_time(json, kStoredEnd, json.find(kStoredEnd));
+    size_t at = json.find(kStoredEnd);
+    if (at == std::string_view::npos) {
+        return 0;
+    }
+    std::string_view text = json.substr(at + kStoredEnd.size());
+    return std::max<int64_t>(0, parse_time(text.substr(0, text.find('"'))));
 }
 
 std::string compact_json(std::string_view json) {

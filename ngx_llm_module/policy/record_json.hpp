@@ -34,7 +34,9 @@ struct FieldError {
 
 // Changes what the object says and leaves the rest; null means none. Members of `known` belong to
 // the caller. A member that is not known is an error unless it says nothing (null, false, empty):
-// a limit that is misspelled must not be one that does not hold.
+// a limit that is misspelled must not be one that does not hold. Nor must one that is empty, where
+// a script had nothing to put in: an empty text is a text, so it is none for members that are texts
+// (key_alias, team_id), and wrong where a number, a time or one of several words is meant.
 bool apply_members(json::Value object, std::span<const std::string_view> known, KeyRecord &record,
                    FieldError &error);
 bool apply_members(json::Value object, std::span<const std::string_view> known, TeamRecord &record,
@@ -59,8 +61,11 @@ bool read_stored(std::string_view json, std::string_view id, TeamRecord &record,
 bool read_stored(std::string_view json, std::string_view id, UserRecord &record,
                  bool *has_unknown = nullptr);
 
-// created_at of such a text, without reading the rest; 0: it has none.
-int64_t stored_creation(std::string_view json);
+// Is it blocked? A text that cannot be understood is.
+bool is_stored_blocked(std::string_view json);
+
+// created_at of such a text, without reading the rest.
+Moment stored_creation(std::string_view json);
 
 // Texts of keys that expire have it.
 constexpr std::string_view kStoredEnd = "\"expires\":\"";

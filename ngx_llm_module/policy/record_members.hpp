@@ -34,6 +34,14 @@ class Members {
             value == 0 ? w_.null() : w_.plain(render_time(value));
         }
     }
+    // Shown in seconds, as other times are.
+    void moment(std::string_view name, const Moment &value) {
+        if (is_all_) {
+            time(name, value.time);
+        } else if (value.is_known()) {
+            w_.key(name).plain(render_moment(value));
+        }
+    }
     void flag(std::string_view name, bool value) {
         if (begin(name, value)) {
             w_.boolean(value);
@@ -60,6 +68,7 @@ class Members {
         }
         return is_set || is_all_;
     }
+    bool is_shown() const { return is_all_; }
     json::Writer &writer() { return w_; }
 
   private:

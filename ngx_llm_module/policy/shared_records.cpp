@@ -18,10 +18,8 @@ constexpr ngx_msec_t kInterval = 1000;
 constexpr ngx_msec_t kFirstInterval = 50;
 // A Redis that takes nothing (full, read-only) is not given all records every second.
 constexpr ngx_msec_t kPatience = 15000;
-constexpr size_t kPage = 100;  // records in one command
-// Answers of put_records.lua.
-constexpr int64_t kClash = -1;
-constexpr int64_t kStale = -2;
+constexpr size_t kPage = 100;   // records in one command
+constexpr int64_t kClash = -1;  // answer of put_records.lua
 
 class PutCommand;
 
@@ -45,6 +43,8 @@ class Sharing {
     void complain(std::string_view text);
 
     void on_page(const RedisReply &reply);
+    // Names and what they stand for, from this place of a list on; how many.
+    size_t merge(const RedisReply &list, size_t from);
     void on_page_lost();
 
   private:
@@ -86,14 +86,17 @@ class PutCommand final : public RedisCommand {
         if (current != nullptr && reply.is_error()) {
             current->complain(reply.text());
         }
-        int64_t taken = reply.is_error() ? 0 : reply.integer();
-        if (current != nullptr && !reply.is_error() && taken >= 0) {
+        if (current != nullptr && reply.is_array()) {
+            current->merge(reply, 0);
+        }
+        bool is_clash = !reply.is_error() && !reply.is_array() && reply.integer() == kClash;
+        if (current != nullptr && !reply.is_error() && !reply.is_array() && !is_clash) {
             note_deletions();
         }
-        end(reply.is_error()  ? End::refused
-            : taken == kClash ? End::clash
-            : taken == kStale ? End::stale
-                              : End::taken);
+        end(reply.is_error()   ? End::refused
+            : reply.is_array() ? End::stale
+            : is_clash         ? End::clash
+                               : End::taken);
     }
     void on_lost(RedisLoss) override { end(End::lost); }
 
@@ -221,9 +224,20 @@ void Sharing::on_page(const RedisReply &reply) {
         has_missed_ = true;
     }
     last_ = reply[1].text();
+    if (merge(reply, 2) == kPage) {
+        look();
+        return;
+    }
+    has_looked_ = true;
+    if (has_missed_ && is_patience_over()) {
+        push();
+    }
+}
+
+size_t Sharing::merge(const RedisReply &list, size_t from) {
     size_t count = 0;
-    for (size_t i = 2; i + 1 < reply.size(); i += 2, count++) {
-        std::string_view name = reply[i].text(), value = reply[i + 1].text();
+    for (size_t i = from; i + 1 < list.size(); i += 2, count++) {
+        std::string_view name = list[i].text(), value = list[i + 1].text();
         size_t colon = name.find(':'), end = value.find(':');
         auto kind =
             std::find(std::begin(kRecordKinds), std::end(kRecordKinds), name.substr(0, colon));
@@ -242,14 +256,7 @@ void Sharing::on_page(const RedisReply &reply) {
             note_shared(config_, which, id, uint64_t(version));
         }
     }
-    if (count == kPage) {
-        look();
-        return;
-    }
-    has_looked_ = true;
-    if (has_missed_ && is_patience_over()) {
-        push();
-    }
+    return count;
 }
 
 std::unique_ptr<PutCommand> Sharing::make_put(bool is_change) {

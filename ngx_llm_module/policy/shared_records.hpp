@@ -21,7 +21,8 @@ class ShareWaiter : public StoreWaiter {
   public:
     // In place of on_stored(): Redis has taken nothing, a key would have had another one's alias.
     virtual void on_clash() = 0;
-    // So has it when another machine was faster. What that said comes here with the next look.
+    // So has it when another machine was faster. What that said is in the zone now, as far as it
+    // has room: newer than the change, and than what that is taken back to.
     virtual void on_stale() = 0;
 };
 

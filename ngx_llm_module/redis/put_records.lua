@@ -6,7 +6,8 @@
 --          changed since it was seen
 --       then 4 for each record: its name, its version (microseconds), its JSON (empty: deleted), the
 --       version that was seen before
--- Gives how many were taken; -1: an alias is another key's, -2: somebody else was faster.
+-- Gives how many were taken; -1: an alias is another key's; a list: somebody else was faster, and the
+-- names of what he changed with it as it is here now, version:JSON.
 
 local base = KEYS[1]
 local data, log, gone, aliases = base .. ':data', base .. ':log', base .. ':gone', base .. ':aliases'
@@ -60,16 +61,17 @@ end
 
 -- What is here becomes newer than what the other machine had, and what it takes that back to.
 if ARGV[2] == '1' then
-    local is_stale = false
+    local newer = {}
     for i = 3, #ARGV, 4 do
         local before, json = stored(ARGV[i])
         if before > tonumber(ARGV[i + 3]) then
             put(ARGV[i], string.format('%.0f', math.max(before, tonumber(ARGV[i + 1])) + 2), json)
-            is_stale = true
+            table.insert(newer, ARGV[i])
+            table.insert(newer, redis.call('HGET', data, ARGV[i]))
         end
     end
-    if is_stale then
-        return -2
+    if #newer > 0 then
+        return newer
     end
 end
 

@@ -34,6 +34,15 @@ std::string_view bearer(ngx_http_request_t *r) {
     return trim(value.substr(kBearer.size()));
 }
 
+std::string unescaped(std::string_view sent) {
+    std::string text(sent);
+    auto *to = reinterpret_cast<u_char *>(text.data());
+    u_char *from = to;
+    ngx_unescape_uri(&to, &from, text.size(), 0);
+    text.resize(size_t(to - reinterpret_cast<u_char *>(text.data())));
+    return text;
+}
+
 // Visits each parameter of a query.
 template <class Visit>
 void for_each_parameter(std::string_view query, Visit visit) {
@@ -51,40 +60,59 @@ std::string key_of_query(ngx_http_request_t *r) {
     std::string key;
     for_each_parameter(view(r->args), [&](std::string_view name, std::string_view value) {
         if (name == "key" && key.empty() && value.size() <= kMaxKey) {
-            key.resize(value.size());
-            auto *to = reinterpret_cast<u_char *>(key.data());
-            auto *from = reinterpret_cast<u_char *>(const_cast<char *>(value.data()));
-            ngx_unescape_uri(&to, &from, value.size(), 0);
-            key.resize(size_t(to - reinterpret_cast<u_char *>(key.data())));
+            key = unescaped(value);
         }
     });
     return key;
 }
 
-void mask_parameters(std::string_view query, bool is_any) {
+void mask(std::string_view text) {
+    std::fill_n(const_cast<char *>(text.data()), text.size(), '*');
+}
+
+// Where other gateways and providers look for one: it is sent here by mistake, and no less secret.
+bool names_a_key(std::string_view sent) {
+    constexpr std::string_view kNames[] = {"key",     "api_key",    "apikey",
+                                           "api-key", "x-api-key",  "x-goog-api-key",
+                                           "token",   "auth_token", "access_token"};
+    std::string name = unescaped(sent);
+    return std::any_of(std::begin(kNames), std::end(kNames),
+                       [&](std::string_view known) { return wire::same_name(name, known); });
+}
+
+enum class Mask : uint8_t {
+    own_key,  // what is read as the caller's key; the rest may go on to a provider
+    all_keys,
+};
+
+void mask_parameters(std::string_view query, Mask which) {
     for_each_parameter(query, [&](std::string_view name, std::string_view value) {
-        if (name == "key" || (is_any && (name == "api_key" || value.starts_with("sk-")))) {
-            std::fill_n(const_cast<char *>(value.data()), value.size(), '*');
+        bool is_own = name == "key";
+        if (is_own ||
+            (which == Mask::all_keys && (names_a_key(name) || value.starts_with("sk-")))) {
+            mask(value);
         }
     });
 }
 
-void mask_query_of(std::string_view line, bool is_any) {
+void mask_query_of(std::string_view line, Mask which) {
     size_t question = line.find('?');
     if (question == std::string_view::npos) {
         return;
     }
     line.remove_prefix(question + 1);
-    mask_parameters(line.substr(0, line.find(' ')), is_any);
+    mask_parameters(line.substr(0, line.find(' ')), which);
+}
+
+void mask_query(ngx_http_request_t *r, Mask which) {
+    mask_query_of(view(r->request_line), which);
+    mask_query_of(view(r->unparsed_uri), which);
+    mask_parameters(view(r->args), which);
 }
 
 // "sk-" where a word begins, escaped or not.
 bool looks_like_key(std::string_view sent) {
-    std::string text(sent);
-    auto *to = reinterpret_cast<u_char *>(text.data());
-    u_char *from = to;
-    ngx_unescape_uri(&to, &from, text.size(), 0);
-    text.resize(size_t(to - reinterpret_cast<u_char *>(text.data())));
+    std::string text = unescaped(sent);
     for (size_t at = text.find("sk-"); at != text.npos; at = text.find("sk-", at + 1)) {
         if (at == 0 || isalnum(static_cast<unsigned char>(text[at - 1])) == 0) {
             return true;
@@ -101,10 +129,41 @@ void mask_stray_keys(ngx_http_request_t *r) {
             std::string_view word = text.substr(0, text.find_first_of("/?&=; "));
             text.remove_prefix(std::min(text.size(), word.size() + 1));
             if (looks_like_key(word)) {
-                std::fill_n(const_cast<char *>(word.data()), word.size(), '*');
+                mask(word);
             }
         }
     }
+}
+
+// Behind "/key/" stands a key, in LiteLLM's /key/KEY/regenerate and in what is misspelt; else a
+// word of a route, or a hash, which is no secret. Keys of providers begin with no "sk-".
+bool is_key_in_path(std::string_view part, bool is_last) {
+    bool is_word = part.find_first_not_of("abcdefghijklmnopqrstuvwxyz-_") == part.npos;
+    bool is_hash =
+        part.size() == 64 && part.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+    return !part.empty() && !is_hash && !(is_last ? is_word : part == "service-account");
+}
+
+void mask_path_of(std::string_view path) {
+    path = path.substr(0, path.find('?'));
+    std::string_view before;
+    while (!path.empty()) {
+        std::string_view part = path.substr(0, path.find('/'));
+        path.remove_prefix(std::min(path.size(), part.size() + 1));
+        bool is_behind = wire::same_name(unescaped(before), "key");
+        if (is_behind && is_key_in_path(part, path.empty())) {
+            mask(part);
+        }
+        before = part.empty() ? before : part;
+    }
+}
+
+void mask_path(ngx_http_request_t *r) {
+    std::string_view line = view(r->request_line);
+    line.remove_prefix(std::min(line.size(), line.find(' ')));
+    mask_path_of(line.substr(0, line.rfind(" HTTP/")));
+    mask_path_of(view(r->unparsed_uri));
+    mask_path_of(view(r->uri));
 }
 
 bool looks_for_keys(ngx_http_request_t *r) {
@@ -183,8 +242,10 @@ ngx_int_t before_log(ngx_http_request_t *r) {
     if (r->args.len != 0) {
         (void)find_identity(r);
     }
-    if (looks_for_keys(r) || wants_no_key(r)) {
+    if (wants_no_key(r)) {
         mask_client_key(r);
+    } else if (loc_conf(r).pass != PassKind::unset) {
+        mask_query(r, Mask::all_keys);  // nobody reads it any more
     }
     return NGX_OK;
 }
@@ -230,11 +291,10 @@ std::string client_key(ngx_http_request_t *r) {
 
 void mask_client_key(ngx_http_request_t *r) {
     bool is_any = wants_no_key(r);
-    mask_query_of(view(r->request_line), is_any);
-    mask_query_of(view(r->unparsed_uri), is_any);
-    mask_parameters(view(r->args), is_any);
+    mask_query(r, is_any ? Mask::all_keys : Mask::own_key);
     if (is_any) {
         mask_stray_keys(r);
+        mask_path(r);
     }
 }
 

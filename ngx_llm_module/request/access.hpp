@@ -28,7 +28,8 @@ std::string client_key(ngx_http_request_t *r);
 
 // A key in the address would stand in every log line that shows the request: it is overwritten
 // there, and in the arguments. Where no request is passed on (llm_admin, llm_metrics, llm_health)
-// so is whatever looks like one.
+// so is whatever looks like one; elsewhere what has the name of one is before the request is
+// logged.
 void mask_client_key(ngx_http_request_t *r);
 
 bool install_access(ngx_conf_t *cf);

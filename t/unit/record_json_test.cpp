@@ -102,7 +102,7 @@ TEST(RecordJson, EverythingOfAKeySurvivesBeingStored) {
                                  R"("tags":["x","y"],"permissions":{"customers":false})"),
                      given),
               "");
-    given.created = 1700000000;
+    given.created = {1700000000, 70};
     given.updated = 1700000001;
     given.replaces = "old";
     KeyRecord read;
@@ -121,7 +121,7 @@ TEST(RecordJson, EverythingOfAKeySurvivesBeingStored) {
     EXPECT_TRUE(read.may_tag);
     EXPECT_EQ(read.tags, (std::vector<std::string>{"x", "y"}));
     EXPECT_EQ(read.metadata, R"({"n":{"m":[1,"two words"]}})");
-    EXPECT_EQ(read.created, 1700000000);
+    EXPECT_EQ(read.created.order(), 1700000000000070);
     EXPECT_EQ(read.updated, 1700000001);
     EXPECT_EQ(read.replaces, "old");
     expect_limits(read.limits);
@@ -264,7 +264,8 @@ TEST(RecordJson, BudgetsAreChangedOneByOne) {
     EXPECT_EQ(key.limits.budgets.size(), 1U);
     ASSERT_EQ(change(R"({"max_budget":null})", key), "");
     EXPECT_TRUE(key.limits.budgets.empty());
-    EXPECT_EQ(change(R"({"budget_duration":"7d"})", key), "budget_duration needs max_budget");
+    ASSERT_EQ(change(R"({"max_budget":8})", key), "");
+    EXPECT_EQ(key.limits.budgets[0].period.unit, CalendarUnit::week);
 }
 
 std::string budgets_of(const KeyRecord &key) {
@@ -300,7 +301,6 @@ TEST(RecordJson, AListOfBudgetsIsReplacedAsAWhole) {
         EXPECT_EQ(change(said(same), key), "") << same;
         expect_budgets(key, kListed);
     }
-    EXPECT_EQ(change(R"({"budget_duration":"7d"})", key), "budget_duration needs max_budget");
     EXPECT_EQ(change(R"({"max_budget":9,"budget_duration":"30d"})", key),
               "budget_duration has two budgets for one duration");
     expect_budgets(key, kListed);
@@ -311,7 +311,7 @@ TEST(RecordJson, AListOfBudgetsIsReplacedAsAWhole) {
     expect_budgets(key, both);
     EXPECT_EQ(change(said(both), key), "");
     expect_budgets(key, both);
-    ASSERT_EQ(change(R"({"max_budget":null})", key), "");
+    ASSERT_EQ(change(R"({"max_budget":null,"budget_duration":null})", key), "");
     expect_budgets(key, kListed);
     for (const char *none : {"[]", "null"}) {
         KeyRecord one = key;
@@ -333,7 +333,7 @@ TEST(RecordJson, WhatIsWrongIsNamedAndNothingChanges) {
     EXPECT_EQ(wrong(R"({"rpm_limit":-1})"), "rpm_limit must be a whole number, 0 or more, or null");
     EXPECT_EQ(wrong(R"({"rpm_limit":1.5})"),
               "rpm_limit must be a whole number, 0 or more, or null");
-    EXPECT_EQ(wrong(R"({"rpm_limit":"5"})"),
+    EXPECT_EQ(wrong(R"({"rpm_limit":"5.0"})"),
               "rpm_limit must be a whole number, 0 or more, or null");
     EXPECT_EQ(wrong(R"({"rpm_limit":9,"key_alias":"x","max_budget":-1})"),
               "max_budget must be an amount of dollars, 0 or more");
@@ -397,13 +397,28 @@ TEST(RecordJson, WhatWasNotStoredByUsIsNotRead) {
 
 TEST(RecordJson, WhenARecordWasMadeIsFoundWithoutReadingIt) {
     KeyRecord key;
-    EXPECT_EQ(stored_creation(render_stored(key)), 0);
+    EXPECT_FALSE(stored_creation(render_stored(key)).is_known());
     key.metadata = R"({"created_at":"2001-01-01T00:00:00Z","a":"\"created_at\":\"x"})";
-    key.created = 1900000000;
+    key.created = {1900000000, 123456};
     key.updated = 1900000001;
     key.replaced_by = "h";
-    EXPECT_EQ(stored_creation(render_stored(key)), key.created);
-    EXPECT_EQ(stored_creation(R"({"created_at":"soon"})"), 0);
+    EXPECT_EQ(stored_creation(render_stored(key)).order(), key.created.order());
+    EXPECT_FALSE(stored_creation(R"({"created_at":"soon"})").is_known());
+    EXPECT_EQ(stored_creation(R"({"created_at":"1970-01-01T00:00:01Z"})").order(), 1000000);
+    EXPECT_EQ(stored_creation(R"({"created_at":"1970-01-01T00:00:01.5Z"})").order(), 1500000);
+}
+
+// A gateway of before must be able to read the record: it ignores the member.
+TEST(RecordJson, ADurationWaitsForItsBudget) {
+    KeyRecord key;
+    EXPECT_EQ(change(R"({"budget_duration":"30d"})", key), "");
+    EXPECT_TRUE(key.limits.budgets.empty());
+    EXPECT_EQ(render_stored(key), R"({"next_budget_duration":"30d"})");
+    KeyRecord read;
+    ASSERT_TRUE(read_stored(render_stored(key), "hash", read));
+    EXPECT_EQ(change(R"({"max_budget":5})", read), "");
+    EXPECT_EQ(render_stored(read), R"({"max_budget":5,"budget_duration":"30d"})");
+    EXPECT_NE(change(R"({"next_budget_duration":"1d"})", read), "");
 }
 
 // Words of LiteLLM for what is so anyway.
