@@ -245,6 +245,9 @@ subtest 'what users spent' => sub {
     my @users = grep { $_->{user_id} =~ /^spender/ } @{admin('/spend/users')};
     is_deeply([map { $_->{user_id} } @users], [qw(spender-2 spender-3 spender-1)], 'who most, first');
     cmp_ok($users[0]{spend}, '>', $users[1]{spend}, 'with what it is');
+    # Not 200 for what has no effect: budgets do not begin anew.
+    is(param_of($_->[0], { %{$_->[1]}, spend => 0 }), 'spend', "$_->[0]: that is not taken back")
+        for ['/user/update', { user_id => 'spender-2' }], ['/key/update', { key => $key{2} }];
     is_deeply([map { $_->{user_id} } @{admin('/spend/users?user_id=spender-1')}], ['spender-1'], 'one');
 };
 

@@ -35,7 +35,8 @@ bool apply_body(AdminCall &call, std::span<const std::string_view> known, KeyRec
     if (!apply_members(call.body, known, key, error) || !read_expiry(call, key.expires, error)) {
         return false;
     }
-    if (before != nullptr && !keeps_creation(call, before->created, error)) {
+    if (before != nullptr &&
+        !keeps_what_stands(call, before->created, SpendOf::key, before->counted_as(), error)) {
         return false;
     }
     // Of LiteLLM's types of keys those that administer are none of ours.

@@ -7,6 +7,7 @@
 
 #include "ngx_llm_module/admin/sorting.hpp"
 #include "ngx_llm_module/conf/identities.hpp"
+#include "ngx_llm_module/policy/limits_json.hpp"
 #include "translators/core/sha256.hpp"
 #include "translators/pricing/cost.hpp"
 
@@ -73,12 +74,19 @@ bool read_expiry(const AdminCall &call, int64_t &expires, FieldError &error) {
     return true;
 }
 
-bool keeps_creation(const AdminCall &call, const Moment &created, FieldError &error) {
-    if (call.body["created_at"].is_unset() || parse_time(call.text("created_at")) == created.time) {
-        return true;
+bool keeps_what_stands(const AdminCall &call, const Moment &created, SpendOf of,
+                       std::string_view name, FieldError &error) {
+    json::Value time = call.body["created_at"];
+    if (!time.is_unset() && parse_time(call.text("created_at")) != created.time) {
+        error = {"created_at", "is not when it was made, which does not change"};
+        return false;
     }
-    error = {"created_at", "is not when it was made, which does not change"};
-    return false;
+    if (parse_dollars(number_of(call.body["spend"])) == 0 &&
+        spent_by_all(call.config, of, name).cost > 0) {
+        error = {"spend", "cannot be taken back: raise max_budget"};
+        return false;
+    }
+    return true;
 }
 
 Moment this_moment() {

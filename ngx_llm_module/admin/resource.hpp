@@ -55,9 +55,10 @@ inline bool has_only(const AdminCall &call, std::initializer_list<std::string_vi
 }
 
 // Records are sent back as they were shown. Of what only the gateway writes, created_at must be
-// what stands; spend, updated_at and budget_reset_at move on and change nothing. False: `error`
-// says so.
-bool keeps_creation(const AdminCall &call, const Moment &created, FieldError &error);
+// what stands; spend, updated_at and budget_reset_at move on and change nothing. But whoever sends
+// a spend of 0 for what has spent wants its budgets to begin anew. False: `error` says so.
+bool keeps_what_stands(const AdminCall &call, const Moment &created, SpendOf of,
+                       std::string_view name, FieldError &error);
 
 // By the clock, not as of the last event: when a record is made.
 Moment this_moment();

@@ -78,7 +78,8 @@ AdminAnswer change_team(AdminCall &call, bool (*change)(const AdminCall &call, T
 }
 
 bool update(const AdminCall &call, TeamRecord &team, FieldError &error) {
-    return keeps_creation(call, team.created, error) && apply_body(call, kUpdateKnown, team, error);
+    return keeps_what_stands(call, team.created, SpendOf::team, team.id, error) &&
+           apply_body(call, kUpdateKnown, team, error);
 }
 
 std::vector<TeamRecord> all_teams(const AdminCall &call) {

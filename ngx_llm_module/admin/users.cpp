@@ -22,12 +22,13 @@ constexpr std::string_view kUserOrders[] = {"user_id", "user_alias", "user_email
 
 struct Resource {
     RecordKind kind;
+    SpendOf spends;
     bool is_customer;
     std::span<const std::string_view> known_when_new;  // members that are read here
 };
 
-constexpr Resource kUsers = {RecordKind::user, false, kNewUserKnown};
-constexpr Resource kCustomers = {RecordKind::customer, true, kNewCustomerKnown};
+constexpr Resource kUsers = {RecordKind::user, SpendOf::user, false, kNewUserKnown};
+constexpr Resource kCustomers = {RecordKind::customer, SpendOf::customer, true, kNewCustomerKnown};
 
 bool is_said(const AdminCall &call, std::string_view name) {
     json::Value value = call.body[name];
@@ -38,7 +39,7 @@ void write_members_of(const Resource &resource, const AdminCall &call, const Use
                       json::Writer &w) {
     w.key("user_id").plain(user.id);
     write_members(user, RecordForm::shown, resource.is_customer, w);
-    write_spend(call, resource.is_customer ? SpendOf::customer : SpendOf::user, user.id, w);
+    write_spend(call, resource.spends, user.id, w);
 }
 
 void write_user(const Resource &resource, const AdminCall &call, const UserRecord &user,
@@ -101,7 +102,7 @@ AdminAnswer update_user(const Resource &resource, AdminCall &call) {
     }
     UserRecord &user = loaded.record;
     FieldError error;
-    if (!keeps_creation(call, user.created, error) ||
+    if (!keeps_what_stands(call, user.created, resource.spends, user.id, error) ||
         !apply_body(resource, call, kUpdateKnown, user, error)) {
         return bad(error);
     }
