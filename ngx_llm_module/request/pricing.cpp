@@ -1,11 +1,10 @@
 // Cost of a request. Entry points: book_cost (settle, and the headers of whole answers),
-// drop_unpriced (stages), estimate_usage (answers that were cut).
+// drop_unpriced (planning), estimate_usage (answers that were cut).
 #include "ngx_llm_module/request/pricing.hpp"
 
 #include <algorithm>
 
 #include "ngx_llm_module/request/llm_request.hpp"
-#include "ngx_llm_module/request/reply.hpp"
 #include "ngx_llm_module/upstream/worker.hpp"
 #include "translators/pricing/cost.hpp"
 
@@ -14,15 +13,25 @@ namespace {
 
 constexpr size_t kMostShown = 128;  // of a name, in the log
 
-void warn_unpriced(const LlmRequest &request, const Candidate &candidate) {
+enum class Unpriced : uint8_t { counted, refused };
+
+void warn_unpriced(const LlmRequest &request, const Candidate &candidate, Unpriced what) {
     const std::string &provider = candidate.deployment->provider->name;
-    if (!worker().is_first_unpriced(provider + "/" + candidate.upstream_model)) {
+    bool is_refused = what == Unpriced::refused;
+    if (!worker().is_first_unpriced((is_refused ? "refused " : "") + provider + "/" +
+                                    candidate.upstream_model)) {
         return;
     }
     // Of a deployment with a wildcard the client says what the model is called.
     ByteBuffer model;
     json::append_escaped(std::string_view(candidate.upstream_model).substr(0, kMostShown), model);
     ngx_str_t shown = str(model.view());
+    if (is_refused) {
+        ngx_log_error(NGX_LOG_WARN, request.r->connection->log, 0,
+                      "llm: the price of %s/%V is not known, it is not asked", provider.c_str(),
+                      &shown);
+        return;
+    }
     bool is_length = request.ledger.units.audio_ms == kUnknownLength;
     ngx_log_error(NGX_LOG_WARN, request.r->connection->log, 0,
                   "llm: the %s of %s/%V is not known, its requests count as 0%s",
@@ -58,7 +67,7 @@ int64_t cost_of_attempt(LlmRequest &request) {
     }
     if (!price.is_known()) {
         ledger.is_unpriced = true;
-        warn_unpriced(request, candidate);
+        warn_unpriced(request, candidate, Unpriced::counted);
         return 0;
     }
     Usage own = ledger.usage;
@@ -95,7 +104,7 @@ void book_units(LlmRequest &request) {
     int64_t cost = cost_of_request_units(request);
     if (cost < 0) {
         ledger.is_unpriced = true;
-        warn_unpriced(request, request.candidate());
+        warn_unpriced(request, request.candidate(), Unpriced::counted);
         return;
     }
     ledger.units.are_booked = true;
@@ -112,11 +121,11 @@ void book_cost(LlmRequest &request) {
         return;
     }
     ledger.is_booked = true;
-    if (!request.answer.is_committed()) {
+    if (!request.answer.is_committed() || request.answer.is_counted()) {
         ledger.list_cost = ledger.earlier_list_cost;
         ledger.cost = ledger.earlier_cost;
         ledger.usage = ledger.earlier;
-        return;  // nothing was delivered
+        return;  // by the present attempt nothing was delivered, or it has been counted
     }
     if ((request.is_raw || request.is_other()) && !ledger.usage.known) {
         if (ledger.status < NGX_HTTP_SPECIAL_RESPONSE &&
@@ -146,21 +155,18 @@ void add_usage(Usage &to, const Usage &more) {
     to.estimated = to.estimated || more.estimated;
 }
 
-bool drop_unpriced(LlmRequest &request) {
+void drop_unpriced(const LlmRequest &request, std::vector<Candidate> &candidates) {
     if (request.loc.unknown_price != kRefuseUnknownPrice || request.is_raw || request.is_count() ||
         request.is_kept()) {
-        return true;
+        return;
     }
-    std::erase_if(request.candidates, [&](const Candidate &candidate) {
-        return !price_of(request, candidate).is_known();
+    std::erase_if(candidates, [&](const Candidate &candidate) {
+        bool is_known = price_of(request, candidate).is_known();
+        if (!is_known) {
+            warn_unpriced(request, candidate, Unpriced::refused);
+        }
+        return !is_known;
     });
-    if (!request.candidates.empty()) {
-        return true;
-    }
-    request.ledger.is_unpriced = true;
-    reply_error(request, ErrorClass::permission, "the price of the model is not known", {},
-                "model");
-    return false;
 }
 
 void estimate_usage(LlmRequest &request, uint64_t content_bytes, bool is_current) {

@@ -1,0 +1,152 @@
+# An attempt that was lost has cost something: the loser of a hedge, a stream that broke and that
+# nobody went on with. It is booked and counted in budgets, whatever becomes of the request.
+
+use strict;
+use warnings;
+use LLM::Test;
+use LLM::Limits;
+use LLM::Pair;
+use LLM::Provider;
+
+my $master = 'sk-master-0123456789abcdef';
+
+LLM::Limits->each_store(sub {
+    my ($store) = @_;
+    my $t = LLM::Test->new(workers => 1);    # what one request used is known to the next
+    my $p = LLM::Provider->new(dir => $t->dir);
+
+    my $prices = $t->write_file('prices.json', encode_json_c({ models => {
+        'chat/paid' => { input => 0, output => 0, per => { request => 0.0005 } } } }));
+
+    $t->http_conf($store->conf . "llm_master_key $master; llm_prices $prices;" . LLM::Pair::conf($p,
+        server => 'location /admin { llm_admin; }',
+        http => 'log_format lost escape=json \'{"cost":"$llm_cost","status":"$llm_cost_status",'
+            . '"in":$llm_input_tokens,"outcome":"$llm_outcome","code":$status,'
+            . '"deployment":"$llm_deployment","fallbacks":$llm_fallbacks}\';',
+        location => 'llm_auth off; llm_limit $arg_money max_budget=0.001; llm_unknown_price refuse;
+            access_log logs/lost.log lost; llm_num_retries 0; llm_allowed_fails 1000;',
+        models => <<'END'));
+    llm_model hedged { hedge after=40ms max=100%; deployment chat/first id=h1 input_cost=1e-3;
+        deployment messages/second id=h2 order=2 input_cost=1e-3; context_window_fallbacks secret; }
+    llm_model broken { recover restart; deployment chat/first id=b1 input_cost=1e-3; fallbacks secret; }
+    llm_model further { recover restart; deployment chat/first id=f1 input_cost=1e-3;
+        fallbacks secret known; }
+    llm_model retried { num_retries 1; deployment chat/first id=r1 input_cost=1e-3; fallbacks secret; }
+    llm_model by-request { recover restart; deployment chat/paid id=p1; }
+    llm_model secret { deployment chat/nobody-knows; }
+    llm_model alone { deployment chat/nobody-knows; fallbacks known; }
+    llm_model known { deployment chat/second id=k1 input_cost=1e-3; }
+END
+    $t->start;
+    my $pair = LLM::Pair->new('chat', 'chat');
+    my @events = $pair->events(text => 'One two three four five six seven.');
+    my $lines = 0;
+    my $logged = sub {
+        my @lines;
+        $t->wait_for(sub { @lines = split /\n/, $t->slurp('logs/lost.log'); @lines > $lines }, 5,
+            'a line of the log') or return {};
+        return decode_json($lines[$lines++]);
+    };
+    my $answers = sub {
+        my (%of) = @_;
+        $p->clear->kick;
+        $p->on({ body => qr/"model":"$_"/ }, $of{$_}) for sort keys %of;
+        return;
+    };
+    my $ask = sub {
+        my ($of, $model, $money) = @_;
+        return $t->stream($of->path(1) . "?money=$money", $of->question(model => $model, stream => 1));
+    };
+    my $spent = sub {
+        my ($model) = @_;
+        my $list = $t->get('/admin/global/spend/models',
+            headers => { Authorization => "Bearer $master" })->{json};
+        my ($one) = grep { $_->{model} eq $model } @$list;
+        return $one ? $one->{total_spend} : 'nothing';
+    };
+    my $is_used_up = sub {
+        my ($model, $money) = @_;
+        $store->wait_settled;
+        my $next = $ask->($pair, $model, $money);
+        is($next->status, 429, "$money: the budget is used up");
+        like($next->read_body, qr/budget/, "$money: and says so");
+        $logged->();
+    };
+
+    subtest 'the loser of a hedge, and no fallback with a price' => sub {
+        $answers->(first => json(400, { error => { message => 'too long',
+            type => 'invalid_request_error', code => 'context_length_exceeded' } },
+            wait_for_release => 'head'), second => 'silent');
+        my $s = $ask->($pair, 'hedged', 'hedged');
+        ok($p->wait_requests(2), 'both are asked');
+        ok($p->wait_held(1), 'it waits for us');
+        $p->release;
+        is($s->status, 400, 'the failure is the answer');
+        like($s->read_body, qr/too long/, 'in its words');
+        my $line = $logged->();
+        cmp_ok($line->{cost}, '>', 0, 'what was lost has a cost');
+        cmp_ok($line->{in}, '>', 0, 'and tokens');
+        is($spent->('hedged'), $line->{cost}, 'it is in the sums');
+        $is_used_up->('hedged', 'hedged');
+    };
+
+    for my $client ('chat', 'messages', 'responses') {
+        my $of = LLM::Pair->new($client, 'chat');
+        subtest "a stream that broke, and no fallback with a price: $client" => sub {
+            $answers->(first => sse(@events[0 .. 5], drop()), 'nobody-knows' => sse(@events));
+            my $before = $spent->('broken') =~ s/nothing/0/r;
+            my $s = $ask->($of, 'broken', "broken-$client");
+            my @seen = $s->all_events;
+            is($s->status, 200, 'it had begun');
+            is_deeply([$of->check(\@seen)], [], 'grammar');
+            ok($of->error_event(\@seen), 'it ends with an error of the dialect') or diag explain \@seen;
+            unlike(encode_json_c(\@seen), qr/price/, 'which is not about prices');
+            is($p->request_count, 1, 'the fallback was not asked');
+            my $line = $logged->();
+            is("$line->{outcome} $line->{code} $line->{deployment} $line->{status} $line->{fallbacks}",
+                'cut 200 b1 estimated 0', 'log');
+            cmp_ok($line->{cost}, '>', 0, 'it has a cost');
+            cmp_ok(abs($spent->('broken') - $before - $line->{cost}), '<', 1e-9, 'it is in the sums');
+            $is_used_up->('broken', "broken-$client");
+        };
+    }
+
+    subtest 'a price for each request' => sub {
+        $answers->(paid => sse(@events[0 .. 5], drop()));
+        ok($pair->error_event([$ask->($pair, 'by-request', 'by-request')->all_events]), 'it is cut');
+        is($logged->()->{cost}, '0.0005', 'one of them');
+    };
+
+    subtest 'the fallback behind one without a price' => sub {
+        $answers->(first => sse(@events[0 .. 5], drop()), second => sse(@events));
+        my @seen = $ask->($pair, 'further', 'further')->all_events;
+        ok(!$pair->error_event(\@seen), 'goes on with it');
+        my $line = $logged->();
+        is("$line->{outcome} $line->{deployment} $line->{fallbacks}", 'ok k1 1', 'log');
+        $answers->(first => json(503, {}), second => sse(@events));
+        my $s = $ask->($pair, 'further', 'again');
+        is($s->status, 200, 'also before there is an answer');
+        $s->all_events;
+        is($logged->()->{deployment}, 'k1', 'from there');
+    };
+
+    subtest 'a fallback without a price is none' => sub {
+        $answers->(first => [json(503, {}), sse(@events)]);
+        my $s = $ask->($pair, 'retried', 'retried');
+        is($s->status, 200, 'its place is for a retry');
+        $s->all_events;
+        is($logged->()->{deployment}, 'r1', 'of the model that was asked for');
+        $answers->(first => json(503, { error => { message => 'busy today' } }));
+        $s = $ask->($pair, 'retried', 'failed');
+        is($s->status, 503, 'or the failure is the answer');
+        like($s->read_body, qr/busy today/, 'in its words');
+        $logged->();
+        ok($t->log_text =~ qr/price of chat\/nobody-knows is not known, it is not asked/, 'the log has it');
+        $s = $ask->($pair, 'alone', 'alone');
+        is($s->status, 403, 'a model without a price is refused');
+        like($s->read_body, qr/price of the model is not known/, 'and why');
+        is($logged->()->{status}, 'unpriced', 'log');
+    };
+    $t->done;
+});
+done_testing();
