@@ -74,15 +74,16 @@ int64_t cost_of_attempt(LlmRequest &request) {
     for (int64_t Usage::*count : kCounts) {
         own.*count -= ledger.earlier.*count;
     }
-    return cost_of(own, price, ledger.service_tier);
+    return cost_of(own, price, ledger.service_tier) +
+           cost_of_units(price, PriceKind::query, ledger.units.queries);
 }
 
 int64_t adjusted(const LlmRequest &request, int64_t cost) {
     return adjusted_cost(cost, request.candidate().deployment->provider->cost_factor);
 }
 
-// Images and speech of which the answer told no tokens. Prices of images may depend on what was
-// asked for: "hd/1024-x-1024/dall-e-3".
+// Images, speech and rankings of which the answer told no tokens. Prices of images may depend on
+// what was asked for: "hd/1024-x-1024/dall-e-3".
 int64_t cost_of_request_units(LlmRequest &request) {
     const Units &units = request.ledger.units;
     const Candidate &candidate = request.candidate();
@@ -99,17 +100,26 @@ int64_t cost_of_request_units(LlmRequest &request) {
     return cost_of(units, plain);
 }
 
-void book_units(LlmRequest &request) {
+// Of an answer that told no tokens: by what else was asked for, or by an estimate of the text.
+// Nothing: a file, a list, which has no price.
+int64_t cost_of_untold(LlmRequest &request) {
     Ledger &ledger = request.ledger;
-    int64_t cost = cost_of_request_units(request);
-    if (cost < 0) {
+    if (ledger.status >= NGX_HTTP_SPECIAL_RESPONSE) {
+        return 0;
+    }
+    int64_t cost = ledger.units.any() ? cost_of_request_units(request) : -1;
+    if (cost >= 0) {
+        ledger.units.are_booked = true;
+        return cost;
+    }
+    if (ledger.usage.estimated) {
+        return cost_of_attempt(request);
+    }
+    if (ledger.units.any()) {
         ledger.is_unpriced = true;
         warn_unpriced(request, request.candidate(), Unpriced::counted);
-        return;
     }
-    ledger.units.are_booked = true;
-    ledger.list_cost = ledger.earlier_list_cost + cost;
-    ledger.cost = ledger.earlier_cost + adjusted(request, cost);
+    return 0;
 }
 
 }  // namespace
@@ -127,14 +137,8 @@ void book_cost(LlmRequest &request) {
         ledger.usage = ledger.earlier;
         return;  // by the present attempt nothing was delivered, or it has been counted
     }
-    if ((request.is_raw || request.is_other()) && !ledger.usage.known) {
-        if (ledger.status < NGX_HTTP_SPECIAL_RESPONSE &&
-            (ledger.units.any() || ledger.units.audio_ms == kUnknownLength)) {
-            book_units(request);
-        }
-        return;  // a file, a list: nothing that has a price
-    }
-    int64_t cost = cost_of_attempt(request);
+    bool is_untold = (request.is_raw || request.is_other()) && !ledger.usage.known;
+    int64_t cost = is_untold ? cost_of_untold(request) : cost_of_attempt(request);
     ledger.list_cost = ledger.earlier_list_cost + cost;
     ledger.cost = ledger.earlier_cost + adjusted(request, cost);
 }
@@ -156,7 +160,8 @@ void add_usage(Usage &to, const Usage &more) {
 }
 
 void drop_unpriced(const LlmRequest &request, std::vector<Candidate> &candidates) {
-    if (request.loc.unknown_price != kRefuseUnknownPrice || request.is_raw || request.is_count() ||
+    bool is_nameless = request.is_raw && request.model.empty();  // a file, a list
+    if (request.loc.unknown_price != kRefuseUnknownPrice || is_nameless || request.is_count() ||
         request.is_kept()) {
         return;
     }
@@ -167,6 +172,16 @@ void drop_unpriced(const LlmRequest &request, std::vector<Candidate> &candidates
         }
         return !is_known;
     });
+}
+
+bool has_countable_text(const LlmRequest &request) {
+    if (request.is_count() || request.is_kept()) {
+        return false;
+    }
+    if (request.endpoint.operation == Operation::other) {
+        return request.endpoint.other->takes_text && !request.model.empty();
+    }
+    return !request.is_raw || (!request.model.empty() && request.body.view().starts_with('{'));
 }
 
 void estimate_usage(LlmRequest &request, uint64_t content_bytes, bool is_current) {

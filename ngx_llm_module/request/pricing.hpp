@@ -26,6 +26,10 @@ void add_usage(Usage &to, const Usage &more);
 // llm_unknown_price refuse: takes away candidates whose price is not known.
 void drop_unpriced(const LlmRequest &request, std::vector<Candidate> &candidates);
 
+// Where an answer tells no tokens, those of the request can be guessed from its length: it is text,
+// and asks a model.
+bool has_countable_text(const LlmRequest &request);
+
 // The answer, or its last part, did not say how many tokens it took: fills in what was sent and
 // delivered, at four bytes a token, as far as it is missing, and marks it as an estimate.
 // `is_current`: the provider counted along with the answer, its last word stands.

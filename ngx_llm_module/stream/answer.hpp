@@ -63,6 +63,8 @@ class Answer final : public AnswerSink, private AnswerNames, private AttemptAnsw
     // The call's own time is over.
     void on_deadline();
     bool is_committed() const { return is_committed_; }
+    // It is forwarded as it comes.
+    bool is_unread() const { return mode_ == Mode::raw; }
     // What the attempt used is among the ledger's earlier ones.
     bool is_counted() const { return is_counted_; }
     bool is_complete() const { return relay_ != nullptr && relay_->is_complete(); }
