@@ -1,5 +1,6 @@
 # An attempt that was lost has cost something: the loser of a hedge, a stream that broke and that
-# nobody went on with. It is booked and counted in budgets, whatever becomes of the request.
+# nobody went on with. It is booked and counted in budgets, whatever becomes of the request; and a
+# deployment's own limits count what was used of it, nothing else.
 
 use strict;
 use warnings;
@@ -21,7 +22,7 @@ LLM::Limits->each_store(sub {
     $t->http_conf($store->conf . "llm_master_key $master; llm_prices $prices;" . LLM::Pair::conf($p,
         server => 'location /admin { llm_admin; }',
         http => 'log_format lost escape=json \'{"cost":"$llm_cost","status":"$llm_cost_status",'
-            . '"in":$llm_input_tokens,"outcome":"$llm_outcome","code":$status,'
+            . '"in":$llm_input_tokens,"out":$llm_output_tokens,"outcome":"$llm_outcome","code":$status,'
             . '"deployment":"$llm_deployment","fallbacks":$llm_fallbacks}\';',
         location => 'llm_auth off; llm_limit $arg_money max_budget=0.001; llm_unknown_price refuse;
             access_log logs/lost.log lost; llm_num_retries 0; llm_allowed_fails 1000;',
@@ -33,6 +34,14 @@ LLM::Limits->each_store(sub {
         fallbacks secret known; }
     llm_model retried { num_retries 1; deployment chat/first id=r1 input_cost=1e-3; fallbacks secret; }
     llm_model by-request { recover restart; deployment chat/paid id=p1; }
+    llm_model split { recover restart; deployment chat/first id=s1 input_cost=1e-3 tpm=100000 max_budget=900;
+        deployment chat/second id=s2 order=2 input_cost=2e-3 tpm=100000 max_budget=900/1d; }
+    llm_model across { recover restart; deployment chat/first id=a1 input_cost=1e-3 tpm=100000
+        max_budget=900; fallbacks beyond; }
+    llm_model beyond { deployment chat/second id=a2 input_cost=2e-3 tpm=100000 max_budget=900; }
+    llm_model raced { hedge after=40ms max=100%; deployment chat/first id=r-1 input_cost=1e-3 tpm=100000
+        max_budget=900; deployment messages/second id=r-2 order=2 input_cost=2e-3 tpm=100000 max_budget=900; }
+    llm_model cut { recover restart; deployment chat/first id=c1 input_cost=1e-3 tpm=100000 max_budget=900; }
     llm_model secret { deployment chat/nobody-knows; }
     llm_model alone { deployment chat/nobody-knows; fallbacks known; }
     llm_model known { deployment chat/second id=k1 input_cost=1e-3; }
@@ -146,6 +155,64 @@ END
         is($s->status, 403, 'a model without a price is refused');
         like($s->read_body, qr/price of the model is not known/, 'and why');
         is($logged->()->{status}, 'unpriced', 'log');
+    };
+    # What its own limits have counted: tokens, dollars.
+    my $counted = sub {
+        my ($model, $id) = @_;
+        $store->wait_settled;
+        my $said = $t->post('/admin/explain', { model => $model, messages => [{ role => 'user', content => 'x' }] },
+            headers => { Authorization => "Bearer $master" })->{json};
+        my %of = map { ($_->{what} => $_->{used}) }
+            grep { ($_->{deployment} // '') eq $id } @{ $said->{limits} };
+        return @of{'tokens', 'budget'};
+    };
+    my $is_split = sub {
+        my ($name, $model, @ids) = @_;
+        my $line = $logged->();
+        my ($tokens, $cost) = (0, 0);
+        for my $id (@ids) {
+            my ($its_tokens, $its_cost) = $counted->($id eq 'a2' ? 'beyond' : $model, $id);
+            cmp_ok($its_tokens // 0, '>', 0, "$name: tokens of $id");
+            cmp_ok($its_cost // 0, '>', 0, "$name: cost of $id");
+            $tokens += $its_tokens // 0;
+            $cost += $its_cost // 0;
+        }
+        is($tokens, $line->{in} + $line->{out}, "$name: all tokens, once");
+        cmp_ok(abs($cost - $line->{cost}), '<', 1e-9, "$name: all of the cost, once")
+            or diag("$cost $line->{cost}");
+        return;
+    };
+
+    subtest 'each deployment counts its own' => sub {
+        $answers->(first => sse(@events[0 .. 5], drop()), second => sse(@events));
+        $ask->($pair, 'split', 'split')->all_events;
+        $is_split->('a stream that went on elsewhere', 'split', 's1', 's2');
+        $ask->($pair, 'across', 'across')->all_events;
+        $is_split->('at another model', 'across', 'a1', 'a2');
+        $answers->(first => sse(@events[0 .. 5], drop()));
+        $ask->($pair, 'cut', 'cut')->all_events;
+        $is_split->('that was cut', 'cut', 'c1');
+        my @second = LLM::Pair->new('chat', 'messages')->events(text => 'One');
+        $answers->(first => 'silent', second => sse(@second));
+        is($ask->($pair, 'raced', 'raced')->read_body =~ /One/, 1, 'the second wins');
+        $is_split->('the loser of a hedge', 'raced', 'r-1', 'r-2');
+    };
+
+    subtest 'a second attempt that lost' => sub {
+        my @before = map { $counted->('raced', $_) } 'r-1', 'r-2';
+        $answers->(first => sse(hold(), @events), second => 'silent');
+        my $s = $ask->($pair, 'raced', 'raced-2');
+        ok($p->wait_requests(2), 'both are asked');
+        ok($p->wait_held(1), 'one waits for us');
+        $p->release;
+        $s->all_events;
+        my $line = $logged->();
+        my @after = map { $counted->('raced', $_) } 'r-1', 'r-2';
+        my @more = map { $after[$_] - $before[$_] } 0 .. 3;
+        is($more[0] + $more[2], $line->{in} + $line->{out}, 'all tokens, once');
+        cmp_ok($more[2], '>', 0, 'and its own where it was made');
+        cmp_ok(abs($more[3] - $more[2] * 2e-3), '<', 1e-9, 'at its price');
+        cmp_ok(abs($more[1] + $more[3] - $line->{cost}), '<', 1e-9, 'all of the cost, once');
     };
     $t->done;
 });

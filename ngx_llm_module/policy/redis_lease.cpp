@@ -187,6 +187,7 @@ Verdict RedisLease::take() {
 }
 
 Verdict RedisLease::move(size_t first) {
+    leave_deployment();
     if (first < demands_.alternatives.size()) {
         return go_on(Step::move, first);
     }
@@ -197,6 +198,7 @@ Verdict RedisLease::move(size_t first) {
 }
 
 Verdict RedisLease::change_model() {
+    leave_deployment();
     return go_on(Step::change, 0);
 }
 
@@ -564,6 +566,38 @@ void RedisLease::forget_model() {
     common_kept_ = lasting_kept_;
 }
 
+void RedisLease::add_to_deployment(const Used &used) {
+    of_deployment_ += used;
+    if (local_ != nullptr) {
+        local_->add_to_deployment(used);
+    }
+}
+
+// That is still to be counted, in the period of now.
+int64_t RedisLease::amount_used(Kept &kept, const Used &used) const {
+    int64_t amount = kept.counter.kind != 'p' && !kept.is_left ? kept.of(used) : 0;
+    if (amount > 0) {
+        renew_period(store_.config(), kept.period, kept.counter);
+    }
+    return amount;
+}
+
+// What was used of it is counted, whatever becomes of what it holds.
+void RedisLease::leave_deployment() {
+    std::vector<Settlement::Item> items;
+    for (size_t i = common_kept_; i < kept_.size(); i++) {
+        Kept &kept = kept_[i];
+        if (int64_t amount = amount_used(kept, of_deployment_); amount > 0) {
+            items.push_back({kept.counter, amount});
+        }
+        kept.is_left = true;
+    }
+    of_deployment_ = Used();
+    if (!items.empty()) {
+        store_.settle({0, std::move(items), ngx_current_msec});
+    }
+}
+
 // Without waiting.
 void RedisLease::drop_deployment() {
     // Where Redis is away what is held stays ours, to be given back later.
@@ -676,10 +710,10 @@ void RedisLease::release(const Used &used) {
         return;  // nothing was taken, or only requests that have counted already
     }
     Settlement settlement{id_, {}, ngx_current_msec};
-    for (Kept &kept : kept_) {
-        int64_t amount = kept.of(used);
-        if (kept.counter.kind != 'p' && amount > 0) {
-            renew_period(store_.config(), kept.period, kept.counter);
+    for (size_t i = 0; i < kept_.size(); i++) {
+        Kept &kept = kept_[i];
+        if (int64_t amount = amount_used(kept, i < common_kept_ ? used : of_deployment_);
+            amount > 0) {
             settlement.items.push_back({std::move(kept.counter), amount});
         }
     }

@@ -59,6 +59,7 @@ class ZoneLease final : public Lease {
     Verdict move(size_t first) override;
     Verdict change_model() override;
     bool grow(const Used &so_far) override;
+    void add_to_deployment(const Used &used) override { of_deployment_ += used; }
     void release(const Used &used) override;
 
   private:
@@ -95,6 +96,8 @@ class ZoneLease final : public Lease {
     void go_back_to(Mark mark);
     Verdict try_all(size_t first_demand, size_t first_alternative, bool is_move);
     Verdict go_on(size_t first_demand, size_t first_alternative);
+    void renew_periods();
+    void leave_deployment();
     void count_used(const Kept &kept, const Used &used);
 
     const Config &config_;
@@ -105,6 +108,8 @@ class ZoneLease final : public Lease {
     std::vector<Kept> kept_;        // what must be settled
     Mark lasting_;                  // the others are of the model and its deployment
     Mark common_;                   // the others are of the deployment
+    size_t deployments_ = 0;        // from there on kept_ is
+    Used of_deployment_;
     uint32_t cell_ = kNoCell;
     uint32_t serial_ = 0;
     Clocks clocks_{};
@@ -216,6 +221,7 @@ ZoneLease::Mark ZoneLease::mark() const {
 void ZoneLease::take_model(size_t first) {
     take_range(first, demands_.common);
     common_ = mark();
+    deployments_ = common_.kept;
 }
 
 void ZoneLease::take_deployment(size_t alternative) {
@@ -233,6 +239,21 @@ void ZoneLease::go_back_to(Mark mark) {
         move_slot(table_, cell_, kNoSlot);
     }
     kept_.resize(mark.kept);
+    deployments_ = mark.kept;
+}
+
+void ZoneLease::renew_periods() {
+    for (Kept &kept : kept_) {
+        renew_period(config_, kept.key, clocks_.now);
+    }
+}
+
+// Under the lock. What it was used for stays counted there.
+void ZoneLease::leave_deployment() {
+    for (size_t i = deployments_; i < kept_.size(); i++) {
+        count_used(kept_[i], of_deployment_);
+    }
+    of_deployment_ = Used();
 }
 
 // Under the lock, twice at most: dead processes may hold what is missing.
@@ -315,10 +336,12 @@ Verdict ZoneLease::change_model() {
 Verdict ZoneLease::go_on(size_t first_demand, size_t first_alternative) {
     clocks_ = clocks_now();
     prepare(first_demand, demands_.list.size());
+    renew_periods();
     MetersLock lock(table_, zone_pool(config_));
     if (!is_own_lease(table_, cell_, serial_)) {
         cell_ = kNoCell;
     }
+    leave_deployment();
     go_back_to(common_);
     Verdict verdict = try_all(first_demand, first_alternative, true);
     if (verdict.admission == Admission::granted) {
@@ -336,9 +359,7 @@ bool ZoneLease::grow(const Used &so_far) {
         return true;
     }
     clocks_ = clocks_now();
-    for (Kept &kept : kept_) {
-        renew_period(config_, kept.key, clocks_.now);
-    }
+    renew_periods();
     MetersLock lock(table_, zone_pool(config_));
     if (!is_own_lease(table_, cell_, serial_)) {
         return true;
@@ -382,16 +403,15 @@ void ZoneLease::release(const Used &used) {
         return;
     }
     clocks_ = clocks_now();
-    for (Kept &kept : kept_) {
-        renew_period(config_, kept.key, clocks_.now);
-    }
+    renew_periods();
     MetersLock lock(table_, zone_pool(config_));
     if (!is_own_lease(table_, cell_, serial_)) {
         cell_ = kNoCell;
     }
-    for (const Kept &kept : kept_) {
-        count_used(kept, used);
+    for (size_t i = 0; i < std::min(deployments_, kept_.size()); i++) {
+        count_used(kept_[i], used);
     }
+    leave_deployment();
     if (cell_ != kNoCell) {
         free_lease(table_, cell_);
         cell_ = kNoCell;
@@ -409,6 +429,7 @@ class NoLease final : public Lease {
     }
     Verdict change_model() override { return {}; }
     bool grow(const Used &) override { return true; }
+    void add_to_deployment(const Used &) override {}
     void release(const Used &) override {}
 };
 

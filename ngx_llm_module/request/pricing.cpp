@@ -148,6 +148,9 @@ void count_earlier(LlmRequest &request) {
     int64_t cost = cost_of_attempt(request);
     ledger.earlier_list_cost += cost;
     ledger.earlier_cost += adjusted(request, cost);
+    request.limits.add_used(request.next_candidate - 1,
+                            {ledger.usage.input - ledger.earlier.input,
+                             ledger.usage.output - ledger.earlier.output, adjusted(request, cost)});
     ledger.earlier = ledger.usage;
 }
 
