@@ -38,7 +38,7 @@ constexpr auto kParts = std::to_array<PartRow>({
     {ZonePart::meters, sizeof(Meters), init_meters},
     {ZonePart::health, sizeof(HealthPart), nullptr},
     {ZonePart::records, sizeof(RecordsPart), init_records},
-    {ZonePart::metrics, sizeof(MetricsPart), nullptr},  // what a state file has goes first
+    {ZonePart::metrics, sizeof(MetricsPart), init_metrics},
     {ZonePart::spend, sizeof(SpendPart), init_spend},
 });
 
@@ -137,9 +137,7 @@ bool is_large_enough(size_t size) {
     }
     ngx_slab_pool_t *pool = init_pool(memory, size);
     SharedZone *zone = make_zone(pool, size);
-    bool is_enough = zone != nullptr &&
-                     init_metrics(zone->parts[size_t(ZonePart::metrics)], pool, size) &&
-                     pool->pfree * ngx_pagesize >= kRoomForRecords;
+    bool is_enough = zone != nullptr && pool->pfree * ngx_pagesize >= kRoomForRecords;
     munmap(memory, size);
     return is_enough;
 }
