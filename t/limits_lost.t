@@ -20,7 +20,9 @@ LLM::Limits->each_store(sub {
         'chat/paid' => { input => 0, output => 0, per => { request => 0.0005 } } } }));
 
     $t->http_conf($store->conf . "llm_master_key $master; llm_prices $prices;" . LLM::Pair::conf($p,
-        server => 'location /admin { llm_admin; }',
+        server => 'location /admin { llm_admin; }
+            location /cut/ { llm_pass models; llm_auth off; llm_limit $arg_tokens tpm=50; llm_on_limit cut;
+                llm_reserve_tokens 1; access_log logs/lost.log lost; }',
         http => 'log_format lost escape=json \'{"cost":"$llm_cost","status":"$llm_cost_status",'
             . '"in":$llm_input_tokens,"out":$llm_output_tokens,"outcome":"$llm_outcome","code":$status,'
             . '"deployment":"$llm_deployment","fallbacks":$llm_fallbacks}\';',
@@ -42,6 +44,10 @@ LLM::Limits->each_store(sub {
     llm_model raced { hedge after=40ms max=100%; deployment chat/first id=r-1 input_cost=1e-3 tpm=100000
         max_budget=900; deployment messages/second id=r-2 order=2 input_cost=2e-3 tpm=100000 max_budget=900; }
     llm_model cut { recover restart; deployment chat/first id=c1 input_cost=1e-3 tpm=100000 max_budget=900; }
+    llm_model for-tokens { recover restart; deployment chat/first id=l1 tpm=45;
+        deployment chat/second id=l2 order=2 tpm=45; }
+    llm_model for-none { recover restart; deployment chat/first id=l3 tpm=45;
+        deployment chat/second id=l4 order=2 tpm=45; }
     llm_model secret { deployment chat/nobody-knows; }
     llm_model alone { deployment chat/nobody-knows; fallbacks known; }
     llm_model known { deployment chat/second id=k1 input_cost=1e-3; }
@@ -196,6 +202,22 @@ END
         $answers->(first => 'silent', second => sse(@second));
         is($ask->($pair, 'raced', 'raced')->read_body =~ /One/, 1, 'the second wins');
         $is_split->('the loser of a hedge', 'raced', 'r-1', 'r-2');
+    };
+
+    subtest 'a limit that runs out with the second answer' => sub {
+        my @slow = (gap => 0.05);
+        $answers->(first => sse(@events[0 .. 5], drop()), second => sse(@events, @slow));
+        for my $limit ('tokens', 'none') {
+            my $s = $t->stream('/cut' . $pair->path(1) . "?$limit=one",
+                $pair->question(model => "for-$limit", stream => 1));
+            my $error = $pair->error_event([$s->all_events]);
+            my $line = $logged->();
+            is($line->{outcome}, $limit eq 'tokens' ? 'cut' : 'ok', "$limit: both answers count there, "
+                . 'at a deployment its own') or diag explain $line;
+            $limit eq 'tokens' ? like($error->{message}, qr/limit has run out/, 'and says so')
+                : ok(!$error, 'no error');
+            cmp_ok($line->{in} + $line->{out}, '>', 50, 'together it is more');
+        }
     };
 
     subtest 'a second attempt that lost' => sub {

@@ -629,17 +629,20 @@ bool RedisLease::write_holdings(RedisBatch &batch) const {
 }
 
 // Asks without waiting: when a limit has run out, the next look tells.
-bool RedisLease::grow(const Used &so_far) {
+bool RedisLease::grow(const Used &so_far, const Used &of_deployment) {
     if (place_ == Place::machine) {
-        return local_->grow(so_far);
+        return local_->grow(so_far, of_deployment);
     }
+    auto used_of = [&](const Kept &kept) {
+        return kept.of(size_t(&kept - kept_.data()) < common_kept_ ? so_far : of_deployment);
+    };
     // Before it has used all, so that the answer is there when it has.
     auto needs_more = [&](const Kept &kept) {
-        int64_t used = kept.of(so_far);
+        int64_t used = used_of(kept);
         return !kept.is_counted() && !kept.is_last && used + used / (2 * kMorePart) > kept.held;
     };
     has_run_out_ = has_run_out_ || std::any_of(kept_.begin(), kept_.end(), [&](const Kept &kept) {
-                       return kept.is_last && kept.of(so_far) > kept.held;
+                       return kept.is_last && used_of(kept) > kept.held;
                    });
     if (has_run_out_ || growing_ != nullptr || place_ != Place::redis ||
         std::none_of(kept_.begin(), kept_.end(), needs_more)) {
@@ -648,7 +651,7 @@ bool RedisLease::grow(const Used &so_far) {
     for (Kept &kept : kept_) {
         renew_period(store_.config(), kept.period, kept.counter);
         kept.is_growing = needs_more(kept);
-        kept.used = kept.of(so_far);
+        kept.used = used_of(kept);
         kept.wanted = kept.used + kept.used / kMorePart + kMoreLeast;
     }
     auto ask = std::make_unique<GrowAsk>(*this);

@@ -20,7 +20,7 @@ class RedisLease final : public Lease {
     Verdict take() override;
     Verdict move(size_t first) override;
     Verdict change_model() override;
-    bool grow(const Used &so_far) override;
+    bool grow(const Used &so_far, const Used &of_deployment) override;
     void add_to_deployment(const Used &used) override;
     void release(const Used &used) override;
 

@@ -155,7 +155,7 @@ class Lease {
     virtual Verdict change_model() = 0;
     // Reserves more where the answer has used more than is held. False: a limit has run out, what
     // is held did not change. May answer from what it knows, it never waits.
-    virtual bool grow(const Used &so_far) = 0;
+    virtual bool grow(const Used &so_far, const Used &of_deployment) = 0;
     // So much more was used of the present deployment: it is counted there when the deployment is
     // left, or at the end.
     virtual void add_to_deployment(const Used &used) = 0;

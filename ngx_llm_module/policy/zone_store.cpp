@@ -58,7 +58,7 @@ class ZoneLease final : public Lease {
     Verdict take() override;
     Verdict move(size_t first) override;
     Verdict change_model() override;
-    bool grow(const Used &so_far) override;
+    bool grow(const Used &so_far, const Used &of_deployment) override;
     void add_to_deployment(const Used &used) override { of_deployment_ += used; }
     void release(const Used &used) override;
 
@@ -351,10 +351,13 @@ Verdict ZoneLease::go_on(size_t first_demand, size_t first_alternative) {
     return verdict;
 }
 
-bool ZoneLease::grow(const Used &so_far) {
-    bool has_more = std::any_of(kept_.begin(), kept_.end(), [&](const Kept &kept) {
-        return so_far.of(kept.quantity, kept.tokens) > kept.held;
-    });
+bool ZoneLease::grow(const Used &so_far, const Used &of_deployment) {
+    auto more_of = [&](const Kept &kept) {
+        bool is_common = size_t(&kept - kept_.data()) < deployments_;
+        return (is_common ? so_far : of_deployment).of(kept.quantity, kept.tokens) - kept.held;
+    };
+    bool has_more = std::any_of(kept_.begin(), kept_.end(),
+                                [&](const Kept &kept) { return more_of(kept) > 0; });
     if (!has_more || is_released_) {
         return true;
     }
@@ -365,7 +368,7 @@ bool ZoneLease::grow(const Used &so_far) {
         return true;
     }
     for (Kept &kept : kept_) {
-        int64_t more = so_far.of(kept.quantity, kept.tokens) - kept.held;
+        int64_t more = more_of(kept);
         if (more <= 0 || kept.holding == kNoCell) {
             continue;
         }
@@ -428,7 +431,7 @@ class NoLease final : public Lease {
         return verdict;
     }
     Verdict change_model() override { return {}; }
-    bool grow(const Used &) override { return true; }
+    bool grow(const Used &, const Used &) override { return true; }
     void add_to_deployment(const Used &) override {}
     void release(const Used &) override {}
 };

@@ -308,13 +308,16 @@ bool Limits::may_go_on(uint64_t content_bytes) {
     if (request_.loc.on_limit != kCutOnLimit || lease_ == nullptr) {
         return true;
     }
-    Used used;
-    used.input_tokens = estimate_tokens(request_.ledger.request_bytes);
-    used.output_tokens = estimate_tokens(content_bytes);
+    Used own;
+    own.input_tokens = estimate_tokens(request_.ledger.request_bytes);
+    own.output_tokens = estimate_tokens(content_bytes);
     Price price = price_of(request_, request_.candidate());
-    used.cost = price.is_known() ? cost_at(price, used.input_tokens, used.output_tokens) : 0;
+    own.cost = price.is_known() ? cost_at(price, own.input_tokens, own.output_tokens) : 0;
+    const Ledger &ledger = request_.ledger;
+    Used used = {ledger.earlier.input, ledger.earlier.output, ledger.earlier_cost};
+    used += own;
     bool has_second = second_ != nullptr && second_->is_adopted;
-    if (lease_->grow(used) && (!has_second || second_->lease->grow(used))) {
+    if (lease_->grow(used, own) && (!has_second || second_->lease->grow(used, own))) {
         return true;
     }
     request_.ledger.limit_status = "cut";
