@@ -11,8 +11,6 @@
 #include "ngx_llm_module/conf/prices.hpp"
 #include "ngx_llm_module/conf/probes.hpp"
 #include "ngx_llm_module/conf/routing_words.hpp"
-#include "ngx_llm_module/state/spend.hpp"
-#include "ngx_llm_module/state/zone.hpp"
 
 namespace llm {
 namespace {
@@ -144,30 +142,6 @@ Provider *Config::find_provider(std::string_view name) const {
     return nullptr;
 }
 
-namespace {
-
-// What has no row is counted under "other".
-void warn_of_spend(ngx_conf_t *cf, const Config &config) {
-    constexpr size_t kStep = 1 << 20;
-    size_t size = config.zone_size != 0 ? config.zone_size : kDefaultZoneSize;
-    size_t names = config.keys.size() + config.teams.size() + config.models.size();
-    size_t least = zone_size_for_spend(names);
-    if (least <= size) {
-        return;
-    }
-    const ConfPlace &place = config.zone_place;
-    std::string where;
-    if (!place.file.empty()) {
-        where = " in " + place.file + ":" + std::to_string(place.line);
-    }
-    ngx_log_error(NGX_LOG_WARN, cf->log, 0,
-                  "llm: the zone has no room to tell what each of %uz keys, teams and models has "
-                  "spent, llm_zone %uzm has%s",
-                  names, (least + kStep - 1) / kStep, where.c_str());
-}
-
-}  // namespace
-
 bool complete_config(ngx_conf_t *cf, Config &config) {
     for (auto &provider : config.providers) {
         if (!complete_provider(cf, config, *provider)) {
@@ -194,7 +168,6 @@ bool complete_config(ngx_conf_t *cf, Config &config) {
     if (needs_dns(config)) {
         config.resolver = make_resolver(cf);
     }
-    warn_of_spend(cf, config);
     return true;
 }
 

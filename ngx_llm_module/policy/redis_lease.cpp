@@ -3,9 +3,9 @@
 #include "ngx_llm_module/policy/redis_lease.hpp"
 
 #include <algorithm>
-#include <iterator>
 #include <utility>
 
+#include "ngx_llm_module/policy/redis_asks.hpp"
 #include "ngx_llm_module/policy/redis_counter.hpp"
 
 namespace llm {
@@ -19,161 +19,7 @@ constexpr int64_t kMoreLeast = 8;
 // What a demand takes in a call of Redis, about.
 constexpr size_t kBytesOfDemand = 24;
 
-void skip(PackReader &answer, size_t many) {
-    while (many-- > 0 && !answer.is_bad()) {
-        (void)answer.number();
-    }
-}
-
-// What follows "granted" or not.
-void skip_verdict(PackReader &answer) {
-    skip(answer, 2);
-    skip(answer, 2 * size_t(answer.number()));
-    skip(answer, 2 * size_t(answer.number()));
-}
-
-// A move to nowhere. Nobody waits for what becomes of it: what Redis does not hear now it hears at
-// the lease's end.
-class DropAsk final : public RedisAsk {
-  public:
-    explicit DropAsk(uint64_t id) : id_(id) {}
-    bool write(RedisBatch &batch) override {
-        PackWriter &work = batch.begin(RedisTask::move).add(batch.place_of(id_));
-        work.add(int64_t(0)).add(int64_t(0)).add(int64_t(0));
-        return true;
-    }
-    void on_answer(PackReader &answer) override {
-        (void)answer.number();
-        skip_verdict(answer);
-    }
-    void on_lost(RedisLoss) override {}
-
-  private:
-    uint64_t id_;
-};
-
 }  // namespace
-
-// It outlives the lease when its request ends while it waits.
-class AdmitAsk final : public RedisAsk {
-  public:
-    explicit AdmitAsk(RedisLease &lease) : lease_(&lease), id_(lease.id()) {}
-    void forget() { lease_ = nullptr; }
-
-    bool write(RedisBatch &batch) override {
-        if (lease_ == nullptr) {
-            return false;
-        }
-        group = lease_->write_demands(batch);
-        needs_answer = lease_->needs_answer();
-        return true;
-    }
-    void on_answer(PackReader &answer) override {
-        if (lease_ != nullptr) {
-            lease_->on_answer(answer, after_it);
-            return;
-        }
-        bool is_granted = answer.number() == 1;
-        PackReader rest = answer;
-        skip_verdict(answer);
-        if (is_granted && answered_at != 0) {
-            take_back(size_t(rest.number()));
-        } else if (is_granted) {
-            give_back();
-        } else {
-            count();
-        }
-    }
-    void on_lost(RedisLoss loss) override {
-        RedisLease *lease = std::exchange(lease_, nullptr);
-        if (lease == nullptr) {
-            needs_answer = false;
-            if (loss == RedisLoss::unknown) {
-                give_back();
-            }
-            return;
-        }
-        bool is_unknown = loss == RedisLoss::unknown;
-        if (is_unknown) {
-            requests_ = lease->asked_requests();
-        }
-        if (std::optional<size_t> taken = lease->on_lost(loss)) {
-            granted_at_ = ngx_current_msec;
-            uncounted_ = parts(*taken);
-            requests_.clear();
-            needs_answer = !uncounted_.empty();
-        }
-    }
-    void on_undone() override { count(); }
-
-  private:
-    void give_back() { RedisStore::current()->settle({id_, {}, ngx_current_msec}); }
-    // The requests that are counted always, and with this alternative.
-    std::vector<Settlement::Item> parts(size_t alternative) {
-        std::vector<Settlement::Item> items;
-        for (size_t part : {size_t(0), alternative}) {
-            if (part < requests_.size()) {
-                std::move(requests_[part].begin(), requests_[part].end(),
-                          std::back_inserter(items));
-                requests_[part].clear();
-            }
-        }
-        return items;
-    }
-    // Of a request that went on without Redis, which has not counted it.
-    void count() {
-        if (!uncounted_.empty()) {
-            RedisStore::current()->settle({0, std::exchange(uncounted_, {}), granted_at_});
-        }
-    }
-    // What else was taken is given back at the lease's end.
-    void take_back(size_t alternative) {
-        std::vector<Settlement::Item> items = parts(alternative);
-        if (!items.empty()) {
-            RedisStore::current()->settle(
-                {id_, std::move(items), ngx_current_msec, 0, answered_at});
-        }
-    }
-
-    RedisLease *lease_;
-    uint64_t id_;
-    std::vector<std::vector<Settlement::Item>> requests_;  // of one that was refused
-    std::vector<Settlement::Item> uncounted_;              // of one that was not, perhaps
-    ngx_msec_t granted_at_ = 0;
-};
-
-class GrowAsk final : public RedisAsk {
-  public:
-    explicit GrowAsk(RedisLease &lease) : lease_(&lease) {}
-    void forget() { lease_ = nullptr; }
-
-    bool write(RedisBatch &batch) override {
-        counters_ = lease_ != nullptr ? lease_->write_growth(batch) : 0;
-        if (counters_ == 0 && lease_ != nullptr) {
-            lease_->on_grown({});  // it has left the deployment of which it wanted more
-        }
-        return counters_ > 0;
-    }
-    void on_answer(PackReader &answer) override {
-        std::vector<int64_t> held;
-        for (size_t i = 0; i < counters_ && !answer.is_bad(); i++) {
-            held.push_back(answer.number());
-        }
-        if (lease_ != nullptr) {
-            lease_->on_grown(held);
-        }
-    }
-    // The request goes on: what it uses is counted at its end.
-    void on_lost(RedisLoss) override {
-        if (lease_ != nullptr) {
-            std::exchange(lease_, nullptr)->on_grown({});
-        }
-    }
-
-  private:
-    RedisLease *lease_;
-    size_t counters_ = 0;
-};
 
 RedisLease::RedisLease(RedisStore &store, Demands &demands, Waiter &waiter)
     : store_(store), demands_(demands), waiter_(waiter), id_(store.next_lease()) {}
