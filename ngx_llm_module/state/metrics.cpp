@@ -375,7 +375,13 @@ void open_metrics(const Config &config) {
     if (part == nullptr) {
         return;
     }
-    if (!init_metrics(part, pool, config.zone->shm.size)) {
+    // Where the state of before has taken their room they are as large as they can be.
+    constexpr size_t kLeast = 128 << 10;
+    size_t size = config.zone->shm.size;
+    while (!init_metrics(part, pool, size) && size > kLeast) {
+        size /= 2;
+    }
+    if (part->counters.capacity() == 0) {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "llm: the zone is too small for metrics, see llm_zone");
         part = nullptr;
