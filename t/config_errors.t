@@ -37,6 +37,20 @@ sub provider_line { return "llm_provider p {\n$ok\n$_[0] # HERE\n}" }
 sub model_line    { return "llm_provider p { $ok }\nllm_model m {\n$_[0] # HERE\n"
     . "deployment p/y; }" }
 
+subtest 'a zone with fewer rows for what was spent than there are keys' => sub {
+    my $keys = join '', map { "llm_key sk-of-many-$_ { }\n" } 1 .. 3000;
+    my ($code, $output) = $t->config_test("\nllm_zone 2m;\n$keys$server");
+    is($code, 0, 'is taken');
+    like($output, qr{\[warn\].*no room .* each of 3000 keys, .* spent, llm_zone (\d+)m has in \S+\.conf:\d+$}m,
+        'with a warning') or return;
+    my ($size) = $output =~ /llm_zone (\d+)m has/;
+    unlike(($t->config_test("\nllm_zone ${size}m;\n$keys$server"))[1], qr/\[warn\]/, 'that size has it');
+    $size--;
+    like(($t->config_test("\nllm_zone ${size}m;\n$keys$server"))[1], qr/\[warn\]/, 'a smaller one has not');
+    like(($t->config_test(join('', map { "llm_key sk-of-many-$_ { }\n" } 1 .. 9000) . $server))[1],
+        qr/\[warn\].*no room .* each of 9000 keys/, 'nor has the default one, for more');
+};
+
 subtest 'the place of the state' => sub {
     mkdir "$dir/state" or die $!;
     mkdir "$dir/$_" or die $! for qw(state/as-dir state/one.journal);
@@ -45,7 +59,15 @@ subtest 'the place of the state' => sub {
         'empty/llm.state' => qr{directory "\Q$dir\E/empty/" of state= .*Not a directory},
         'state/as-dir' => qr{"\Q$dir\E/state/as-dir" of state= is a directory},
         'state/one' => qr{"\Q$dir\E/state/one.journal" of state= is a directory},
-        'state/null' => qr{"\Q$dir\E/state/null" of state= is no regular file});
+        'state/null' => qr{"\Q$dir\E/state/null" of state= is no regular file},
+        'state/gone' => qr{"\Q$dir\E/state/gone" of state= is a link to a file that is not there},
+        'state/round' => qr{"\Q$dir\E/state/round" of state= cannot be used .*symbolic links},
+        'state/beside' => qr{"\Q$dir\E/state/beside.journal" of state= is a link to a file that is not},
+        'state/' . 'x' x 250 => qr{/state/x+\.journal" of state= cannot be used .*name too long}i,
+        'state/' . 'x' x 300 . '/y' => qr{of state= cannot be found .*name too long}i);
+    symlink $_->[0], "$dir/state/$_->[1]" or die $! for ['nowhere', 'gone'], ['round', 'round'],
+        ['nowhere', 'beside.journal'];
+    refused($_, "\nllm_zone 8m $_; # HERE", qr/state= names no file/) for 'state=', '"state="';
     refused("state=$_", "\nllm_zone 8m state=$dir/$_; # HERE", $wrong{$_}) for sort keys %wrong;
     my $conf = "\nllm_zone 8m state=$dir/state/fine;\n$server";
     my ($code, $output) = $t->config_test($conf);

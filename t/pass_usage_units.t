@@ -1,5 +1,6 @@
-# Images and speech that providers answer without a count of tokens: paid for by the image, the letter
-# or the second, whether the location is a provider or the gateway; never silently for nothing.
+# What providers answer without a count of tokens: images, speech and rankings are paid for by the
+# image, the letter, the second or the query, texts by an estimate of their tokens, whether the location
+# is a provider or the gateway; never silently for nothing.
 
 use strict;
 use warnings;
@@ -17,6 +18,8 @@ my $prices = $t->write_file('prices.json', encode_json_c({ models => {
     'p/512-x-512/draws' => { per => { output_image => 0.018 } },
     'p/says' => { per => { input_character => 0.000015 } },
     'p/hears' => { per => { input_second => 0.0001 } },
+    'p/ranks' => { per => { query => 0.002 } },
+    'p/both' => { input => 1, output => 3, per => { query => 0.002 } },
     'p/tokens' => { input => 1, output => 3 } } }));
 
 $t->http_conf(<<"END");
@@ -30,6 +33,8 @@ $t->http_conf(<<"END");
         listen 127.0.0.1:%%PORT%%;
         location / { llm_pass models; access_log logs/entry.log entry; }
         location /p/ { llm_pass p; access_log logs/entry.log entry; }
+        location /strict/ { llm_pass models; llm_unknown_price refuse; access_log logs/entry.log entry; }
+        location /strict/p/ { llm_pass p; llm_unknown_price refuse; access_log logs/entry.log entry; }
         location = /metrics { llm_metrics; }
     }
 END
@@ -114,6 +119,8 @@ for my $way (['the gateway', '', 'p/'], ['a provider', '/p', '']) {
     };
 }
 $t->expect_log(qr/the price of p\/tokens is not known/);
+$t->expect_log(qr/the price of p\/nobody is not known, its requests count as 0/);
+$t->expect_log(qr/the price of p\/nobody is not known, it is not asked/);
 $t->expect_log(qr/the length of a recording of p\/hears is not known/);
 
 subtest 'the length of a translated recording' => sub {
@@ -135,6 +142,47 @@ subtest 'it is in the metrics' => sub {
     cmp_ok($m->sum('llm_unpriced_requests_total'), '==', 4, 'without a price, or a length');
     cmp_ok($m->sum('llm_estimated_requests_total'), '==', 6, 'estimated')
         or diag(grep { /estimated/ } $m->text);
+};
+
+for my $way (['the gateway', '', 'p/'], ['a provider', '/p', '']) {
+    my ($where, $at, $prefix) = @$way;
+    my $is_raw = $at ne '';
+    subtest "texts, $where" => sub {
+        my $ask = sub {
+            my ($name, $path, $model, $want, $answer) = @_;
+            my $body = { model => "$prefix$model", input => 'x' x 3000 };
+            my $bytes = length encode_json_c($body);
+            my $tokens = int(($bytes + 3) / 4);
+            my $cost = sprintf '%.6f', $tokens / 1e6;
+            $want =~ s/COST/$cost =~ s,0+\z,,r/e;
+            return costs("$name of $model", "$at/v1/$path", $body, $want =~ s/TOKENS/$tokens/r, $answer);
+        };
+        my $list = json(200, { object => 'list', data => [] });
+        $ask->('embeddings', 'embeddings', 'tokens', 'COST estimated TOKENS 0', $list);
+        $ask->('moderations', 'moderations', 'tokens', 'COST estimated TOKENS 0', $list);
+        $ask->('an answer that is no JSON', 'embeddings', 'tokens', 'COST estimated TOKENS 0',
+            answer(status => 200, body => 'vectors', headers => { 'Content-Type' => 'text/plain' }));
+        $ask->('a price that is not known', 'embeddings', 'nobody', '0 unpriced TOKENS 0', $list);
+        $ask->('a failure', 'embeddings', 'tokens', '0  0 0', json(400, { error => { message => 'no' } }));
+        my $ranked = { results => [{ index => 0, relevance_score => 0.5 }] };
+        my $billed = { %$ranked, meta => { billed_units => { search_units => 3 } } };
+        $ask->('a ranking', 'rerank', 'ranks', '0.002 estimated TOKENS 0', json(200, $ranked));
+        $ask->('of several queries', 'rerank', 'ranks',
+            ($is_raw ? '0.002' : '0.006') . ' estimated TOKENS 0', json(200, $billed));
+        $ask->('by tokens', 'rerank', 'tokens', 'COST estimated TOKENS 0', json(200, $ranked));
+        $ask->('by both', 'rerank', 'both', '0.00202 known 20 0',
+            json(200, { %$ranked, usage => { total_tokens => 20 } }));
+        $ask->('without a price', 'rerank', 'nobody', '0 unpriced TOKENS 0', json(200, $ranked));
+        my $before = $p->request_count;
+        my $r = $t->post("/strict$at/v1/embeddings", { model => "${prefix}nobody", input => 'x' });
+        is($r->{status}, 403, 'refused where unknown prices are');
+        like($r->{json}{error}{message}, qr/price of the model is not known/, 'with the reason');
+        is($p->request_count, $before, 'nobody was asked');
+        $seen++;
+    };
+}
+subtest 'what names no model has no price' => sub {
+    costs('a file', '/strict/p/v1/files', 'bytes' x 100, '0  0 0', json(200, { id => 'f' }), 'text/plain');
 };
 
 $t->done;

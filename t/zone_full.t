@@ -1,20 +1,22 @@
 # A zone without a free byte: no new key has room, and every key that is there can be blocked,
-# unblocked, updated and deleted, with a state file and without one, and after a restart.
+# unblocked, updated and deleted, with a state file and without one, and after a restart, which leaves
+# the metrics as much room as the state does not need.
 
 use strict;
 use warnings;
 use LLM::Test;
 
 sub conf {
-    my ($state) = @_;
+    my ($state, $size) = @_;
 
-    return "llm_zone 3m $state;
+    return 'llm_zone ' . ($size // '3m') . " $state;
         keepalive_requests 1000000;
         llm_provider mock { } llm_model m { deployment mock/m; } llm_master_key sk-master;
         server {
             listen 127.0.0.1:%%PORT%%;
             location / { llm_pass models; }
             location /admin/ { llm_admin; }
+            location = /metrics { llm_metrics; }
         }";
 }
 
@@ -101,7 +103,23 @@ for my $has_state (0, 1) {
             my %opens;
             $opens{$status->($_)}++ for @some;
             is_deeply(\%opens, { 401 => scalar @some }, 'blocked after a restart');
+            my $page = $t->get('/metrics');
+            is($page->{status}, 200, 'metrics have their room');
+            like($page->{body}, qr/^llm_requests_total\{/m, 'and count');
             $all->('/key/unblock', {}, 200);
+
+            $t->stop;
+            $t->http_conf(conf("state=$dir/llm.state", '4m'))->start;
+            $conn = undef;
+            my @more = map { "sk-more-$_" } 1 .. 12;
+            my @added = grep { $_ != 200 } map { $admin->('/key/generate', { key => $_,
+                metadata => { padding => 'x' x 9000 } })->{status} } @more;
+            is("@added", '', 'a larger zone has room');
+            $conn = undef;
+            $t->stop;
+            $t->http_conf(conf("state=$dir/llm.state"))->start;
+            is_deeply([grep { $status->($_) != 200 } @some, @more], [], 'all are in the smaller one');
+            like($t->get('/metrics')->{body}, qr/^llm_requests_total\{/m, 'and smaller metrics');
         }
         is($admin->('/key/delete', { keys => \@some })->{status}, 200, 'all are deleted at once');
         my %opens;

@@ -268,7 +268,8 @@ struct Config {
     bool has_time_zone = false;
     std::vector<std::unique_ptr<LimitRules>> limit_rules;  // of all levels
 
-    size_t zone_size = 0;         // 0: no llm_zone directive
+    size_t zone_size = 0;  // 0: no llm_zone directive
+    ConfPlace zone_place;
     bool deny_when_full = false;  // on_full=
     std::string state_path;       // llm_zone state=; empty: nothing survives a restart
     ngx_shm_zone_t *zone = nullptr;

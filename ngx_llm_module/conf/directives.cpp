@@ -26,7 +26,9 @@ Config &main_config(ngx_conf_t *cf) {
 bool set_state_path(ngx_conf_t *cf, std::string_view file) {
     Config &config = main_config(cf);
     if (file.empty() || !config.state_path.empty()) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "llm: one state=FILE may be given");
+        ngx_conf_log_error(
+            NGX_LOG_EMERG, cf, 0,
+            file.empty() ? "llm: state= names no file" : "llm: one state=FILE may be given");
         return false;
     }
     ngx_str_t path = copy_str(cf->pool, file);
@@ -70,6 +72,7 @@ char *set_zone(ngx_conf_t *cf, ngx_command_t *, void *) {
         return conf_error();
     }
     config.zone_size = size_t(size);
+    config.zone_place = ConfPlace::here(cf);
     return conf_ok();
 }
 

@@ -62,7 +62,18 @@ bool check_state_path(ngx_conf_t *cf, const std::string &path) {
     }
     for (const char *suffix : {"", ".journal", ".lock", ".new"}) {
         std::string file = path + suffix;
-        if (stat(file.c_str(), &found) == 0 && !S_ISREG(found.st_mode)) {
+        if (stat(file.c_str(), &found) != 0) {
+            ngx_err_t error = ngx_errno;
+            bool is_link = error == NGX_ENOENT && lstat(file.c_str(), &found) == 0;
+            if (error == NGX_ENOENT && !is_link) {
+                continue;
+            }
+            ngx_conf_log_error(
+                NGX_LOG_EMERG, cf, is_link ? 0 : error, "llm: \"%s\" of state= %s", file.c_str(),
+                is_link ? "is a link to a file that is not there" : "cannot be used");
+            return false;
+        }
+        if (!S_ISREG(found.st_mode)) {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "llm: \"%s\" of state= is %s", file.c_str(),
                                S_ISDIR(found.st_mode) ? "a directory" : "no regular file");
             return false;

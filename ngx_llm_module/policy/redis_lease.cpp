@@ -33,6 +33,7 @@ Verdict RedisLease::take() {
 }
 
 Verdict RedisLease::move(size_t first) {
+    leave_deployment();
     if (first < demands_.alternatives.size()) {
         return go_on(Step::move, first);
     }
@@ -43,6 +44,7 @@ Verdict RedisLease::move(size_t first) {
 }
 
 Verdict RedisLease::change_model() {
+    leave_deployment();
     return go_on(Step::change, 0);
 }
 
@@ -410,6 +412,38 @@ void RedisLease::forget_model() {
     common_kept_ = lasting_kept_;
 }
 
+void RedisLease::add_to_deployment(const Used &used) {
+    of_deployment_ += used;
+    if (local_ != nullptr) {
+        local_->add_to_deployment(used);
+    }
+}
+
+// That is still to be counted, in the period of now.
+int64_t RedisLease::amount_used(Kept &kept, const Used &used) const {
+    int64_t amount = kept.counter.kind != 'p' && !kept.is_left ? kept.of(used) : 0;
+    if (amount > 0) {
+        renew_period(store_.config(), kept.period, kept.counter);
+    }
+    return amount;
+}
+
+// What was used of it is counted, whatever becomes of what it holds.
+void RedisLease::leave_deployment() {
+    std::vector<Settlement::Item> items;
+    for (size_t i = common_kept_; i < kept_.size(); i++) {
+        Kept &kept = kept_[i];
+        if (int64_t amount = amount_used(kept, of_deployment_); amount > 0) {
+            items.push_back({kept.counter, amount});
+        }
+        kept.is_left = true;
+    }
+    of_deployment_ = Used();
+    if (!items.empty()) {
+        store_.settle({0, std::move(items), ngx_current_msec});
+    }
+}
+
 // Without waiting.
 void RedisLease::drop_deployment() {
     // Where Redis is away what is held stays ours, to be given back later.
@@ -441,17 +475,20 @@ bool RedisLease::write_holdings(RedisBatch &batch) const {
 }
 
 // Asks without waiting: when a limit has run out, the next look tells.
-bool RedisLease::grow(const Used &so_far) {
+bool RedisLease::grow(const Used &so_far, const Used &of_deployment) {
     if (place_ == Place::machine) {
-        return local_->grow(so_far);
+        return local_->grow(so_far, of_deployment);
     }
+    auto used_of = [&](const Kept &kept) {
+        return kept.of(size_t(&kept - kept_.data()) < common_kept_ ? so_far : of_deployment);
+    };
     // Before it has used all, so that the answer is there when it has.
     auto needs_more = [&](const Kept &kept) {
-        int64_t used = kept.of(so_far);
+        int64_t used = used_of(kept);
         return !kept.is_counted() && !kept.is_last && used + used / (2 * kMorePart) > kept.held;
     };
     has_run_out_ = has_run_out_ || std::any_of(kept_.begin(), kept_.end(), [&](const Kept &kept) {
-                       return kept.is_last && kept.of(so_far) > kept.held;
+                       return kept.is_last && used_of(kept) > kept.held;
                    });
     if (has_run_out_ || growing_ != nullptr || place_ != Place::redis ||
         std::none_of(kept_.begin(), kept_.end(), needs_more)) {
@@ -460,7 +497,7 @@ bool RedisLease::grow(const Used &so_far) {
     for (Kept &kept : kept_) {
         renew_period(store_.config(), kept.period, kept.counter);
         kept.is_growing = needs_more(kept);
-        kept.used = kept.of(so_far);
+        kept.used = used_of(kept);
         kept.wanted = kept.used + kept.used / kMorePart + kMoreLeast;
     }
     auto ask = std::make_unique<GrowAsk>(*this);
@@ -522,10 +559,10 @@ void RedisLease::release(const Used &used) {
         return;  // nothing was taken, or only requests that have counted already
     }
     Settlement settlement{id_, {}, ngx_current_msec};
-    for (Kept &kept : kept_) {
-        int64_t amount = kept.of(used);
-        if (kept.counter.kind != 'p' && amount > 0) {
-            renew_period(store_.config(), kept.period, kept.counter);
+    for (size_t i = 0; i < kept_.size(); i++) {
+        Kept &kept = kept_[i];
+        if (int64_t amount = amount_used(kept, i < common_kept_ ? used : of_deployment_);
+            amount > 0) {
             settlement.items.push_back({std::move(kept.counter), amount});
         }
     }

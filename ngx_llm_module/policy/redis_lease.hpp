@@ -20,7 +20,8 @@ class RedisLease final : public Lease {
     Verdict take() override;
     Verdict move(size_t first) override;
     Verdict change_model() override;
-    bool grow(const Used &so_far) override;
+    bool grow(const Used &so_far, const Used &of_deployment) override;
+    void add_to_deployment(const Used &used) override;
     void release(const Used &used) override;
 
     uint64_t id() const { return id_; }
@@ -59,6 +60,7 @@ class RedisLease final : public Lease {
         int64_t wanted = 0;       // that is how much
         bool is_growing = false;  // it is being asked
         bool is_last = false;     // it had no more than what is held now
+        bool is_left = false;     // its deployment is, and what was used of it has been counted
 
         bool is_counted() const { return quantity == Quantity::requests; }  // when it was admitted
         int64_t of(const Used &used_by) const { return used_by.of(quantity, tokens); }
@@ -79,6 +81,8 @@ class RedisLease final : public Lease {
     void keep_range(size_t first, size_t last);
     void hold_gauge(size_t alternative);
     void forget_model();
+    int64_t amount_used(Kept &kept, const Used &used) const;
+    void leave_deployment();
     void drop_deployment();
 
     RedisStore &store_;
@@ -94,6 +98,7 @@ class RedisLease final : public Lease {
     Place place_ = Place::nowhere;
     std::vector<RedisCounter> counters_;  // of demands_.list, until they are kept
     std::vector<Kept> kept_;
+    Used of_deployment_;
     size_t lasting_kept_ = 0;    // so many last
     size_t common_kept_ = 0;     // so many are not the deployment's
     std::vector<int64_t> held_;  // of demands_.list, as the last verdict said

@@ -87,6 +87,12 @@ struct Used {
     int64_t output_tokens = 0;
     int64_t cost = 0;  // nano-dollars
 
+    Used &operator+=(const Used &more) {
+        input_tokens += more.input_tokens;
+        output_tokens += more.output_tokens;
+        cost += more.cost;
+        return *this;
+    }
     int64_t of(const Demand &demand) const { return of(demand.quantity, demand.tokens); }
     int64_t of(Quantity quantity, TokenKind tokens) const {
         switch (quantity) {
@@ -149,8 +155,12 @@ class Lease {
     virtual Verdict change_model() = 0;
     // Reserves more where the answer has used more than is held. False: a limit has run out, what
     // is held did not change. May answer from what it knows, it never waits.
-    virtual bool grow(const Used &so_far) = 0;
-    // Everything is given back, what was used is counted. Later calls do nothing.
+    virtual bool grow(const Used &so_far, const Used &of_deployment) = 0;
+    // So much more was used of the present deployment: it is counted there when the deployment is
+    // left, or at the end.
+    virtual void add_to_deployment(const Used &used) = 0;
+    // Everything is given back, what was used is counted, by the deployment only what was added to
+    // it. Later calls do nothing.
     virtual void release(const Used &used) = 0;
 };
 

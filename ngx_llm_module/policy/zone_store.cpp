@@ -35,7 +35,8 @@ class ZoneLease final : public Lease {
     Verdict take() override;
     Verdict move(size_t first) override;
     Verdict change_model() override;
-    bool grow(const Used &so_far) override;
+    bool grow(const Used &so_far, const Used &of_deployment) override;
+    void add_to_deployment(const Used &used) override { of_deployment_ += used; }
     void release(const Used &used) override;
 
   private:
@@ -77,6 +78,8 @@ class ZoneLease final : public Lease {
     bool has_place(size_t first_demand, Verdict &verdict);
     bool make_place(size_t first_demand, const Verdict &verdict);
     uint32_t to_hold(size_t first, size_t last) const;
+    void renew_periods();
+    void leave_deployment();
     void count_used(const Kept &kept, const Used &used);
 
     const Config &config_;
@@ -87,6 +90,8 @@ class ZoneLease final : public Lease {
     std::vector<Kept> kept_;        // what must be settled
     Mark lasting_;                  // the others are of the model and its deployment
     Mark common_;                   // the others are of the deployment
+    size_t deployments_ = 0;        // from there on kept_ is
+    Used of_deployment_;
     uint32_t cell_ = kNoCell;
     uint32_t serial_ = 0;
     Clocks clocks_{};
@@ -198,6 +203,7 @@ ZoneLease::Mark ZoneLease::mark() const {
 void ZoneLease::take_model(size_t first) {
     take_range(first, demands_.common);
     common_ = mark();
+    deployments_ = common_.kept;
 }
 
 void ZoneLease::take_deployment(size_t alternative) {
@@ -225,6 +231,21 @@ void ZoneLease::go_back_to(Mark mark) {
         move_slot(table_, cell_, kNoSlot);
     }
     kept_.resize(mark.kept);
+    deployments_ = mark.kept;
+}
+
+void ZoneLease::renew_periods() {
+    for (Kept &kept : kept_) {
+        renew_period(config_, kept.key, clocks_.now);
+    }
+}
+
+// Under the lock. What it was used for stays counted there.
+void ZoneLease::leave_deployment() {
+    for (size_t i = deployments_; i < kept_.size(); i++) {
+        count_used(kept_[i], of_deployment_);
+    }
+    of_deployment_ = Used();
 }
 
 // Under the lock, twice at most: dead processes may hold what is missing.
@@ -342,6 +363,7 @@ Verdict ZoneLease::go_on(size_t first_demand, size_t first_alternative) {
     clocks_ = clocks_now();
     is_full_ = false;
     prepare(first_demand, demands_.list.size());
+    renew_periods();
     Verdict verdict = go_on_locked(first_demand, first_alternative);
     if (is_full_) {
         say_full();
@@ -354,6 +376,7 @@ Verdict ZoneLease::go_on_locked(size_t first_demand, size_t first_alternative) {
     if (!is_own_lease(table_, cell_, serial_)) {
         lose_cell();
     }
+    leave_deployment();
     go_back_to(common_);
     Verdict verdict = try_all(first_demand, first_alternative, true);
     if (has_place(first_demand, verdict)) {
@@ -363,23 +386,24 @@ Verdict ZoneLease::go_on_locked(size_t first_demand, size_t first_alternative) {
     return verdict;
 }
 
-bool ZoneLease::grow(const Used &so_far) {
-    bool has_more = std::any_of(kept_.begin(), kept_.end(), [&](const Kept &kept) {
-        return so_far.of(kept.quantity, kept.tokens) > kept.held;
-    });
+bool ZoneLease::grow(const Used &so_far, const Used &of_deployment) {
+    auto more_of = [&](const Kept &kept) {
+        bool is_common = size_t(&kept - kept_.data()) < deployments_;
+        return (is_common ? so_far : of_deployment).of(kept.quantity, kept.tokens) - kept.held;
+    };
+    bool has_more = std::any_of(kept_.begin(), kept_.end(),
+                                [&](const Kept &kept) { return more_of(kept) > 0; });
     if (!has_more || is_released_) {
         return true;
     }
     clocks_ = clocks_now();
-    for (Kept &kept : kept_) {
-        renew_period(config_, kept.key, clocks_.now);
-    }
+    renew_periods();
     MetersLock lock(table_, zone_pool(config_));
     if (!is_own_lease(table_, cell_, serial_)) {
         return true;
     }
     for (Kept &kept : kept_) {
-        int64_t more = so_far.of(kept.quantity, kept.tokens) - kept.held;
+        int64_t more = more_of(kept);
         if (more <= 0 || kept.holding == kNoCell) {
             continue;
         }
@@ -414,16 +438,15 @@ void ZoneLease::release(const Used &used) {
         return;
     }
     clocks_ = clocks_now();
-    for (Kept &kept : kept_) {
-        renew_period(config_, kept.key, clocks_.now);
-    }
+    renew_periods();
     MetersLock lock(table_, zone_pool(config_));
     if (!is_own_lease(table_, cell_, serial_)) {
         lose_cell();
     }
-    for (const Kept &kept : kept_) {
-        count_used(kept, used);
+    for (size_t i = 0; i < std::min(deployments_, kept_.size()); i++) {
+        count_used(kept_[i], used);
     }
+    leave_deployment();
     if (cell_ != kNoCell) {
         free_lease(table_, cell_);
         cell_ = kNoCell;
@@ -440,7 +463,8 @@ class NoLease final : public Lease {
         return verdict;
     }
     Verdict change_model() override { return {}; }
-    bool grow(const Used &) override { return true; }
+    bool grow(const Used &, const Used &) override { return true; }
+    void add_to_deployment(const Used &) override {}
     void release(const Used &) override {}
 };
 

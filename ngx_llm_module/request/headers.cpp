@@ -117,8 +117,10 @@ void add_answer_headers(LlmRequest &request) {
     add_number(r, "x-llm-attempts", request.ledger.attempts);
     add_number(r, "x-llm-fallbacks", request.ledger.fallbacks);
     add_number(r, "x-llm-overhead-ms", overhead_ms(request));
-    // A length is known of whole answers: all that they cost is known, too.
-    if (r->headers_out.content_length_n >= 0 && !request.is_raw && !request.is_count() &&
+    // A length is known of whole answers: all that they cost is known, too, but where the bytes
+    // that are still to come may tell it.
+    bool is_told = !request.answer.is_unread() || request.ledger.units.are_given;
+    if (r->headers_out.content_length_n >= 0 && is_told && !request.is_raw && !request.is_count() &&
         !request.is_kept()) {
         book_cost(request);
         add_header(r, "x-llm-cost", dollars(request.ledger.cost));

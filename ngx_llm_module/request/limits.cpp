@@ -243,6 +243,14 @@ void Limits::drop_second() {
     second_.reset();
 }
 
+void Limits::add_used(size_t index, const Used &used) {
+    if (second_ != nullptr && index == second_->candidate) {
+        second_->lease->add_to_deployment(used);
+    } else if (lease_ != nullptr) {
+        lease_->add_to_deployment(used);
+    }
+}
+
 void Limits::leave() {
     if (second_ != nullptr && second_->is_adopted) {
         second_.reset();
@@ -300,13 +308,16 @@ bool Limits::may_go_on(uint64_t content_bytes) {
     if (request_.loc.on_limit != kCutOnLimit || lease_ == nullptr) {
         return true;
     }
-    Used used;
-    used.input_tokens = estimate_tokens(request_.ledger.request_bytes);
-    used.output_tokens = estimate_tokens(content_bytes);
+    Used own;
+    own.input_tokens = estimate_tokens(request_.ledger.request_bytes);
+    own.output_tokens = estimate_tokens(content_bytes);
     Price price = price_of(request_, request_.candidate());
-    used.cost = price.is_known() ? cost_at(price, used.input_tokens, used.output_tokens) : 0;
+    own.cost = price.is_known() ? cost_at(price, own.input_tokens, own.output_tokens) : 0;
+    const Ledger &ledger = request_.ledger;
+    Used used = {ledger.earlier.input, ledger.earlier.output, ledger.earlier_cost};
+    used += own;
     bool has_second = second_ != nullptr && second_->is_adopted;
-    if (lease_->grow(used) && (!has_second || second_->lease->grow(used))) {
+    if (lease_->grow(used, own) && (!has_second || second_->lease->grow(used, own))) {
         return true;
     }
     request_.ledger.limit_status = "cut";
@@ -318,33 +329,38 @@ void Limits::end() {
         return;
     }
     is_refused_ = state_ == State::left && verdict_.admission == Admission::refused;
+    bool is_at_second = second_ != nullptr && second_->is_adopted;
+    bool is_at_deployment = state_ == State::held;
     state_ = State::over;
-    Used used;
+    Used used, own;
     const Ledger &ledger = request_.ledger;
     if (!request_.is_count()) {
         book_cost(request_);  // without an answer as well: an attempt that lost may have cost
         used = {ledger.usage.input, ledger.usage.output, ledger.cost};
         if (request_.answer.is_committed() && request_.is_raw && ledger.status < 300 &&
-            !ledger.usage.known) {
+            !ledger.usage.known && !ledger.usage.estimated) {
             used.input_tokens = estimate_.input_tokens;
         }
+        own = {used.input_tokens - ledger.earlier.input, used.output_tokens - ledger.earlier.output,
+               used.cost - ledger.earlier_cost};
+    }
+    if (is_at_deployment) {
+        add_used(is_at_second ? second_->candidate : candidate_, own);
     }
     lease_->release(used);
-    correct(used);
-    if (second_ != nullptr) {
-        second_->lease->release(second_->is_adopted ? used : Used());
-        second_.reset();
-    }
+    correct(used, own);
+    second_.reset();
 }
 
 // What the headers of an answer tell when it is known what it used.
-void Limits::correct(const Used &used) {
-    for (Demand &demand : demands_.list) {
+void Limits::correct(const Used &used, const Used &of_deployment) {
+    for (size_t i = 0; i < demands_.list.size(); i++) {
+        Demand &demand = demands_.list[i];
         bool is_reserved = demand.quantity == Quantity::tokens || demand.quantity == Quantity::cost;
         if (!is_reserved) {
             continue;
         }
-        int64_t counted = used.of(demand);
+        int64_t counted = (i < demands_.common ? used : of_deployment).of(demand);
         demand.used += counted - std::exchange(demand.held, 0);
         if (counted > 0 && demand.period.kind == PeriodKind::sliding) {
             demand.reset_ms = int64_t(demand.period.seconds) * 1000;

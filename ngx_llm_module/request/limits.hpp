@@ -25,6 +25,9 @@ class Limits final : public Waiter {
     // No candidate of the model had room, or it is a fallback that the caller's limits do not let
     // it have: another one may do.
     bool is_model_full() const;
+    // What the attempt at this candidate has used, and nothing else will tell of: its deployment's
+    // own limits count it, all others with what end() counts.
+    void add_used(size_t index, const Used &used);
     // The present candidate failed.
     void leave();
     size_t candidate() const { return candidate_; }
@@ -71,7 +74,7 @@ class Limits final : public Waiter {
     std::string_view current_model() const;
     Admission take(const Verdict &verdict);
     void warn();
-    void correct(const Used &used);
+    void correct(const Used &used, const Used &of_deployment);
     void add_scope_headers();
     void add_rate_headers(Quantity quantity, std::string_view what);
 

@@ -103,19 +103,14 @@ void pass_over(LlmRequest &request) {
         begin_attempt(request);
         return;
     }
-    switch (move_to_fallback(request)) {
-        case Moved::yes:
-            start_attempt(request);
-            return;
-        case Moved::no:
-            if (request.answer.is_committed()) {
-                request.answer.give_up();
-            } else {
-                request.limits.reply();
-            }
-            return;
-        case Moved::replied:
-            return;
+    if (move_to_fallback(request)) {
+        start_attempt(request);
+        return;
+    }
+    if (request.answer.is_committed()) {
+        request.answer.give_up();
+    } else {
+        request.limits.reply();
     }
 }
 
@@ -221,20 +216,15 @@ void start_attempt(LlmRequest &request) {
         begin_attempt(request);
         return;
     }
-    switch (move_to_fallback(request)) {
-        case Moved::yes:
-            start_attempt(request);
-            return;
-        case Moved::replied:
-            return;
-        case Moved::no:
-            break;
+    if (move_to_fallback(request)) {
+        start_attempt(request);
+        return;
     }
+    request.next_candidate = std::max<size_t>(request.next_candidate, 1);  // for the log
     if (request.answer.is_committed()) {
         request.answer.give_up();
         return;
     }
-    request.next_candidate = 1;  // for the log
     ngx_msec_t wait = 0;
     (void)availability(request.config, request.candidate().deployment->slot, &wait);
     request.plan.shortest_wait = std::max<ngx_msec_t>(wait, 1);
@@ -352,17 +342,12 @@ void try_next(LlmRequest &request, const ApiError &error, Failure failure) {
                 reply_failure(request, error);
                 return;
             case NextStep::Kind::model:
-                switch (move_to_fallback(request, kind)) {
-                    case Moved::yes:
-                        start_attempt(request);
-                        return;
-                    case Moved::no:
-                        reply_failure(request, error);
-                        return;
-                    case Moved::replied:
-                        return;
+                if (move_to_fallback(request, kind)) {
+                    start_attempt(request);
+                    return;
                 }
-                return;
+                situation.has_next_model = false;  // none of them can be asked
+                break;
             case NextStep::Kind::candidate:
                 if (step.is_retry) {
                     plan.retries_left--;

@@ -92,12 +92,6 @@ void use_candidates(LlmRequest &request, std::vector<Candidate> list) {
     plan.retries_left = unsigned(plan.wishes.num_retries.value_or(retries));
 }
 
-bool keep_priced(LlmRequest &request) {
-    bool is_left = drop_unpriced(request);
-    request.plan.tried.resize(request.candidates.size());
-    return is_left;
-}
-
 // Makes this the model that is asked. Not `none`: it has no deployment for the request now.
 Emptiness take_model(LlmRequest &request, const Model &model, std::string_view suffix,
                      std::string_view name, bool try_cooled) {
@@ -114,6 +108,10 @@ Emptiness take_model(LlmRequest &request, const Model &model, std::string_view s
     if (ranking.list.empty()) {
         return ranking.why;
     }
+    drop_unpriced(request, ranking.list);
+    if (ranking.list.empty()) {
+        return Emptiness::unpriced;
+    }
     use_candidates(request, std::move(ranking.list));
     plan.has_elsewhere =
         ranking.has_others || find_pending(request, FallbackKind::general) != plan.pending.end();
@@ -129,6 +127,11 @@ void reply_empty(LlmRequest &request, Emptiness why) {
         case Emptiness::too_long:
             reply_error(request, ErrorClass::context_length,
                         "the request is longer than the model's context window");
+            return;
+        case Emptiness::unpriced:
+            request.ledger.is_unpriced = true;
+            reply_error(request, ErrorClass::permission, "the price of the model is not known", {},
+                        "model");
             return;
         case Emptiness::cooling:
         case Emptiness::none:
@@ -151,8 +154,7 @@ bool stay_at_origin(LlmRequest &request) {
 
 }  // namespace
 
-// Goes on to the next model of this kind that has a deployment. False: there is none.
-bool take_fallback(LlmRequest &request, FallbackKind kind) {
+bool move_to_fallback(LlmRequest &request, FallbackKind kind) {
     Plan &plan = request.plan;
     for (;;) {
         auto next = find_pending(request, kind);
@@ -179,13 +181,6 @@ bool has_fallback(LlmRequest &request, FallbackKind kind) {
     return find_pending(request, kind) != request.plan.pending.end();
 }
 
-Moved move_to_fallback(LlmRequest &request, FallbackKind kind) {
-    if (!take_fallback(request, kind)) {
-        return Moved::no;
-    }
-    return keep_priced(request) ? Moved::yes : Moved::replied;
-}
-
 void reply_cooling(LlmRequest &request) {
     ngx_msec_t wait = request.plan.shortest_wait;
     std::string seconds = std::to_string((wait + 999) / 1000);
@@ -203,17 +198,17 @@ bool plan_request(LlmRequest &request) {
     if (model != nullptr) {
         why = take_model(request, *model, suffix, request.target_model, false);
         if (why == Emptiness::none) {
-            return keep_priced(request) && stay_at_origin(request);
+            return stay_at_origin(request);
         }
     } else {
         static const Model kUnknown;
         add_pending(request, kUnknown, true);
     }
-    bool is_gone_on = why != Emptiness::no_tags &&
-                      take_fallback(request, why == Emptiness::too_long ? FallbackKind::context
-                                                                        : FallbackKind::general);
-    if (is_gone_on) {
-        return keep_priced(request) && stay_at_origin(request);
+    bool may_go_on = why != Emptiness::no_tags && why != Emptiness::unpriced;
+    if (may_go_on &&
+        move_to_fallback(
+            request, why == Emptiness::too_long ? FallbackKind::context : FallbackKind::general)) {
+        return stay_at_origin(request);
     }
     if (model == nullptr) {
         reply_error(request, ErrorClass::not_found, "the model does not exist", "model_not_found",
@@ -224,7 +219,7 @@ bool plan_request(LlmRequest &request) {
         plan.visited.clear();
         plan.pending.clear();
         if (take_model(request, *model, suffix, request.target_model, true) == Emptiness::none) {
-            return keep_priced(request) && stay_at_origin(request);
+            return stay_at_origin(request);
         }
     }
     reply_empty(request, why);
@@ -234,8 +229,13 @@ bool plan_request(LlmRequest &request) {
 bool plan_direct(LlmRequest &request) {
     std::vector<Candidate> list;
     list.push_back(direct_candidate(request.config, *request.only_provider, request.target_model));
+    drop_unpriced(request, list);
+    if (list.empty()) {
+        reply_empty(request, Emptiness::unpriced);
+        return false;
+    }
     use_candidates(request, std::move(list));
-    return keep_priced(request);
+    return true;
 }
 
 bool plan_kept(LlmRequest &request) {

@@ -17,9 +17,8 @@ bool plan_kept(LlmRequest &request);
 
 // A model is left that helps against this kind of failure.
 bool has_fallback(LlmRequest &request, FallbackKind kind);
-// Goes on to it.
-enum class Moved : uint8_t { no, yes, replied };
-Moved move_to_fallback(LlmRequest &request, FallbackKind kind = FallbackKind::general);
+// Goes on to the next one that has a deployment which can be asked. False: there is none.
+bool move_to_fallback(LlmRequest &request, FallbackKind kind = FallbackKind::general);
 
 // All deployments cool: 429 with the shortest time.
 void reply_cooling(LlmRequest &request);

@@ -1,7 +1,7 @@
 // What a request costs, and which deployments may serve it when their price is not known.
 #pragma once
 
-#include <initializer_list>
+#include <vector>
 
 #include "translators/core/usage.hpp"
 #include "translators/pricing/price.hpp"
@@ -23,9 +23,12 @@ void count_earlier(LlmRequest &request);
 
 void add_usage(Usage &to, const Usage &more);
 
-// llm_unknown_price refuse: takes away candidates whose price is not known. False when none is
-// left: the request was answered.
-bool drop_unpriced(LlmRequest &request);
+// llm_unknown_price refuse: takes away candidates whose price is not known.
+void drop_unpriced(const LlmRequest &request, std::vector<Candidate> &candidates);
+
+// Where an answer tells no tokens, those of the request can be guessed from its length: it is text,
+// and asks a model.
+bool has_countable_text(const LlmRequest &request);
 
 // The answer, or its last part, did not say how many tokens it took: fills in what was sent and
 // delivered, at four bytes a token, as far as it is missing, and marks it as an estimate.

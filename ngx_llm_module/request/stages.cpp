@@ -155,11 +155,8 @@ Next take_admission(LlmRequest &request, Admission admission) {
         if (admission == Admission::waiting) {
             return Next::wait;
         }
-        Moved moved = request.limits.is_model_full() ? move_to_fallback(request) : Moved::no;
-        if (moved == Moved::no) {
+        if (!request.limits.is_model_full() || !move_to_fallback(request)) {
             request.limits.reply();
-        }
-        if (moved != Moved::yes) {
             return Next::done;
         }
         admission = request.limits.admit();

@@ -25,7 +25,7 @@ struct RankHints {
     bool try_cooled = false;                         // llm_all_cooled try
 };
 
-enum class Emptiness : uint8_t { none, no_tags, too_long, cooling };
+enum class Emptiness : uint8_t { none, no_tags, too_long, cooling, unpriced };
 
 struct Ranking {
     std::vector<Candidate> list;

@@ -323,6 +323,16 @@ int64_t held_bytes() {
     return sum;
 }
 
+namespace {
+
+void release_tables(MetricsPart &made, ngx_slab_pool_t *from) {
+    made.routes.release(from);
+    made.keys.release(from);
+    made.counters.release(from);
+}
+
+}  // namespace
+
 bool init_metrics(void *part, ngx_slab_pool_t *pool, size_t zone_size) {
     MetricsPart &made = *static_cast<MetricsPart *>(part);
     ZoneLock lock(pool);
@@ -333,9 +343,23 @@ bool init_metrics(void *part, ngx_slab_pool_t *pool, size_t zone_size) {
     auto rows = [](size_t bytes, size_t row, uint32_t least, uint32_t most) {
         return std::clamp(uint32_t(bytes / (row + 16)), least, most);
     };
-    return made.routes.allocate(pool, rows(share * 5 / 8, sizeof(RouteRow), 96, 16384)) &&
-           made.keys.allocate(pool, rows(share / 4, sizeof(KeyRow), 64, 65536)) &&
-           made.counters.allocate(pool, rows(share / 8, sizeof(CounterRow), 64, 8192));
+    bool is_made = made.routes.allocate(pool, rows(share * 5 / 8, sizeof(RouteRow), 96, 16384)) &&
+                   made.keys.allocate(pool, rows(share / 4, sizeof(KeyRow), 64, 65536)) &&
+                   made.counters.allocate(pool, rows(share / 8, sizeof(CounterRow), 64, 8192));
+    if (!is_made) {
+        release_tables(made, pool);
+    }
+    return is_made;
+}
+
+bool release_metrics(const Config &config) {
+    auto *made = zone_part<MetricsPart>(config, ZonePart::metrics);
+    ZoneLock lock(zone_pool(config));
+    if (made == nullptr || made->counters.capacity() == 0 || made->routes.size() > 0) {
+        return false;
+    }
+    release_tables(*made, zone_pool(config));
+    return true;
 }
 
 MetricsPart *metrics_part() {
@@ -351,7 +375,13 @@ void open_metrics(const Config &config) {
     if (part == nullptr) {
         return;
     }
-    if (!init_metrics(part, pool, config.zone->shm.size)) {
+    // Where the state of before has taken their room they are as large as they can be.
+    constexpr size_t kLeast = 128 << 10;
+    size_t size = config.zone->shm.size;
+    while (!init_metrics(part, pool, size) && size > kLeast) {
+        size /= 2;
+    }
+    if (part->counters.capacity() == 0) {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "llm: the zone is too small for metrics, see llm_zone");
         part = nullptr;

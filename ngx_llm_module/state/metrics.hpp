@@ -39,6 +39,9 @@ void count(Metric metric, std::initializer_list<std::string_view> values = {}, i
 
 // Makes the tables, unless they are there. False: the zone is too small.
 bool init_metrics(void *part, ngx_slab_pool_t *pool, size_t zone_size);
+// What has nothing to do with money gives way to what must not be lost. False: there is nothing to
+// give, or it is in use.
+bool release_metrics(const Config &config);
 
 // At the start of a worker.
 void open_metrics(const Config &config);

@@ -49,14 +49,27 @@ class SeriesTable {
         auto *index = static_cast<std::atomic<uint32_t> *>(
             ngx_slab_calloc_locked(pool, places * sizeof(std::atomic<uint32_t>)));
         auto *rows = static_cast<Row *>(ngx_slab_calloc_locked(pool, capacity * sizeof(Row)));
-        if (index == nullptr || rows == nullptr) {
-            return false;
-        }
         index_ = index;
         rows_ = rows;
+        if (index == nullptr || rows == nullptr) {
+            release(pool);
+            return false;
+        }
         mask_ = places - 1;
         capacity_ = capacity;
         return true;
+    }
+
+    // Of a table that nobody has used.
+    void release(ngx_slab_pool_t *pool) {
+        for (void *memory : {static_cast<void *>(index_), static_cast<void *>(rows_)}) {
+            if (memory != nullptr) {
+                ngx_slab_free_locked(pool, memory);
+            }
+        }
+        index_ = nullptr;
+        rows_ = nullptr;
+        mask_ = capacity_ = 0;
     }
 
     uint32_t size() const { return count_.load(std::memory_order_acquire); }

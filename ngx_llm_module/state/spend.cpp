@@ -21,6 +21,8 @@ constexpr std::string_view kOther = "other";
 constexpr std::string_view kShareLine = "table\t";
 constexpr int64_t kSecondsOfDay = 86400;
 constexpr uint32_t kPiece = 128;  // rows that are copied under one lock
+// An eighth of the zone is theirs; the index takes less than 16 bytes for each.
+constexpr size_t kZoneOfRow = 8 * (sizeof(SpendRow) + 16);
 
 SpendPart *part = nullptr;
 ngx_slab_pool_t *pool = nullptr;
@@ -237,9 +239,14 @@ bool is_chosen_by_client(SpendOf of, std::string_view name) {
     return is_free && name != kOther;
 }
 
+size_t zone_size_for_spend(size_t names) {
+    size_t capacity = (2 * names * 8 + 6) / 7;  // names leave an eighth
+    return capacity * kZoneOfRow;
+}
+
 bool init_spend(void *part, ngx_slab_pool_t *pool, size_t zone_size) {
     SpendPart &made = *static_cast<SpendPart *>(part);
-    auto capacity = std::max(uint32_t(zone_size / 8 / (sizeof(SpendRow) + 16)), uint32_t(64));
+    auto capacity = std::max(uint32_t(zone_size / kZoneOfRow), uint32_t(64));
     auto ring =
         std::clamp(uint32_t(zone_size / 32 / sizeof(RecentRequest)), uint32_t(16), uint32_t(1000));
     uint32_t places = 64;

@@ -124,6 +124,9 @@ struct SpendPart {
 // Of a new part. False: the zone is too small.
 bool init_spend(void *part, ngx_slab_pool_t *pool, size_t zone_size);
 
+// The least zone whose table has rows for so many names, each for a day and for all of them.
+size_t zone_size_for_spend(size_t names);
+
 // At the start of a worker.
 void open_spend(const Config &config);
 

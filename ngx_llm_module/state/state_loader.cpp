@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "ngx_llm_module/state/metrics.hpp"
 #include "ngx_llm_module/state/state_file.hpp"
 #include "ngx_llm_module/state/state_lines.hpp"
 #include "translators/json/reader.hpp"
@@ -64,10 +65,12 @@ const char *Loader::take_line(std::string_view text) {
             !(record.is_null() || record.is_object())) {
             return "has a record that cannot be understood";
         }
-        if (!merge_record(config_, RecordKind(kind - std::begin(kRecordKinds)),
-                          json::unescape(item["id"].text(), arena),
-                          record.is_null() ? std::string_view() : record.raw().bytes,
-                          uint64_t(*version))) {
+        auto merge = [&, id = json::unescape(item["id"].text(), arena)] {
+            return merge_record(config_, RecordKind(kind - std::begin(kRecordKinds)), id,
+                                record.is_null() ? std::string_view() : record.raw().bytes,
+                                uint64_t(*version));
+        };
+        if (!merge() && !(release_metrics(config_) && merge())) {
             return "is larger than the zone: llm_zone needs a larger size";
         }
         records_++;

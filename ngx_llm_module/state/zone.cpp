@@ -38,7 +38,7 @@ constexpr auto kParts = std::to_array<PartRow>({
     {ZonePart::meters, sizeof(Meters), init_meters},
     {ZonePart::health, sizeof(HealthPart), nullptr},
     {ZonePart::records, sizeof(RecordsPart), init_records},
-    {ZonePart::metrics, sizeof(MetricsPart), nullptr},  // what a state file has goes first
+    {ZonePart::metrics, sizeof(MetricsPart), init_metrics},
     {ZonePart::spend, sizeof(SpendPart), init_spend},
 });
 
@@ -137,9 +137,7 @@ bool is_large_enough(size_t size) {
     }
     ngx_slab_pool_t *pool = init_pool(memory, size);
     SharedZone *zone = make_zone(pool, size);
-    bool is_enough = zone != nullptr &&
-                     init_metrics(zone->parts[size_t(ZonePart::metrics)], pool, size) &&
-                     pool->pfree * ngx_pagesize >= kRoomForRecords;
+    bool is_enough = zone != nullptr && pool->pfree * ngx_pagesize >= kRoomForRecords;
     munmap(memory, size);
     return is_enough;
 }
@@ -201,6 +199,25 @@ ngx_int_t init_zone(ngx_shm_zone_t *shm_zone, void *old_data) {
     return NGX_OK;
 }
 
+// What has no row is counted under "other".
+void warn_of_spend(ngx_conf_t *cf, const Config &config, size_t size) {
+    constexpr size_t kStep = 1 << 20;
+    size_t names = config.keys.size() + config.teams.size() + config.models.size();
+    size_t least = zone_size_for_spend(names);
+    if (least <= size) {
+        return;
+    }
+    const ConfPlace &place = config.zone_place;
+    std::string where;
+    if (!place.file.empty()) {
+        where = " in " + place.file + ":" + std::to_string(place.line);
+    }
+    ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                  "llm: the zone has no room to tell what each of %uz keys, teams and models has "
+                  "spent, llm_zone %uzm has%s",
+                  names, (least + kStep - 1) / kStep, where.c_str());
+}
+
 }  // namespace
 
 size_t least_zone_size(size_t size) {
@@ -217,6 +234,7 @@ size_t least_zone_size(size_t size) {
 bool add_zone(ngx_conf_t *cf, Config &config) {
     ngx_str_t name = ngx_string("llm");
     size_t size = config.zone_size != 0 ? config.zone_size : kDefaultZoneSize;
+    warn_of_spend(cf, config, size);
     config.zone = ngx_shared_memory_add(cf, &name, size, &ngx_http_llm_module);
     if (config.zone == nullptr) {
         return false;

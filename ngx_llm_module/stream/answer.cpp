@@ -511,6 +511,10 @@ void Answer::record() {
     } else if (mode_ == Mode::raw) {
         ledger.usage = unread_usage_->usage();
         ledger.upstream_model = unread_usage_->model();
+        if (!ledger.usage.known && status_ < NGX_HTTP_SPECIAL_RESPONSE &&
+            has_countable_text(request_)) {
+            estimate_usage(request_, 0, true);
+        }
         if (is_ended_ && ledger.outcome == Outcome::none) {
             ledger.outcome = status_ < 400 ? Outcome::ok : Outcome::upstream_error;
         }

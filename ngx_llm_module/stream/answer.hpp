@@ -63,6 +63,10 @@ class Answer final : public AnswerSink, private AnswerNames, private AttemptAnsw
     // The call's own time is over.
     void on_deadline();
     bool is_committed() const { return is_committed_; }
+    // It is forwarded as it comes.
+    bool is_unread() const { return mode_ == Mode::raw; }
+    // What the attempt used is among the ledger's earlier ones.
+    bool is_counted() const { return is_counted_; }
     bool is_complete() const { return relay_ != nullptr && relay_->is_complete(); }
     void record();  // usage and names into the ledger
     // The answer has begun, and this worker ends: the client is told so, where that is possible.
@@ -107,7 +111,7 @@ class Answer final : public AnswerSink, private AnswerNames, private AttemptAnsw
     bool is_broken_ = false;   // break_ stands; another answer is looked for
     bool is_waiting_ = false;  // for its first content
     bool is_refused_ = false;  // the current deployment does not continue a text
-    bool is_counted_ = false;  // what the attempt used is in the ledger
+    bool is_counted_ = false;
 };
 
 }  // namespace llm

@@ -152,9 +152,7 @@ void Answer::reply(ByteBuffer body) {
     request_.ledger.first_content = ngx_current_msec;
     request_.ledger.outcome = Outcome::ok;
     is_committed_ = true;
-    bool can_estimate = !request_.is_count() && !request_.is_kept() &&
-                        (!request_.is_other() || request_.endpoint.other->takes_text);
-    if (!request_.ledger.usage.known && can_estimate) {
+    if (!request_.ledger.usage.known && has_countable_text(request_)) {
         bool is_output_told = request_.ledger.usage.output > 0;
         estimate_usage(request_, request_.is_other() ? 0 : content_length(body.view()),
                        is_output_told);

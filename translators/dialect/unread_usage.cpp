@@ -207,7 +207,9 @@ void UnreadUsage::take_object(std::string_view object) {
     } else if (openai::read_usage(counts, read)) {
         // that was it
     } else if (counts["total_tokens"].is_number()) {
-        responses::read_usage(counts, read);
+        if (!responses::read_usage(counts, read)) {
+            read.input = count_of(counts["total_tokens"]);  // embeddings and rankings of a few
+        }
     } else if (counts["input_tokens"].is_number() || counts["output_tokens"].is_number()) {
         messages_.merge(counts);  // in two parts, the second without the input
         read = messages_.to_usage();

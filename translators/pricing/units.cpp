@@ -11,6 +11,7 @@ namespace llm {
 namespace {
 
 constexpr int64_t kMostImages = 1000;
+constexpr int64_t kMostQueries = 100000;
 constexpr int64_t kMostSide = 100000;
 constexpr double kMostSeconds = 1e7;
 
@@ -78,6 +79,8 @@ Units count_units(std::string_view path, std::string_view body, json::Value root
         int64_t length = boundary.empty() ? 0 : wav_ms(field("file"));
         units.audio_ms = length > 0 ? length : kUnknownLength;
         units.are_given = true;
+    } else if (path.ends_with("/rerank")) {
+        units.queries = 1;
     }
     return units;
 }
@@ -85,6 +88,11 @@ Units count_units(std::string_view path, std::string_view body, json::Value root
 void count_given(json::Value answer, Units &units) {
     if (units.images > 0 && answer["data"].is_array()) {
         units.images = int64_t(answer["data"].size());
+        units.are_given = true;
+    }
+    std::optional<int64_t> searches = answer["meta"]["billed_units"]["search_units"].as_int();
+    if (units.queries > 0 && searches && *searches > 0 && *searches <= kMostQueries) {
+        units.queries = *searches;
         units.are_given = true;
     }
     if (!answer["text"].is_string()) {
@@ -115,6 +123,7 @@ int64_t cost_of(const Units &units, const Price &price) {
         }
     }
     (void)add(PriceKind::char_in, units.characters, 1);
+    (void)add(PriceKind::query, units.queries, 1);
     (void)add(PriceKind::second_in, units.audio_ms, 1000);
     return cost;
 }

@@ -1,5 +1,5 @@
-// What has a price by number, second or letter: images, speech. Counted from the request, for many
-// providers say nothing of it in their answers.
+// What has a price by number, second or letter: images, speech, rankings. Counted from the request,
+// for many providers say nothing of it in their answers.
 #pragma once
 
 #include <string>
@@ -20,10 +20,11 @@ struct Units {
     std::string quality;
     int64_t characters = 0;  // to be spoken
     int64_t audio_ms = 0;    // to be understood, or kUnknownLength
+    int64_t queries = 0;     // by which texts are ranked
     bool are_given = false;  // by the answer, or for sure; else the request asked for so many
     bool are_booked = false;
 
-    bool any() const { return images > 0 || characters > 0 || audio_ms > 0; }
+    bool any() const { return images > 0 || characters > 0 || audio_ms != 0 || queries > 0; }
 };
 
 // `path`: with or without what stands before /images or /audio. `root`: the body when it is JSON;
@@ -31,7 +32,8 @@ struct Units {
 Units count_units(std::string_view path, std::string_view body, json::Value root,
                   std::string_view boundary);
 
-// What the answer says instead: how many images came, how long the speech was.
+// What the answer says instead: how many images came, how long the speech was, how many queries a
+// ranking is billed as.
 void count_given(json::Value answer, Units &units);
 
 // Nano-dollars; below zero: the price has nothing for such units.
