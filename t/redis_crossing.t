@@ -4,8 +4,10 @@
 use strict;
 use warnings;
 use LLM::Test;
+use LLM::Port qw(nap slow);
 use LLM::Redis;
 use LLM::RedisProxy;
+use Time::HiRes qw(time);
 
 my $redis = LLM::Redis->new;
 my $proxy = LLM::RedisProxy->new($redis);
@@ -43,6 +45,13 @@ sub in_redis {
         sort grep { $data{$_} =~ /"key_alias":"\Q$alias\E"/ } keys %data];
 }
 
+# Soon: who has heard of the other key refuses without asking Redis.
+sub is_held {
+    my $end = time + slow(0.5);
+    nap(0.005) while !$proxy->seen->{held} && time < $end;
+    return $proxy->seen->{held};
+}
+
 # The worker that follows Redis loses its connection, and hands in what Redis may lack. True when it
 # has, and has asked for more since: Redis has done it.
 sub hands_in_all {
@@ -63,7 +72,7 @@ for my $what (qw(asks answers)) {
             $proxy->hold($what => qq("key_alias":"$alias"));
             $kept = admin($other, '/key/generate', { key_alias => $alias }) if $what eq 'answers';
             $asked = $late->stream('/admin/key/generate', { key_alias => $alias }, @auth);
-            $late->wait_for(sub { $proxy->seen->{held} }, 1, 'it to be held');
+            is_held();
             $kept = admin($other, '/key/generate', { key_alias => $alias }) if $what eq 'asks';
             my $seen = $proxy->seen;
             last if $seen->{held} && !$seen->{is_looker_held};
@@ -89,6 +98,33 @@ for my $what (qw(asks answers)) {
         is_deeply(in_redis($alias), [("key:$first[0]") x 2], 'for good');
     };
 }
+# Whoever asked for it hears neither. Both machines say the same.
+subtest 'a worker is killed on its way' => sub {
+    my ($alias, $asked);
+    for my $try (1 .. 40) {
+        $alias = "killed-$try";
+        $proxy->hold(asks => qq("key_alias":"$alias"));
+        $asked = $late->stream('/admin/key/generate', { key_alias => $alias }, @auth);
+        is_held();
+        last if !$proxy->seen->{is_looker_held};
+        $proxy->release;
+        is($asked->status, 200, 'made');
+        $asked->close;
+    }
+    hands_in_all();
+    is(scalar(tokens_of($other, $alias)), 0, 'nobody else hands in what is on its way');
+    $late->expect_log(qr/exited on signal 9/);
+    for my $pid ($late->worker_pids) {
+        last if !$proxy->seen->{held};
+        $late->kill_worker('KILL', $pid);
+        $late->wait_for(sub { !grep { $_ == $pid } $late->worker_pids }, 5, 'it to be gone');
+    }
+    is($proxy->seen->{held}, 0, 'the worker is gone');
+    ok($late->wait_for(sub { tokens_of($other, $alias) == 1 }, 10, 'it'), 'it is handed in when nobody else will');
+    is_deeply([tokens_of($late, $alias)], [tokens_of($other, $alias)], 'there is the same key');
+    is_deeply(in_redis($alias), [("key:" . (tokens_of($late, $alias))[0]) x 2], 'and in Redis');
+};
+
 $late->stop;
 $late->cleanup;
 $late = machine($proxy->url, '1s');
