@@ -26,7 +26,8 @@ sub machine {
 }
 
 # The one that is late waits for Redis as long as a subtest needs.
-my ($late, $other) = (machine($proxy->url, '10s'), machine($redis->url, '2s'));
+my ($late, $other) = (machine($proxy->url, '60s'), machine($redis->url, '2s'));
+$late->wait_for(sub { $proxy->seen->{looks} }, 5, 'one of its workers to follow Redis');
 
 sub admin { my ($t, $path, $body) = @_; return $t->post("/admin$path", $body, @auth) }
 sub info  { my ($t, $key) = @_; return $t->get("/admin/key/info?key=$key", @auth) }
@@ -47,8 +48,9 @@ sub in_redis {
 
 # Soon: who has heard of the other key refuses without asking Redis.
 sub is_held {
+    my ($wanted) = @_;
     my $end = time + slow(0.5);
-    nap(0.005) while !$proxy->seen->{held} && time < $end;
+    nap(0.005) while $proxy->seen->{held} != $wanted && time < $end;
     return $proxy->seen->{held};
 }
 
@@ -72,7 +74,7 @@ for my $what (qw(asks answers)) {
             $proxy->hold($what => qq("key_alias":"$alias"));
             $kept = admin($other, '/key/generate', { key_alias => $alias }) if $what eq 'answers';
             $asked = $late->stream('/admin/key/generate', { key_alias => $alias }, @auth);
-            is_held();
+            is_held(1);
             $kept = admin($other, '/key/generate', { key_alias => $alias }) if $what eq 'asks';
             my $seen = $proxy->seen;
             last if $seen->{held} && !$seen->{is_looker_held};
@@ -86,7 +88,8 @@ for my $what (qw(asks answers)) {
         ok(hands_in_all(), 'all the rest is handed in');
         my @first = tokens_of($other, $alias);
         $proxy->release;
-        is($asked->status, 400, 'the second one is refused, once Redis is heard');
+        is($asked->status, 400, 'the second one is refused, once Redis is heard')
+            or diag($asked->read_body);
         $asked->close;
         my $looks = $proxy->seen->{looks};
         $late->wait_for(sub { $proxy->seen->{looks} > $looks + 2 }, 10, 'both to know');
@@ -105,7 +108,7 @@ subtest 'a worker is killed on its way' => sub {
         $alias = "killed-$try";
         $proxy->hold(asks => qq("key_alias":"$alias"));
         $asked = $late->stream('/admin/key/generate', { key_alias => $alias }, @auth);
-        is_held();
+        is_held(1);
         last if !$proxy->seen->{is_looker_held};
         $proxy->release;
         is($asked->status, 200, 'made');
@@ -114,10 +117,10 @@ subtest 'a worker is killed on its way' => sub {
     hands_in_all();
     is(scalar(tokens_of($other, $alias)), 0, 'nobody else hands in what is on its way');
     $late->expect_log(qr/exited on signal 9/);
-    for my $pid ($late->worker_pids) {
-        last if !$proxy->seen->{held};
+    for my $pid (reverse $late->worker_pids) {
         $late->kill_worker('KILL', $pid);
         $late->wait_for(sub { !grep { $_ == $pid } $late->worker_pids }, 5, 'it to be gone');
+        last if !is_held(0);
     }
     is($proxy->seen->{held}, 0, 'the worker is gone');
     ok($late->wait_for(sub { tokens_of($other, $alias) == 1 }, 10, 'it'), 'it is handed in when nobody else will');
