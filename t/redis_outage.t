@@ -6,6 +6,7 @@ use strict;
 use warnings;
 use LLM::Test;
 use LLM::Redis;
+use LLM::RedisProxy;
 use Time::HiRes qw(time);
 
 my $redis = LLM::Redis->new;
@@ -329,9 +330,64 @@ subtest 'each limit has its own rule' => sub {
     is_deeply([values %left], [0, 0], 'neither is taken') or diag(explain(\%left));
 };
 
+# It answers all that it is asked, each time after more than the time-out.
+subtest 'a Redis that is too slow' => sub {
+    my $proxy = LLM::RedisProxy->new($redis);
+    my $slow = $t{slow} = LLM::Test->new(workers => 2);
+    my $timeout = LLM::Port::slow(0.3);
+    $slow->http_conf("llm_redis ${\$proxy->url} prefix=slow: timeout=${\int(1000 * $timeout)}ms lease=10m
+            on_outage=deny;
+        llm_provider mock { } llm_model m { deployment mock/x reply=hi; }
+        server {
+            listen 127.0.0.1:%%PORT%% reuseport;
+            add_header x-worker \$pid always;
+            location / { llm_limit \$arg_key rpm=1000000; llm_pass models; }
+        }");
+    $slow->start;
+    my $is_state = sub {
+        my ($state, $name) = @_;
+        local $Test::Builder::Level = $Test::Builder::Level + 1;
+        return ok($slow->wait_for_workers('/health/readiness', sub { $_[0]{json}{status} eq $state }, 10,
+            $state), $name);
+    };
+    my $errors = sub { scalar(() = $slow->log_text =~ /llm: redis \S+ is away/g) };
+    $is_state->('ready', 'all workers are ready');
+    is(ask($slow, 'a')->{status}, 200, 'served');
+
+    for my $round ('those that ask are told', 'those that nobody asks as well') {
+        my ($wrong, $ready) = (0, 0);
+        my $is_first = $round =~ /told/;
+        my $before = $errors->();
+        $proxy->delay(2.5 * $timeout);
+        $is_state->('degraded', "$round: the page says so") unless $is_first;
+        my (%waits, %has_refused);
+        my $end = time + 5;
+        while (time < $end) {
+            my $began = time;
+            my $r = ask($slow, 'a');
+            my $worker = $r->{headers}{'x-worker'};
+            $waits{$worker}++ if time - $began > 0.6 * $timeout;
+            $wrong++ if $r->{status} != 529;
+            $has_refused{$worker} = 1;
+            my $page = $slow->get('/health/readiness');
+            $ready++ if $has_refused{$page->{headers}{'x-worker'}} && $page->{json}{status} ne 'degraded';
+        }
+        is($wrong, 0, "$round: all are refused");
+        my $most = $is_first ? 1 : 0;
+        is(scalar(grep { $_ > $most } values %waits), 0, "$round: so many of each worker wait: $most")
+            or diag(explain(\%waits));
+        is($ready, 0, "$round: the page says what requests meet");
+        cmp_ok($errors->() - $before, '<=', 2, "$round: the log says it once for each worker");
+        $proxy->delay(0);
+        $is_state->('ready', "$round: fast again, all are ready");
+        is(ask($slow, 'a')->{status}, 200, "$round: served") for 1 .. 4;
+    }
+};
+
 for my $t (values %t) {
     $t->stop;
     $t->cleanup;
 }
 $redis->stop;
+
 done_testing();

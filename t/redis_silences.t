@@ -1,6 +1,6 @@
-# Case 57: Redis lets us in and then says nothing, again and again. Of what was sent into such a silence
-# nobody knows whether it was counted. That is two calls of a hundred requests at most, however long
-# it goes on: what ends later waits until Redis has said what became of them. Memory stays as it is,
+# Case 57: Redis lets us in and does nothing that is asked of it, again and again. Of what was sent
+# before that was noticed nobody knows whether it was counted. That is two calls of a hundred requests
+# at most, however long it goes on: what ends later waits until Redis has said what became of them. Memory stays as it is,
 # and what Redis counts in the end and what the log says is lost are what was used.
 
 use strict;
@@ -23,6 +23,7 @@ my $t = LLM::Test->new(log_level => 'error', workers => 1);
 $t->http_conf("llm_redis ${\$redis->url} timeout=1s lease=1s on_outage=allow;
     llm_provider mock { }
     llm_model m { deployment mock/x reply=hi input_cost=0 output_cost=1e-3; }
+    llm_model late { deployment mock/x reply=hi delay=200ms input_cost=0 output_cost=1e-3; }
     keepalive_requests 1000000;
     server {
         listen 127.0.0.1:%%PORT%%;
@@ -116,7 +117,13 @@ subtest 'a series of silences' => sub {
 
 subtest 'it never speaks again' => sub {
     my ($lost, $before) = ((uncounted())[1], silences());
+    # These end before anybody can have noticed.
+    my @late = map { $t->stream('/v1/messages?key=k', { model => 'late', max_tokens => 10,
+        messages => [{ role => 'user', content => 'hi' }] }) } 1 .. 20;
+    $t->wait_for(sub { $redis->held }, 5, 'them to be admitted');
     fall_silent();
+    is(scalar(grep { $_->status == 200 } @late), 20, 'those that are running end');
+    $asked += 20;
     ask(3000, 'all are served');
     $t->wait_for(sub { silences() >= $before + 3 }, 20, 'three silences');
     $redis->pause;

@@ -151,6 +151,9 @@ class AdminTask final : public ShareWaiter, public SpendWaiter {
         forget_share(*this);
         forget_raise(*this);
         forget_refresh(*this);
+        if (is_on_its_way_) {
+            undo();  // nobody was told that it holds
+        }
     }
 
     // What is shown, and what budgets are compared with, is what holds at all machines, as far as
@@ -187,6 +190,7 @@ class AdminTask final : public ShareWaiter, public SpendWaiter {
     std::vector<RecordChange> seen_;    // before_ of the first time, with kinds and ids
     int returns_ = 0;
     bool is_stale_ = false;
+    bool is_on_its_way_ = false;       // made in the zone, and neither acknowledged nor refused
     std::vector<BudgetOwner> owners_;  // of budgets that are written
     std::vector<BudgetFloor> floors_;  // what was spent by them
     AdminAnswer refusal_ = not_stored();
@@ -241,6 +245,7 @@ bool AdminTask::change() {
         }
         switch (change_records(request_.config, answer_.changes, seen)) {
             case Changed::done:
+                is_on_its_way_ = true;
                 return true;
             case Changed::full:
                 ngx_log_error(NGX_LOG_ERR, request_.r->connection->log, 0,
@@ -291,6 +296,8 @@ void AdminTask::on_stored(bool is_stored) {
         return;
     }
     if (is_stored && step_ == Step::redis) {
+        settle_records(request_.config, answer_.changes);
+        is_on_its_way_ = false;
         step_ = Step::budgets;
         raise_in_redis(std::move(owners_), std::move(floors_), *this);
         return;
@@ -349,18 +356,16 @@ bool AdminTask::would_unblock() const {
     return was_blocked && leaves_open;
 }
 
-// What nobody can rely on must not hold. The old record is newer than the refused one by the least
-// that there is: what another machine says of it meanwhile stays newer still.
+// What nobody can rely on must not hold, here or at another machine.
 void AdminTask::undo() {
     for (size_t i = 0; i < answer_.changes.size(); i++) {
-        RecordChange &change = answer_.changes[i];
-        change.json = before_[i].json;
-        change.version++;
-        if (!merge_record(request_.config, change.kind, change.id, change.json, change.version)) {
+        if (!take_back_record(request_.config, answer_.changes[i], before_[i].json)) {
             ngx_log_error(NGX_LOG_ERR, request_.r->connection->log, 0,
                           "llm: llm_zone is full, a change could not be taken back");
         }
     }
+    hand_in_taken_back(answer_.changes);
+    is_on_its_way_ = false;
 }
 
 void AdminTask::send(AdminAnswer answer) {

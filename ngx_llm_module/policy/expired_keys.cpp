@@ -1,5 +1,6 @@
 #include "ngx_llm_module/policy/expired_keys.hpp"
 
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,17 +17,31 @@ constexpr int kPieces = 4;             // of the table, each time
 constexpr int64_t kKept = 30 * 86400;  // it may be given another end as long
 constexpr int64_t kKeptReplaced = 60;  // clocks of machines differ
 
-// Nobody waits for what becomes of a deletion: what another machine said meanwhile comes back with
-// the next look, and what is not written is deleted once more after a restart.
-class Unheard final : public ShareWaiter {
+// What is not written to the disk is deleted once more after a restart. Stateless.
+class Unheard final : public StoreWaiter {
   public:
     void on_stored(bool) override {}
-    void on_clash() override {}
-    void on_stale() override {}
 };
-
-// Stateless: whoever tells it may do so after the worker's other parts are gone.
 Unheard unheard;
+
+class Expiry;
+
+// A deletion on its way to Redis. What another machine said of the key meanwhile holds.
+class Removal final : public ShareWaiter {
+  public:
+    Removal(Expiry &expiry, const RecordChange &deletion) : expiry_(expiry), deletion_(deletion) {}
+    ~Removal() { forget_share(*this); }
+
+    void on_stored(bool is_stored) override;
+    void on_clash() override { end(); }
+    void on_stale() override { end(); }
+
+  private:
+    void end();
+
+    Expiry &expiry_;
+    RecordChange deletion_;
+};
 
 class Expiry {
   public:
@@ -34,6 +49,8 @@ class Expiry {
     ~Expiry();
 
   private:
+    friend class Removal;
+
     static void on_timer(ngx_event_t *ev);
     void look();
     void remove(const std::string &hash, uint64_t version);
@@ -41,6 +58,7 @@ class Expiry {
     const Config &config_;
     ngx_event_t timer_ = {};
     uint32_t bucket_ = 0;  // where the next piece begins
+    std::vector<std::unique_ptr<Removal>> removals_;
 };
 
 Expiry *current = nullptr;
@@ -55,6 +73,16 @@ bool is_over(const std::string &json, const std::string &hash, int64_t now) {
         return false;
     }
     return key.expires + (key.replaced_by.empty() ? kKept : kKeptReplaced) <= now;
+}
+
+// Should Redis be away, it gets the deletion when it is back.
+void Removal::on_stored(bool) {
+    settle_records(expiry_.config_, {&deletion_, 1});
+    end();
+}
+
+void Removal::end() {
+    std::erase_if(expiry_.removals_, [this](const auto &one) { return one.get() == this; });
 }
 
 Expiry::Expiry(const Config &config) : config_(config) {
@@ -103,7 +131,8 @@ void Expiry::remove(const std::string &hash, uint64_t version) {
     RecordChange change{RecordKind::key, hash, {}, version, 0};
     if (change_records(config_, {&change, 1}) == Changed::done) {
         store_changes({&change, 1}, unheard);
-        share_changes({&change, 1}, unheard);
+        Removal &removal = *removals_.emplace_back(std::make_unique<Removal>(*this, change));
+        share_changes({&change, 1}, removal);
     }
 }
 

@@ -29,11 +29,15 @@ class Sharing {
     ~Sharing();
 
     void share(std::span<const RecordChange> changes, ShareWaiter &waiter);
+    void hand_in(std::span<const RecordChange> changes);
     void forget(ShareWaiter &waiter);
     void strike(PutCommand &command) { std::erase(waiting_, &command); }
-    void on_put_failed(bool is_refused) {
+    void on_missed() {
         has_missed_ = true;
         owes_ = true;
+    }
+    void on_put_failed(bool is_refused) {
+        on_missed();
         if (is_refused) {
             patience_until_ = ngx_current_msec + kPatience;
         }
@@ -54,6 +58,7 @@ class Sharing {
     }
     void look();
     void push();
+    void look_after_skipped();
     // `is_change`: it is refused for an alias that another key has, or when another machine was
     // faster; else it is what holds here.
     std::unique_ptr<PutCommand> make_put(bool is_change);
@@ -69,6 +74,8 @@ class Sharing {
     bool has_missed_ = true;         // Redis may lack records of ours
     bool owes_ = false;              // it lacks one that this worker took
     ngx_msec_t patience_until_ = 0;  // before that nothing is handed in again
+    // Workers that were on their way with something when all the rest was handed in.
+    std::vector<uint32_t> skipped_;
     time_t complained_ = 0;
     std::vector<PutCommand *> waiting_;
 };
@@ -100,8 +107,7 @@ class PutCommand final : public RedisCommand {
     }
     void on_lost(RedisLoss) override { end(End::lost); }
 
-    void add(RecordKind kind, const std::string &id, std::string_view json, uint64_t version,
-             uint64_t seen);
+    void add(const RecordChange &record);
 
     ShareWaiter *waiter = nullptr;
 
@@ -149,12 +155,12 @@ std::string new_epoch() {
            std::to_string(ngx_pid);
 }
 
-void PutCommand::add(RecordKind kind, const std::string &id, std::string_view json,
-                     uint64_t version, uint64_t seen) {
-    std::string name(kRecordKinds[size_t(kind)]);
-    args.add(name.append(":").append(id)).add(int64_t(version)).add(json).add(int64_t(seen));
-    if (json.empty()) {
-        deletions_.push_back({kind, id, {}, 0, version});
+void PutCommand::add(const RecordChange &record) {
+    std::string name(kRecordKinds[size_t(record.kind)]);
+    args.add(name.append(":").append(record.id)).add(int64_t(record.version)).add(record.json);
+    args.add(int64_t(record.expected));
+    if (record.json.empty()) {
+        deletions_.push_back(record);
     }
 }
 
@@ -198,7 +204,8 @@ void Sharing::on_timer(ngx_event_t *ev) {
     ngx_add_timer(ev, is_elected && !self.has_looked_ ? kFirstInterval : kInterval);
     if (is_elected && !self.is_looking_) {
         self.look();
-    } else if (!is_elected && self.owes_ && self.is_patience_over()) {
+    } else if (!is_elected && self.owes_ && self.is_patience_over() &&
+               self.client_.is_up(self.base_)) {
         self.push();  // the one that follows Redis does not know of it
     }
 }
@@ -229,6 +236,7 @@ void Sharing::on_page(const RedisReply &reply) {
         return;
     }
     has_looked_ = true;
+    look_after_skipped();
     if (has_missed_ && is_patience_over()) {
         push();
     }
@@ -267,7 +275,17 @@ std::unique_ptr<PutCommand> Sharing::make_put(bool is_change) {
     return command;
 }
 
-// All that is here: Redis takes what is newer than its own.
+// A worker that ended may not have brought its change to Redis.
+void Sharing::look_after_skipped() {
+    auto is_gone = [](uint32_t pid) { return kill(pid_t(pid), 0) != 0 && ngx_errno == NGX_ESRCH; };
+    if (std::erase_if(skipped_, is_gone) > 0) {
+        has_missed_ = true;
+    }
+}
+
+// All that is here: Redis takes what is newer than its own. Not what is on its way there: nobody
+// knows yet whether it holds, and Redis would take it without asking whose the alias is and what
+// others have changed meanwhile.
 void Sharing::push() {
     has_missed_ = false;
     owes_ = false;
@@ -280,17 +298,21 @@ void Sharing::push() {
         }
         command = nullptr;
     };
-    for_each_record(config_, [&](RecordKind kind, const std::string &id, const std::string &json,
-                                 uint64_t version) {
+    auto add = [&](const RecordChange &record) {
         if (has_missed_) {
             return;  // away again
         }
         if (command == nullptr) {
             command = make_put(false);
         }
-        command->add(kind, id, json, version, 0);
+        command->add(record);
         if (++count % kPage == 0) {
             send();
+        }
+    };
+    for_each_to_share(config_, add, [this](uint32_t worker) {
+        if (std::find(skipped_.begin(), skipped_.end(), worker) == skipped_.end()) {
+            skipped_.push_back(worker);
         }
     });
     send();
@@ -299,16 +321,26 @@ void Sharing::push() {
 void Sharing::share(std::span<const RecordChange> changes, ShareWaiter &waiter) {
     auto command = make_put(true);
     for (const RecordChange &change : changes) {
-        command->add(change.kind, change.id, change.json, change.version, change.expected);
+        command->add(change);
     }
     PutCommand &sent = *command;
     if (!client_.send(std::move(command), base_)) {
-        has_missed_ = true;
+        on_missed();
         waiter.on_stored(is_kept_here());
         return;
     }
     sent.waiter = &waiter;
     waiting_.push_back(&sent);
+}
+
+void Sharing::hand_in(std::span<const RecordChange> changes) {
+    auto command = make_put(false);
+    for (const RecordChange &change : changes) {
+        command->add(change);
+    }
+    if (!client_.send(std::move(command), base_)) {
+        on_missed();
+    }
 }
 
 void Sharing::forget(ShareWaiter &waiter) {
@@ -355,6 +387,12 @@ void share_changes(std::span<const RecordChange> changes, ShareWaiter &waiter) {
         return;
     }
     current->share(changes, waiter);
+}
+
+void hand_in_taken_back(std::span<const RecordChange> changes) {
+    if (current != nullptr) {
+        current->hand_in(changes);
+    }
 }
 
 void forget_share(ShareWaiter &waiter) {

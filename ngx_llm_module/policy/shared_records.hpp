@@ -30,6 +30,9 @@ class ShareWaiter : public StoreWaiter {
 // refuses is an error. A Redis that is away is one only where the change would live nowhere else
 // (no state=): it gets all that it missed when it is back.
 void share_changes(std::span<const RecordChange> changes, ShareWaiter &waiter);
+// They were taken back here. Redis may have taken them, and others may not have heard of them; what
+// others changed meanwhile stays, and comes here.
+void hand_in_taken_back(std::span<const RecordChange> changes);
 // It has gone and must not be told.
 void forget_share(ShareWaiter &waiter);
 

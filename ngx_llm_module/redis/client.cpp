@@ -80,6 +80,13 @@ bool RedisClient::is_up() const {
     return true;
 }
 
+void RedisClient::prove() {
+    main_.prove();
+    for (Known &known : nodes_) {
+        known.node->prove();
+    }
+}
+
 void RedisClient::on_back(void (*callback)(void *data), void *data) {
     back_ = callback;
     back_data_ = data;

@@ -26,6 +26,8 @@ class RedisClient final : private RedisNodeOwner {
     bool is_up() const;
     // The node that has the slot of `key`.
     bool is_up(std::string_view key) const { return node_of(slot_of(key)).is_up(); }
+    // Asks what nobody else is asking now: one that has fallen silent is away soon.
+    void prove();
     // Keys of one script must then lie in one slot.
     bool is_cluster() const { return is_cluster_; }
     const RedisConfig &config() const { return config_; }

@@ -77,6 +77,7 @@ void RedisConnection::open(const Host &host, bool is_sentinel) {
     is_sentinel_ = is_sentinel;
     is_connected_ = false;
     is_silent_ = false;
+    is_proving_ = false;
     reader_ = std::make_unique<RespReader>();
     arm(kOpenTimeout);
     if (addresses_->ready(resolver_, *this)) {
@@ -196,6 +197,20 @@ void RedisConnection::start_opening() {
     }
     add_step(RedisStep::slots, {"CLUSTER", "SLOTS"});
     flush();
+}
+
+// A request that meets a Redis that is too slow would wait for nothing. A script may be held up
+// where other commands are answered.
+void RedisConnection::ask_for_proof() {
+    add_step(RedisStep::proof, {"EVAL", "return 1", "0"});
+    arm(config_.timeout);
+    post_flush();
+}
+
+void RedisConnection::prove() {
+    if (state_ == State::open && pending_.empty()) {
+        ask_for_proof();
+    }
 }
 
 void RedisConnection::add_step(RedisStep step, std::initializer_list<std::string_view> words) {
@@ -335,6 +350,11 @@ void RedisConnection::on_answer(const RedisReply &reply) {
         return;
     }
     if (--steps_left_ == 0 && state_ == State::opening) {
+        if (!is_sentinel_ && !is_proving_) {
+            is_proving_ = true;
+            ask_for_proof();
+            return;
+        }
         state_ = State::open;
         if (timer_.timer_set) {
             ngx_del_timer(&timer_);
@@ -380,6 +400,7 @@ bool RedisConnection::on_step(RedisStep step, const RedisReply &reply) {
                 return false;
             }
             return state_ != State::closed;
+        case RedisStep::proof:
         case RedisStep::asking:
         case RedisStep::command:
             return true;
@@ -420,6 +441,7 @@ void RedisConnection::arm(ngx_msec_t after) {
 void RedisConnection::on_timer(ngx_event_t *ev) {
     auto &self = *static_cast<RedisConnection *>(ev->data);
     if (self.state_ != State::open) {
+        self.is_silent_ = self.is_proving_;
         self.fail("it does not answer in time");
         return;
     }
@@ -470,9 +492,9 @@ void RedisConnection::fail(const char *why, int error) {
         ngx_log_error(NGX_LOG_INFO, ngx_cycle->log, error, "llm: redis %s: %s",
                       host_.text().c_str(), why);
     }
-    RedisClosing closing = state_ != State::open ? RedisClosing::refused
-                           : is_silent_          ? RedisClosing::silent
-                                                 : RedisClosing::lost;
+    RedisClosing closing = is_silent_              ? RedisClosing::silent
+                           : state_ != State::open ? RedisClosing::refused
+                                                   : RedisClosing::lost;
     count(Metric::redis_errors, {closing == RedisClosing::refused  ? "refused"
                                  : closing == RedisClosing::silent ? "timeout"
                                                                    : "lost"});

@@ -1,7 +1,8 @@
 // One connection of this worker to one Redis. Commands are pipelined: all of one turn of the event
 // loop leave in one write, answers come in the order of the commands. It opens with what makes it
-// usable (password, database, role, scripts, the map of a cluster); when anything goes wrong it
-// closes, tells every command that waits, and tells its owner.
+// usable (password, database, role, scripts, the map of a cluster) and proves that it answers
+// scripts within the time-out, before anything waits for it; when anything goes wrong it closes,
+// tells every command that waits, and tells its owner.
 #pragma once
 
 #include <deque>
@@ -19,11 +20,21 @@ class RedisConnection;
 enum class RedisClosing : uint8_t {
     refused,  // it never came to be open
     lost,     // it was open
-    silent,   // it was open, and a command was not answered in time
+    silent,   // a command was not answered in time
 };
 
 // The answers of the opening that somebody has to judge.
-enum class RedisStep : uint8_t { login, database, role, script, slots, master, asking, command };
+enum class RedisStep : uint8_t {
+    login,
+    database,
+    role,
+    script,
+    slots,
+    master,
+    proof,
+    asking,
+    command
+};
 
 class RedisOwner {
   public:
@@ -56,6 +67,8 @@ class RedisConnection final : private AddressWaiter {
     const Host &host() const { return host_; }
     // Only while it is open.
     void send(std::unique_ptr<RedisCommand> command);
+    // One that is silent is closed, as if a command had waited for it.
+    void prove();
     // Closes without telling the owner; commands are told.
     void close();
     // Writes what can be written at once.
@@ -75,6 +88,7 @@ class RedisConnection final : private AddressWaiter {
     void start_tls();
     void on_tls_done();
     void start_opening();
+    void ask_for_proof();
     void add_step(RedisStep step, std::initializer_list<std::string_view> words);
     void write_command(const RedisCommand &command);
     void post_flush();
@@ -103,6 +117,7 @@ class RedisConnection final : private AddressWaiter {
     bool is_sentinel_ = false;
     bool is_connected_ = false;  // TCP and TLS stand
     bool is_silent_ = false;
+    bool is_proving_ = false;  // that it answers in time
     size_t steps_left_ = 0;
     std::unique_ptr<RespReader> reader_;
     std::deque<Entry> pending_;

@@ -109,12 +109,12 @@ void RedisNode::on_open(RedisConnection &) {
 }
 
 void RedisNode::on_closed(RedisConnection &, RedisClosing closing, const char *why) {
-    is_serving_ = false;
+    bool was_serving = std::exchange(is_serving_, false);
     if (is_stopped_) {
         return;
     }
     ngx_msec_t age = ngx_current_msec - opened_;
-    if (closing != RedisClosing::refused && age >= kProven) {
+    if (was_serving && age >= kProven) {
         pause_ = 0;
     }
     if (closing == RedisClosing::lost && pause_ == 0) {

@@ -45,6 +45,8 @@ class RedisNode final : private RedisOwner {
     bool is_up() const {
         return connection_.state() == RedisConnection::State::open && is_serving_;
     }
+    // Finds out whether it still answers in time; nobody waits for that.
+    void prove() { connection_.prove(); }
     const Host &host() const { return connection_.host(); }
 
   private:

@@ -5,7 +5,7 @@
 --       2  1: nothing is taken when a key would get an alias that another one has, or when a record has
 --          changed since it was seen
 --       then 4 for each record: its name, its version (microseconds), its JSON (empty: deleted), the
---       version that was seen before
+--       version that was seen before; without the 1: the version that was refused and taken back, or 0
 -- Gives how many were taken; -1: an alias is another key's; a list: somebody else was faster, and the
 -- names of what he changed with it as it is here now, version:JSON.
 
@@ -79,7 +79,11 @@ redis.call('SET', base .. ':epoch', ARGV[1], 'NX')
 for i = 3, #ARGV, 4 do
     local name, version, json = ARGV[i], ARGV[i + 1], ARGV[i + 2]
     local before, old = stored(name)
-    if tonumber(version) > before then
+    local refused = ARGV[2] ~= '1' and tonumber(ARGV[i + 3]) or 0
+    if refused > 0 and before > 0 and before ~= refused and before < tonumber(version) then
+        -- Not what was refused: it holds, also where that was taken back.
+        put(name, string.format('%.0f', tonumber(version) + 1), old)
+    elseif tonumber(version) > before then
         put(name, version, json)
         local former, alias = alias_of(name, old), alias_of(name, json)
         if former and former ~= alias and redis.call('HGET', aliases, former) == name then

@@ -129,8 +129,11 @@ bool write_model(LlmRequest &request, json::Writer &w) {
 }
 
 void write_readiness(LlmRequest &request, json::Writer &w) {
-    const RedisClient *store = redis();
+    RedisClient *store = redis();
     bool is_degraded = store != nullptr && !store->is_up();
+    if (store != nullptr) {
+        store->prove();  // a worker that has no requests would say for long what was true once
+    }
     w.object().key("status").plain(ngx_exiting ? "draining" : is_degraded ? "degraded" : "ready");
     if (request.config.has_keys() && request.identity.is_nobody()) {
         w.end();  // without a key only whether it is ready

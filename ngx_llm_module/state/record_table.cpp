@@ -1,5 +1,7 @@
 #include "ngx_llm_module/state/record_table.hpp"
 
+#include <signal.h>
+
 #include <algorithm>
 #include <bit>
 #include <cstring>
@@ -17,6 +19,7 @@ struct SharedRecord {
     uint32_t hash;
     uint32_t room;       // what was allocated for it
     uint32_t json_size;  // 0: deleted, remembered so that no older version comes back
+    uint32_t standing;   // kSettled, kTakenBack, or the pid of the worker that is sharing it
     uint16_t id_size;
     RecordKind kind;
     bool is_shared;  // a deletion that Redis knows of
@@ -27,6 +30,9 @@ struct SharedRecord {
 };
 
 namespace {
+
+constexpr uint32_t kSettled = 0;
+constexpr uint32_t kTakenBack = UINT32_MAX;
 
 constexpr uint64_t kSecond = 1000000;  // of versions, which are times in microseconds
 // A deletion is remembered until no older version of the record can come any more: from the state
@@ -94,8 +100,9 @@ size_t size_of(std::string_view id, std::string_view json) {
 
 void fill(SharedRecord &record, RecordKind kind, std::string_view id, std::string_view json,
           uint32_t hash) {
-    record = {nullptr, 0,    hash, record.room, uint32_t(json.size()), uint16_t(id.size()),
-              kind,    false};
+    record = {
+        nullptr, 0,    hash, record.room, uint32_t(json.size()), kSettled, uint16_t(id.size()),
+        kind,    false};
     std::copy(id.begin(), id.end(), record.bytes());
     std::copy(json.begin(), json.end(), record.bytes() + id.size());
 }
@@ -111,11 +118,13 @@ void publish(ngx_slab_pool_t *pool, SharedRecord **place, SharedRecord *record) 
 }
 
 // Makes what stands in for a record that record again, with these contents.
-void put_back(RecordsPart &part, SharedRecord **place, std::string_view json, uint64_t version) {
+void put_back(RecordsPart &part, SharedRecord **place, std::string_view json, uint64_t version,
+              uint32_t standing) {
     SharedRecord *copy = part.stand_in;
     SharedRecord *record = part.rewritten;
     fill(*record, copy->kind, copy->id(), json, copy->hash);
     record->version = version;
+    record->standing = standing;
     record->next = copy->next;
     ngx_memory_barrier();
     *place = record;
@@ -124,18 +133,19 @@ void put_back(RecordsPart &part, SharedRecord **place, std::string_view json, ui
 // The record that stands there gets other contents, for which it has room. At every moment the old
 // or the new one is to be found: barriers keep the order.
 void rewrite(RecordsPart &part, ngx_slab_pool_t *pool, SharedRecord **place, std::string_view json,
-             uint64_t version) {
+             uint64_t version, uint32_t standing) {
     need_lock(pool);
     SharedRecord *record = *place;
     SharedRecord *copy = part.stand_in;
     fill(*copy, record->kind, record->id(), record->json(), record->hash);
     copy->version = record->version;
+    copy->standing = record->standing;
     copy->next = record->next;
     part.rewritten = record;
     ngx_memory_barrier();
     *place = copy;
     ngx_memory_barrier();
-    put_back(part, place, json, version);
+    put_back(part, place, json, version, standing);
 }
 
 // After a process that was killed in the middle of that: the old contents hold.
@@ -146,7 +156,7 @@ void end_rewrite(RecordsPart &part) {
         place = &(*place)->next;
     }
     if (*place != nullptr) {
-        put_back(part, place, copy->json(), copy->version);
+        put_back(part, place, copy->json(), copy->version, copy->standing);
     }
 }
 
@@ -218,17 +228,18 @@ bool has_bytes(SharedRecord &record, std::string_view bytes) {
                                                      bytes.size()) != nullptr);
 }
 
+struct Copy {
+    RecordKind kind;
+    std::string id;
+    std::string json;
+    uint64_t version;
+    uint32_t standing;
+};
+
 // From this bucket on; gives where the next piece begins, 0 at the end. `is_wanted` is asked while
 // the zone is locked.
-template <class IsWanted>
-uint32_t visit_piece(const Config &config, uint32_t first, IsWanted is_wanted,
-                     const VisitRecord &visit) {
-    struct Copy {
-        RecordKind kind;
-        std::string id;
-        std::string json;
-        uint64_t version;
-    };
+template <class IsWanted, class Visit>
+uint32_t visit_piece(const Config &config, uint32_t first, IsWanted is_wanted, const Visit &visit) {
     constexpr uint32_t kBuckets = 64;  // while the zone is locked
     auto *part = zone_part<RecordsPart>(config, ZonePart::records);
     if (part == nullptr || first >= part->bucket_count) {
@@ -241,24 +252,60 @@ uint32_t visit_piece(const Config &config, uint32_t first, IsWanted is_wanted,
         for (uint32_t i = first; i < end; i++) {
             for (SharedRecord *at = part->buckets[i]; at != nullptr; at = at->next) {
                 if (is_wanted(*at)) {
-                    copies.push_back(
-                        {at->kind, std::string(at->id()), std::string(at->json()), at->version});
+                    copies.push_back({at->kind, std::string(at->id()), std::string(at->json()),
+                                      at->version, at->standing});
                 }
             }
         }
     }
     for (const Copy &copy : copies) {
-        visit(copy.kind, copy.id, copy.json, copy.version);
+        visit(copy);
     }
     return end < part->bucket_count ? end : 0;
 }
 
-template <class IsWanted>
-void visit_copies(const Config &config, IsWanted is_wanted, const VisitRecord &visit) {
+template <class IsWanted, class Visit>
+void visit_copies(const Config &config, IsWanted is_wanted, const Visit &visit) {
     uint32_t first = 0;
     do {
         first = visit_piece(config, first, is_wanted, visit);
     } while (first != 0);
+}
+
+auto in_parts(const VisitRecord &visit) {
+    return [&visit](const Copy &copy) { visit(copy.kind, copy.id, copy.json, copy.version); };
+}
+
+// Unless a newer one is here. False: no room.
+bool merge(const Config &config, RecordKind kind, std::string_view id, std::string_view json,
+           uint64_t version, uint32_t standing) {
+    auto *part = zone_part<RecordsPart>(config, ZonePart::records);
+    ngx_slab_pool_t *pool = zone_pool(config);
+    if (part == nullptr || is_too_large(id, json)) {
+        return false;
+    }
+    uint32_t hash = hash_of(kind, id);
+    ZoneLock lock(pool);
+    end_rewrite(*part);
+    SharedRecord **place = find_place(*part, kind, id, hash);
+    if (*place != nullptr && (*place)->version >= version) {
+        return true;
+    }
+    SharedRecord *record = make_record(config, *part, kind, id, json, hash);
+    place = find_place(*part, kind, id, hash);  // another one may have been forgotten
+    if (record != nullptr) {
+        record->version = version;
+        record->standing = standing;
+        publish(pool, place, record);
+    } else if (can_rewrite(*place, id, json)) {
+        rewrite(*part, pool, place, json, version, standing);
+    } else {
+        return false;
+    }
+    part->last_version = std::max(part->last_version, version);
+    part->generation.fetch_add(1, std::memory_order_release);
+    sweep(config, *part);
+    return true;
 }
 
 }  // namespace
@@ -311,6 +358,7 @@ Changed change_records(const Config &config, std::span<RecordChange> changes,
         return Changed::full;
     }
     uint64_t time = now();
+    uint32_t standing = config.redis != nullptr ? uint32_t(ngx_pid) : kSettled;
     std::vector<SharedRecord *> made;
     made.reserve(changes.size());
     ZoneLock lock(pool);
@@ -353,9 +401,10 @@ Changed change_records(const Config &config, std::span<RecordChange> changes,
         SharedRecord **place = find_place(*part, changes[i].kind, changes[i].id, hash);
         if (made[i] != nullptr) {
             made[i]->version = part->last_version;
+            made[i]->standing = standing;
             publish(pool, place, made[i]);
         } else {
-            rewrite(*part, pool, place, changes[i].json, part->last_version);
+            rewrite(*part, pool, place, changes[i].json, part->last_version, standing);
         }
     }
     sweep(config, *part);
@@ -365,32 +414,45 @@ Changed change_records(const Config &config, std::span<RecordChange> changes,
 
 bool merge_record(const Config &config, RecordKind kind, std::string_view id, std::string_view json,
                   uint64_t version) {
+    return merge(config, kind, id, json, version, kSettled);
+}
+
+void settle_records(const Config &config, std::span<const RecordChange> changes) {
     auto *part = zone_part<RecordsPart>(config, ZonePart::records);
-    ngx_slab_pool_t *pool = zone_pool(config);
-    if (part == nullptr || is_too_large(id, json)) {
-        return false;
+    if (part == nullptr) {
+        return;
     }
-    uint32_t hash = hash_of(kind, id);
-    ZoneLock lock(pool);
+    ZoneLock lock(zone_pool(config));
     end_rewrite(*part);
-    SharedRecord **place = find_place(*part, kind, id, hash);
-    if (*place != nullptr && (*place)->version >= version) {
-        return true;
+    for (const RecordChange &change : changes) {
+        uint32_t hash = hash_of(change.kind, change.id);
+        SharedRecord *record = *find_place(*part, change.kind, change.id, hash);
+        if (record != nullptr && record->version == change.version) {
+            record->standing = kSettled;
+        }
     }
-    SharedRecord *record = make_record(config, *part, kind, id, json, hash);
-    place = find_place(*part, kind, id, hash);  // another one may have been forgotten
-    if (record != nullptr) {
-        record->version = version;
-        publish(pool, place, record);
-    } else if (can_rewrite(*place, id, json)) {
-        rewrite(*part, pool, place, json, version);
-    } else {
-        return false;
-    }
-    part->last_version = std::max(part->last_version, version);
-    part->generation.fetch_add(1, std::memory_order_release);
-    sweep(config, *part);
-    return true;
+}
+
+bool take_back_record(const Config &config, RecordChange &change, std::string_view before) {
+    change.json = before;
+    change.expected = change.version++;
+    return merge(config, change.kind, change.id, change.json, change.version, kTakenBack);
+}
+
+void for_each_to_share(const Config &config, const std::function<void(const RecordChange &)> &visit,
+                       const std::function<void(uint32_t worker)> &skip) {
+    visit_copies(
+        config, [](SharedRecord &) { return true; },
+        [&](const Copy &copy) {
+            bool is_back = copy.standing == kTakenBack;
+            bool is_shared = copy.standing == kSettled || is_back;
+            if (!is_shared && (kill(pid_t(copy.standing), 0) == 0 || ngx_errno != NGX_ESRCH)) {
+                skip(copy.standing);
+                return;
+            }
+            uint64_t refused = is_back ? copy.version - 1 : 0;
+            visit({copy.kind, copy.id, copy.json, refused, copy.version});
+        });
 }
 
 void note_shared(const Config &config, RecordKind kind, std::string_view id, uint64_t version) {
@@ -408,7 +470,7 @@ void note_shared(const Config &config, RecordKind kind, std::string_view id, uin
 
 void for_each_record(const Config &config, const VisitRecord &visit) {
     visit_copies(
-        config, [](SharedRecord &) { return true; }, visit);
+        config, [](SharedRecord &) { return true; }, in_parts(visit));
 }
 
 void for_each_record(const Config &config, RecordKind kind, std::string_view bytes,
@@ -416,13 +478,14 @@ void for_each_record(const Config &config, RecordKind kind, std::string_view byt
     visit_copies(
         config,
         [&](SharedRecord &record) { return record.kind == kind && has_bytes(record, bytes); },
-        visit);
+        in_parts(visit));
 }
 
 uint32_t for_some_records(const Config &config, uint32_t from, std::string_view bytes,
                           const VisitRecord &visit) {
     return visit_piece(
-        config, from, [&](SharedRecord &record) { return has_bytes(record, bytes); }, visit);
+        config, from, [&](SharedRecord &record) { return has_bytes(record, bytes); },
+        in_parts(visit));
 }
 
 }  // namespace llm

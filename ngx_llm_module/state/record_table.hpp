@@ -58,7 +58,7 @@ struct RecordChange {
     RecordKind kind = RecordKind::key;
     std::string id;
     std::string json;       // empty: delete it
-    uint64_t expected = 0;  // the version that was seen
+    uint64_t expected = 0;  // the version that was seen, or was refused
     uint64_t version = 0;   // the one that it has now: filled by change_records
 };
 
@@ -78,6 +78,13 @@ Changed change_records(const Config &config, std::span<RecordChange> changes,
 bool merge_record(const Config &config, RecordKind kind, std::string_view id, std::string_view json,
                   uint64_t version);
 
+// With llm_redis a change is on its way until these say so: it has come to Redis, or holds here
+// whatever becomes of Redis.
+void settle_records(const Config &config, std::span<const RecordChange> changes);
+// It was refused: what was there before holds again, unless a newer one is here. It is newer than
+// the refused one by the least that there is, and `expected` becomes the version that was refused:
+// Redis lets it take the place of that one alone. False: the zone has no room.
+bool take_back_record(const Config &config, RecordChange &change, std::string_view before);
 // Redis has this version: when it is a deletion, it need not be remembered here for long.
 void note_shared(const Config &config, RecordKind kind, std::string_view id, uint64_t version);
 
@@ -86,6 +93,9 @@ void note_shared(const Config &config, RecordKind kind, std::string_view id, uin
 using VisitRecord = std::function<void(RecordKind kind, const std::string &id,
                                        const std::string &json, uint64_t version)>;
 void for_each_record(const Config &config, const VisitRecord &visit);
+// All but those that a living worker is on its way with: of these it is told the worker.
+void for_each_to_share(const Config &config, const std::function<void(const RecordChange &)> &visit,
+                       const std::function<void(uint32_t worker)> &skip);
 // Only those of one kind that are there and have these bytes in their JSON: others are not copied.
 void for_each_record(const Config &config, RecordKind kind, std::string_view bytes,
                      const VisitRecord &visit);

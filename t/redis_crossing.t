@@ -1,0 +1,168 @@
+# What two machines say of records while Redis is late: whatever was acknowledged is at both, whatever
+# was refused is at none, whichever worker hands in what, and whatever is not answered in time.
+
+use strict;
+use warnings;
+use LLM::Test;
+use LLM::Port qw(nap slow);
+use LLM::Redis;
+use LLM::RedisProxy;
+use Time::HiRes qw(time);
+
+my $redis = LLM::Redis->new;
+my $proxy = LLM::RedisProxy->new($redis);
+my $master = 'sk-master-of-two-machines';
+my @auth = (headers => [Authorization => "Bearer $master"]);
+
+sub machine {
+    my ($url, $timeout) = @_;
+    my $t = LLM::Test->new(workers => 2);
+    $t->http_conf("llm_zone 8m; llm_redis $url timeout=$timeout; llm_master_key $master;
+        llm_provider mock { } llm_model m { deployment mock/m; }
+        server { listen 127.0.0.1:%%PORT%% reuseport; add_header x-worker \$pid always;
+            location / { llm_pass models; } location /admin/ { llm_admin; } }");
+    $t->start;
+    return $t;
+}
+
+# The one that is late waits for Redis as long as a subtest needs.
+my ($late, $other) = (machine($proxy->url, '60s'), machine($redis->url, '2s'));
+$late->wait_for(sub { $proxy->seen->{looks} }, 5, 'one of its workers to follow Redis');
+
+sub admin { my ($t, $path, $body) = @_; return $t->post("/admin$path", $body, @auth) }
+sub info  { my ($t, $key) = @_; return $t->get("/admin/key/info?key=$key", @auth) }
+
+sub tokens_of {
+    my ($t, $alias) = @_;
+    my $r = $t->get("/admin/key/list?return_full_object=true&key_alias=$alias", @auth);
+    return map { $_->{token} } @{$r->{json}{keys}};
+}
+
+# In Redis: who has the alias, and all records that say so.
+sub in_redis {
+    my ($alias) = @_;
+    my %data = @{$redis->cmd('HGETALL', 'llm:{records}:data')};
+    return [$redis->cmd('HGET', 'llm:{records}:aliases', $alias),
+        sort grep { $data{$_} =~ /"key_alias":"\Q$alias\E"/ } keys %data];
+}
+
+# Soon: who has heard of the other key refuses without asking Redis.
+sub is_held {
+    my ($wanted) = @_;
+    my $end = time + slow(0.5);
+    nap(0.005) while $proxy->seen->{held} != $wanted && time < $end;
+    return $proxy->seen->{held};
+}
+
+# The worker that follows Redis loses its connection, and hands in what Redis may lack. True when it
+# has, and has asked for more since: Redis has done it.
+sub hands_in_all {
+    my $before = $proxy->seen;
+    $proxy->cut;
+    $late->wait_for(sub { $proxy->seen->{pushes} > $before->{pushes} }, 10, 'all to be handed in');
+    my $looks = $proxy->seen->{looks};
+    return $late->wait_for(sub { $proxy->seen->{looks} > $looks + 1 }, 10, 'a look behind it');
+}
+
+# One worker's change is on its way while the other one hands in all that the machine has.
+for my $what (qw(asks answers)) {
+    subtest "a second key of an alias, Redis is late: its $what" => sub {
+        my ($alias, $kept, $asked);
+        # Another try when it came to the worker that follows Redis, or that has heard of the first.
+        for my $try (1 .. 40) {
+            $alias = "al-$what-$try";
+            $proxy->hold($what => qq("key_alias":"$alias"));
+            $kept = admin($other, '/key/generate', { key_alias => $alias }) if $what eq 'answers';
+            $asked = $late->stream('/admin/key/generate', { key_alias => $alias }, @auth);
+            is_held(1);
+            $kept = admin($other, '/key/generate', { key_alias => $alias }) if $what eq 'asks';
+            my $seen = $proxy->seen;
+            last if $seen->{held} && !$seen->{is_looker_held};
+            $proxy->release;
+            is($asked->status, 400, 'a second one is refused');
+            $asked->close;
+            undef $asked;
+        }
+        ok($asked, 'one is on its way') or return;
+        is($kept->{status}, 200, 'the first one');
+        ok(hands_in_all(), 'all the rest is handed in');
+        my @first = tokens_of($other, $alias);
+        $proxy->release;
+        is($asked->status, 400, 'the second one is refused, once Redis is heard')
+            or diag($asked->read_body);
+        $asked->close;
+        my $looks = $proxy->seen->{looks};
+        $late->wait_for(sub { $proxy->seen->{looks} > $looks + 2 }, 10, 'both to know');
+        is(scalar @first, 1, 'there is one');
+        is_deeply([tokens_of($_, $alias)], \@first, 'at both machines') for $late, $other;
+        is(info($_, $kept->{json}{key})->{status}, 200, 'the one that was acknowledged') for $late, $other;
+        is_deeply(in_redis($alias), [("key:$first[0]") x 2], 'and in Redis');
+        hands_in_all();
+        is_deeply(in_redis($alias), [("key:$first[0]") x 2], 'for good');
+    };
+}
+# Whoever asked for it hears neither. Both machines say the same.
+subtest 'a worker is killed on its way' => sub {
+    my ($alias, $asked);
+    for my $try (1 .. 40) {
+        $alias = "killed-$try";
+        $proxy->hold(asks => qq("key_alias":"$alias"));
+        $asked = $late->stream('/admin/key/generate', { key_alias => $alias }, @auth);
+        is_held(1);
+        last if !$proxy->seen->{is_looker_held};
+        $proxy->release;
+        is($asked->status, 200, 'made');
+        $asked->close;
+    }
+    hands_in_all();
+    is(scalar(tokens_of($other, $alias)), 0, 'nobody else hands in what is on its way');
+    $late->expect_log(qr/exited on signal 9/);
+    for my $pid (reverse $late->worker_pids) {
+        $late->kill_worker('KILL', $pid);
+        $late->wait_for(sub { !grep { $_ == $pid } $late->worker_pids }, 5, 'it to be gone');
+        last if !is_held(0);
+    }
+    is($proxy->seen->{held}, 0, 'the worker is gone');
+    ok($late->wait_for(sub { tokens_of($other, $alias) == 1 }, 10, 'it'), 'it is handed in when nobody else will');
+    is_deeply([tokens_of($late, $alias)], [tokens_of($other, $alias)], 'there is the same key');
+    is_deeply(in_redis($alias), [("key:" . (tokens_of($late, $alias))[0]) x 2], 'and in Redis');
+};
+
+$late->stop;
+$late->cleanup;
+$late = machine($proxy->url, '1s');
+
+sub limits_of {
+    my ($t, $key) = @_;
+    my $info = info($t, $key)->{json}{info} || {};
+    return join ' ', map { $_ // 'none' } @$info{qw(rpm_limit tpm_limit)};
+}
+
+for my $what (qw(asks answers)) {
+    subtest "changes that end without an answer: $what" => sub {
+        my $key = admin($other, '/key/generate', {})->{json}{key};
+        ok($late->wait_for(sub { info($late, $key)->{status} == 200 }, 5, 'it'), 'both know a key');
+        $proxy->hold($what => '');
+        is(admin($other, '/key/update', { key => $key, tpm_limit => 70_000 })->{status}, 200,
+            'a change at one machine');
+        is(admin($late, '/key/update', { key => $key, rpm_limit => 7 })->{status}, 500,
+            'one at the machine that Redis does not answer');
+        is(limits_of($late, $key), 'none none', 'was taken back');
+        is(admin($late, '/key/generate', { key_alias => "lost-$what" })->{status}, 500, 'a new key there');
+        $proxy->release;
+        ok($late->wait_for_workers('/health/readiness', sub { $_[0]{json}{status} eq 'ready' }, 10, 'ready'),
+            'Redis answers again');
+        for my $t ($late, $other) {
+            ok($t->wait_for(sub { limits_of($t, $key) eq 'none 70000' }, 10, 'it'),
+                'what was acknowledged is there, what was refused is not') or diag limits_of($t, $key);
+        }
+        hands_in_all();
+        is(limits_of($_, $key), 'none 70000', 'and stays') for $late, $other;
+        is(scalar(tokens_of($_, "lost-$what")), 0, 'there is no new key') for $late, $other;
+        ok($other->wait_for(sub { admin($other, '/key/generate', { key_alias => "lost-$what" })->{status}
+            == 200 }, 5, 'its alias'), 'its alias is free');
+        is(scalar(tokens_of($other, "lost-$what")), 1, 'for another one');
+    };
+}
+
+done_testing();
