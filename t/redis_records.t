@@ -344,7 +344,8 @@ subtest 'Redis is full' => sub {
     unlike($one->log_text, qr/\Q$before\E|sk-nowhere/, 'no key is');
     $one->wait_for(sub { ($calls->()->{looks} // 0) >= 10 }, 15, 'both to look for news five times');
     cmp_ok($count{puts}, '>=', 4, 'both told Redis of their changes');
-    cmp_ok($count{puts}, '<=', 8, 'and did not tell it again with every look')
+    # Four changes, each told and taken back, and what each machine still hands in now and then.
+    cmp_ok($count{puts}, '<=', 12, 'and did not tell it again with every look')
         or diag(explain(\%count));
     $one->stop;
     $one->start;
