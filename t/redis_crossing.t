@@ -4,6 +4,8 @@
 use strict;
 use warnings;
 use LLM::Test;
+use LLM::Crowd;
+use LLM::Json qw(encode_json_o);
 use LLM::Port qw(nap slow);
 use LLM::Redis;
 use LLM::RedisProxy;
@@ -164,5 +166,47 @@ for my $what (qw(asks answers)) {
         is(scalar(tokens_of($other, "lost-$what")), 1, 'for another one');
     };
 }
+
+# No change is made of one of which nobody knows yet whether it holds.
+subtest 'workers of one machine, and of two, change one key at once' => sub {
+    my $here = machine($redis->url, '2s');
+    my $key = admin($here, '/key/generate', {})->{json}{token};
+    ok($here->wait_for(sub { info($other, $key)->{status} == 200 }, 5, 'the key'), 'both have it');
+    my @members = qw(rpm_limit tpm_limit max_parallel_requests max_budget soft_budget);
+    my (%statuses, %wanted);
+    for my $round (1 .. 40) {
+        my @jobs = map { { path => '/admin/key/update', headers => $auth[1],
+            body => encode_json_o({ key => $key, $members[$_] => $round }) } } 0 .. $#members;
+        my @answers = LLM::Crowd::ask($here, \@jobs, at_once => scalar @jobs);
+        $statuses{$_->{status}}++ for @answers;
+        %wanted = map { $_ => $round } @members;
+        my $info = info($here, $key)->{json}{info};
+        is_deeply({ map { $_ => $info->{$_} } @members }, \%wanted, "round $round") or last;
+    }
+    is_deeply(\%statuses, { 200 => 40 * @members }, 'all of them are made');
+    ok($here->wait_for(sub { my $info = info($other, $key)->{json}{info};
+        !grep { ($info->{$_} // 0) != $wanted{$_} } @members }, 5, 'both'), 'at the other machine, too');
+
+    # What is answered with 200 holds, whichever machine answers, and nothing else.
+    for my $round (41 .. 60) {
+        my %held = %wanted;
+        my (@streams, %asked);
+        for my $n (0 .. 3) {
+            my $at = $n % 2 ? $here : $other;
+            $asked{$members[$n]} = $at->stream('/admin/key/update',
+                { key => $key, $members[$n] => $round }, @auth);
+        }
+        for my $member (sort keys %asked) {
+            my $s = $asked{$member};
+            $s->read_body;
+            $wanted{$member} = $s->status == 200 ? $round : $held{$member};
+        }
+        my $agree = sub { my ($t) = @_; my $info = info($t, $key)->{json}{info};
+            return !grep { ($info->{$_} // 0) != $wanted{$_} } @members };
+        ok($here->wait_for(sub { $agree->($here) && $agree->($other) }, 5, 'both'), "round $round")
+            or last;
+    }
+    $here->done;
+};
 
 done_testing();

@@ -28,8 +28,10 @@ namespace llm {
 namespace {
 
 constexpr size_t kMaxBody = 1024 * 1024;
-constexpr int kTries = 64;   // when others change the same record, or any
-constexpr int kReturns = 3;  // when another machine has changed it
+constexpr int kTries = 64;        // when others change the same record, or any
+constexpr int kReturns = 3;       // when another machine has changed it
+constexpr ngx_msec_t kPause = 5;  // while another change of it is on its way to Redis
+constexpr ngx_msec_t kMostPause = 3000;
 
 struct Route {
     ngx_uint_t method;
@@ -151,6 +153,9 @@ class AdminTask final : public ShareWaiter, public SpendWaiter {
         forget_share(*this);
         forget_raise(*this);
         forget_refresh(*this);
+        if (pause_.timer_set) {
+            ngx_del_timer(&pause_);
+        }
         if (is_on_its_way_) {
             undo();  // nobody was told that it holds
         }
@@ -159,7 +164,7 @@ class AdminTask final : public ShareWaiter, public SpendWaiter {
     // What is shown, and what budgets are compared with, is what holds at all machines, as far as
     // Redis can be asked.
     void begin();
-    void on_spend() override;
+    void on_spend() override { go_on(); }
     void on_stored(bool is_stored) override;
     void on_clash() override {
         refusal_ = bad(alias_is_taken());
@@ -173,8 +178,13 @@ class AdminTask final : public ShareWaiter, public SpendWaiter {
     }
 
   private:
+    enum class Change : uint8_t { made, none, wait };
+
     void run();
-    bool change();
+    void go_on();
+    Change change();
+    void pause();
+    static void on_pause_over(ngx_event_t *ev);
     void undo();
     void note_seen();
     bool would_unblock() const;
@@ -189,6 +199,8 @@ class AdminTask final : public ShareWaiter, public SpendWaiter {
     std::vector<StoredRecord> before_;  // of each change
     std::vector<RecordChange> seen_;    // before_ of the first time, with kinds and ids
     int returns_ = 0;
+    ngx_event_t pause_ = {};
+    ngx_msec_t paused_ = 0;
     bool is_stale_ = false;
     bool is_on_its_way_ = false;       // made in the zone, and neither acknowledged nor refused
     std::vector<BudgetOwner> owners_;  // of budgets that are written
@@ -198,7 +210,7 @@ class AdminTask final : public ShareWaiter, public SpendWaiter {
 };
 
 // Handlers see the records as they are, and ask for changes of what they saw.
-bool AdminTask::change() {
+AdminTask::Change AdminTask::change() {
     for (int i = 0; i < kTries; i++) {
         Result<json::Value> root =
             worker().parse_unpadded(request_.body.view().empty() ? "{}" : request_.body.view());
@@ -207,19 +219,19 @@ bool AdminTask::change() {
         }
         if (!root || !root->is_object()) {
             answer_ = admin_error(NGX_HTTP_BAD_REQUEST, "the body must be a JSON object");
-            return false;
+            return Change::none;
         }
         // A filter there would be none, and the whole list the answer.
         if (FieldError error; route_.method == NGX_HTTP_GET && !check_members(*root, {}, error)) {
             answer_ = admin_error(NGX_HTTP_BAD_REQUEST, "stands in a body, which GET has none of",
                                   error.param);
-            return false;
+            return Change::none;
         }
         AdminCall call{request_, request_.config, *root, part_, query_, int64_t(ngx_time())};
         uint64_t generation = records_generation(request_.config);
         answer_ = route_.run(call);
         if (answer_.changes.empty()) {
-            return false;
+            return Change::none;
         }
         before_.clear();
         for (const RecordChange &change : answer_.changes) {
@@ -227,7 +239,7 @@ bool AdminTask::change() {
         }
         if (would_unblock()) {
             answer_ = too_fast();
-            return false;
+            return Change::none;
         }
         // The zone's counters come before the record, so nobody meets it without them. They stay
         // should the change be taken back: it is what was spent.
@@ -246,19 +258,22 @@ bool AdminTask::change() {
         switch (change_records(request_.config, answer_.changes, seen)) {
             case Changed::done:
                 is_on_its_way_ = true;
-                return true;
+                return Change::made;
+            case Changed::busy:
+                answer_ = too_fast();
+                return paused_ < kMostPause ? Change::wait : Change::none;
             case Changed::full:
                 ngx_log_error(NGX_LOG_ERR, request_.r->connection->log, 0,
                               "llm: llm_zone is full, a record could not be stored");
                 answer_ = admin_error(NGX_HTTP_INSUFFICIENT_STORAGE,
                                       "llm_zone is full: it needs a larger size");
-                return false;
+                return Change::none;
             case Changed::conflict:
                 break;
         }
     }
     answer_ = too_fast();
-    return false;
+    return Change::none;
 }
 
 void AdminTask::begin() {
@@ -272,7 +287,7 @@ void AdminTask::begin() {
     run();
 }
 
-void AdminTask::on_spend() {
+void AdminTask::go_on() {
     ngx_connection_t *c = request_.r->connection;
     ngx_http_set_log_request(c->log, request_.r);
     run();
@@ -280,11 +295,30 @@ void AdminTask::on_spend() {
 }
 
 void AdminTask::run() {
-    if (!change()) {
-        send(std::move(answer_));
-        return;
+    switch (change()) {
+        case Change::made:
+            store_changes(answer_.changes, *this);
+            return;
+        case Change::wait:
+            pause();
+            return;
+        case Change::none:
+            send(std::move(answer_));
+            return;
     }
-    store_changes(answer_.changes, *this);
+}
+
+// What is made of a record that may not hold could be acknowledged and not hold either.
+void AdminTask::pause() {
+    pause_.handler = guard<on_pause_over>;
+    pause_.data = this;
+    pause_.log = request_.r->connection->log;
+    paused_ += kPause;
+    ngx_add_timer(&pause_, kPause);
+}
+
+void AdminTask::on_pause_over(ngx_event_t *ev) {
+    static_cast<AdminTask *>(ev->data)->go_on();
 }
 
 void AdminTask::on_stored(bool is_stored) {

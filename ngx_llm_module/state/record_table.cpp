@@ -34,12 +34,18 @@ namespace {
 constexpr uint32_t kSettled = 0;
 constexpr uint32_t kTakenBack = UINT32_MAX;
 
+// A worker that lives will say what became of it.
+bool is_on_its_way(uint32_t standing) {
+    return standing != kSettled && standing != kTakenBack &&
+           (kill(pid_t(standing), 0) == 0 || ngx_errno != NGX_ESRCH);
+}
+
 constexpr uint64_t kSecond = 1000000;  // of versions, which are times in microseconds
 // A deletion is remembered until no older version of the record can come any more: from the state
 // file, into which each worker writes its own changes, or from a look into Redis that was under
 // way. Less long where there is no room; longer with llm_redis, until Redis knows of it.
 constexpr uint64_t kRemembered = 60 * kSecond;
-constexpr uint64_t kRememberedLeast = 2 * kSecond;
+constexpr uint64_t kRememberedLeast = kSecond / 10;
 // So many buckets are looked through for old ones with each change.
 constexpr uint32_t kSwept = 16;
 // A record keeps so much free for the day when it says that it is blocked. With that it takes as
@@ -374,6 +380,10 @@ Changed change_records(const Config &config, std::span<RecordChange> changes,
             result = Changed::conflict;
             break;
         }
+        if (old != nullptr && is_on_its_way(old->standing)) {
+            result = Changed::busy;
+            break;
+        }
         SharedRecord *record =
             is_too_large(change.id, change.json)
                 ? nullptr
@@ -444,13 +454,11 @@ void for_each_to_share(const Config &config, const std::function<void(const Reco
     visit_copies(
         config, [](SharedRecord &) { return true; },
         [&](const Copy &copy) {
-            bool is_back = copy.standing == kTakenBack;
-            bool is_shared = copy.standing == kSettled || is_back;
-            if (!is_shared && (kill(pid_t(copy.standing), 0) == 0 || ngx_errno != NGX_ESRCH)) {
+            if (is_on_its_way(copy.standing)) {
                 skip(copy.standing);
                 return;
             }
-            uint64_t refused = is_back ? copy.version - 1 : 0;
+            uint64_t refused = copy.standing == kTakenBack ? copy.version - 1 : 0;
             visit({copy.kind, copy.id, copy.json, refused, copy.version});
         });
 }

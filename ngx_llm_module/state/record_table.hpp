@@ -65,6 +65,7 @@ struct RecordChange {
 enum class Changed : uint8_t {
     done,
     conflict,  // somebody else was faster: look again
+    busy,      // a change of it is on its way to Redis: nobody knows yet what holds
     full,      // the zone has no room
 };
 
