@@ -1,7 +1,8 @@
 # Case 57: Redis lets us in and does nothing that is asked of it, again and again. Of what was sent
 # before that was noticed nobody knows whether it was counted. That is two calls of a hundred requests
-# at most, however long it goes on: what ends later waits until Redis has said what became of them. Memory stays as it is,
-# and what Redis counts in the end and what the log says is lost are what was used.
+# at most, however long it goes on: what ends later waits until Redis has said what became of them.
+# Memory stays as it is, and what Redis counts in the end and what the log says is lost are what was
+# used.
 
 use strict;
 use warnings;
@@ -11,6 +12,7 @@ use LLM::Http qw(build_request);
 use LLM::Json qw(encode_json_o);
 use LLM::Metrics;
 use LLM::Port qw(is_sanitized);
+use LLM::Provider;
 use LLM::Redis;
 use List::Util qw(sum0);
 use Time::HiRes qw(time);
@@ -20,10 +22,12 @@ my $most_kept = 20_000;
 my $redis = LLM::Redis->new;
 # Beats come while a call is waited for.
 my $t = LLM::Test->new(log_level => 'error', workers => 1);
+my $p = LLM::Provider->new(dir => $t->dir);
 $t->http_conf("llm_redis ${\$redis->url} timeout=1s lease=1s on_outage=allow;
     llm_provider mock { }
     llm_model m { deployment mock/x reply=hi input_cost=0 output_cost=1e-3; }
-    llm_model late { deployment mock/x reply=hi delay=200ms input_cost=0 output_cost=1e-3; }
+    llm_provider held { dialect anthropic; base_url ${\$p->url}/v1; }
+    llm_model late { deployment held/x input_cost=0 output_cost=1e-3; }
     keepalive_requests 1000000;
     server {
         listen 127.0.0.1:%%PORT%%;
@@ -117,11 +121,14 @@ subtest 'a series of silences' => sub {
 
 subtest 'it never speaks again' => sub {
     my ($lost, $before) = ((uncounted())[1], silences());
-    # These end before anybody can have noticed.
+    # These end before anybody can have noticed. Each costs what the others do.
+    $p->script(json(200, messages_answer(text => 'hi', usage => { input_tokens => 1,
+        output_tokens => $cost / 1e6 }), wait_for_release => 'head'));
     my @late = map { $t->stream('/v1/messages?key=k', { model => 'late', max_tokens => 10,
         messages => [{ role => 'user', content => 'hi' }] }) } 1 .. 20;
-    $t->wait_for(sub { $redis->held }, 5, 'them to be admitted');
+    $p->wait_held(20);
     fall_silent();
+    $p->release(always => 1);
     is(scalar(grep { $_->status == 200 } @late), 20, 'those that are running end');
     $asked += 20;
     ask(3000, 'all are served');
