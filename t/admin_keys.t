@@ -31,6 +31,8 @@ $t->http_conf(<<"END");
         }
         location /denied { llm_metrics; deny all; }
         location /denied/key/ { llm_admin; deny all; }
+        location /led/ { error_page 401 404 \@elsewhere; llm_pass models; access_log logs/combined.log combined; }
+        location \@elsewhere { return 402 no; access_log logs/combined.log combined; }
         location /denied/v1/ {
             llm_pass models;
             deny all;
@@ -439,6 +441,14 @@ subtest 'case 67: no key in the log' => sub {
         'Api-Key=RawNamed-4', '%6Bey=RawNamed-5', 'other=stays', 'x=sk-RawNamed-6';
     is($t->get("/$_?$named")->{status}, $_ eq 'open/v1/models' ? 200 : $_ =~ /denied/ ? 403 : 401, $_)
         for qw(v1/models denied/v1/models open/v1/models);
+    # Also in the error log, and where an error_page leads elsewhere.
+    is($t->get("/$_?other=led&api_key=RawLed-1&KEY=RawLed-2&x=sk-RawLed-3")->{status}, 401, $_)
+        for qw(led/v1/models led/v1/nosuch);
+    is($t->get('/led/v1/nosuch?other=led&api_key=RawLed-4', headers => { 'x-api-key' => 'sk-master' })
+        ->{status}, 404, 'a good key');
+    $t->wait_for(sub { 3 == (() = $t->slurp('logs/combined.log') =~ /other=led/g) }, 5, 'the log');
+    unlike($_, qr/RawLed/, 'none that an error_page has to do with') for $t->log_text,
+        $t->slurp('logs/combined.log');
     $t->wait_for(sub { $t->slurp('logs/who.log') =~ /^403 configured$/m }, 5, 'whose it is is logged');
     is($t->request('TRACE', '/v1/models?key=sk-early')->{status}, 405, 'TRACE');
     $t->wait_for(sub { $t->slurp('logs/combined.log') =~ m{/key/\*+/regenerate HTTP.*TRACE}s }, 5,

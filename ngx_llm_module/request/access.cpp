@@ -7,22 +7,13 @@
 #include "ngx_llm_module/policy/identify.hpp"
 #include "ngx_llm_module/request/handler.hpp"
 #include "ngx_llm_module/request/headers.hpp"
+#include "ngx_llm_module/request/llm_request.hpp"
 
 namespace llm {
 namespace {
 
 constexpr size_t kMaxKey = 4096;
 constexpr std::string_view kKeyHeaders[] = {"x-api-key", "api-key", "x-goog-api-key"};
-
-std::string_view trim(std::string_view text) {
-    while (!text.empty() && text.front() == ' ') {
-        text.remove_prefix(1);
-    }
-    while (!text.empty() && text.back() == ' ') {
-        text.remove_suffix(1);
-    }
-    return text;
-}
 
 std::string_view bearer(ngx_http_request_t *r) {
     constexpr std::string_view kBearer = "bearer ";
@@ -85,23 +76,41 @@ enum class Mask : uint8_t {
     all_keys,
 };
 
+bool is_key(std::string_view name, std::string_view value, Mask which) {
+    return name == "key" ||
+           (which == Mask::all_keys && (names_a_key(name) || value.starts_with("sk-")));
+}
+
 void mask_parameters(std::string_view query, Mask which) {
     for_each_parameter(query, [&](std::string_view name, std::string_view value) {
-        bool is_own = name == "key";
-        if (is_own ||
-            (which == Mask::all_keys && (names_a_key(name) || value.starts_with("sk-")))) {
+        if (is_key(name, value, which)) {
             mask(value);
         }
     });
 }
 
-void mask_query_of(std::string_view line, Mask which) {
+std::string_view query_of(std::string_view line) {
     size_t question = line.find('?');
-    if (question == std::string_view::npos) {
-        return;
+    line.remove_prefix(std::min(line.size(), question == line.npos ? line.size() : question + 1));
+    return line.substr(0, line.find(' '));
+}
+
+void mask_query_of(std::string_view line, Mask which) {
+    mask_parameters(query_of(line), which);
+}
+
+// The request line stands in every line of the error log; its copy is read by nobody else.
+void hide_in_request_line(ngx_http_request_t *r) {
+    bool has_key = false;
+    for_each_parameter(query_of(view(r->request_line)),
+                       [&](std::string_view name, std::string_view value) {
+                           has_key = has_key || is_key(name, value, Mask::all_keys);
+                       });
+    ngx_str_t copy = has_key ? copy_str(r->pool, view(r->request_line)) : ngx_str_t();
+    if (copy.data != nullptr) {
+        r->request_line = copy;
+        mask_query_of(view(copy), Mask::all_keys);
     }
-    line.remove_prefix(question + 1);
-    mask_parameters(line.substr(0, line.find(' ')), which);
 }
 
 void mask_query(ngx_http_request_t *r, Mask which) {
@@ -206,6 +215,8 @@ ngx_int_t check_access(ngx_http_request_t *r) {
     }
     if (loc_conf(r).is_page) {
         mask_client_key(r);
+    } else if (loc_conf(r).pass != PassKind::unset) {
+        hide_in_request_line(r);
     }
     if (!looks_for_keys(r)) {
         return NGX_DECLINED;
@@ -244,8 +255,9 @@ ngx_int_t before_log(ngx_http_request_t *r) {
     }
     if (wants_no_key(r)) {
         mask_client_key(r);
-    } else if (loc_conf(r).pass != PassKind::unset) {
-        mask_query(r, Mask::all_keys);  // nobody reads it any more
+    } else if (loc_conf(r).pass != PassKind::unset || find_access(r) != nullptr ||
+               find_llm_request(r) != nullptr) {
+        mask_query(r, Mask::all_keys);  // nobody reads it any more; an error_page led elsewhere
     }
     return NGX_OK;
 }
