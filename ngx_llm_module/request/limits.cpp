@@ -337,10 +337,6 @@ void Limits::end() {
     if (!request_.is_count()) {
         book_cost(request_);  // without an answer as well: an attempt that lost may have cost
         used = {ledger.usage.input, ledger.usage.output, ledger.cost};
-        if (request_.answer.is_committed() && request_.is_raw && ledger.status < 300 &&
-            !ledger.usage.known && !ledger.usage.estimated) {
-            used.input_tokens = estimate_.input_tokens;
-        }
         own = {used.input_tokens - ledger.earlier.input, used.output_tokens - ledger.earlier.output,
                used.cost - ledger.earlier_cost};
     }
