@@ -72,4 +72,13 @@ for my $path ('/v1/models', '/v1/models/secret', '/front/v1/models', '/front/v1/
     like($t->get($path, as('a'))->{body}, qr/secret/, "$path: a sees the model");
     unlike($t->get($path, as('b'))->{body}, qr/"secret"/, "$path: b does not");
 }
+
+# Nor is one key's refusal another one's, or what a provider would have caches share.
+for my $path ('/front/v1/models', '/front/chat/v1/files') {
+    my @shared = ('Cache-Control' => 'public, max-age=600, s-maxage=900');
+    $p->script({ status => 200, headers => ['Content-Type' => 'text/plain', @shared], body => 'file' });
+    is(join(' ', map { $t->get($path, as($_))->{status} } qw(nobody a nobody)), '401 200 401', $path);
+}
+is($t->get('/chat/v1/files', as('a'))->{headers}{'cache-control'}, 'private, max-age=600',
+    'the caller itself may keep it');
 $t->done;

@@ -81,7 +81,9 @@ bool keeps_what_stands(const AdminCall &call, const Moment &created, SpendOf of,
         error = {"created_at", "is not when it was made, which does not change"};
         return false;
     }
-    if (parse_dollars(number_of(call.body["spend"])) == 0 &&
+    // A record that is sent back says when it was updated, and may have spent since it was read.
+    bool is_sent_back = !call.body["updated_at"].is_unset();
+    if (!is_sent_back && parse_dollars(number_of(call.body["spend"])) == 0 &&
         spent_by_all(call.config, of, name).cost > 0) {
         error = {"spend", "cannot be taken back: raise max_budget"};
         return false;

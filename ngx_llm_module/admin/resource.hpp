@@ -55,7 +55,7 @@ inline bool has_only(const AdminCall &call, std::initializer_list<std::string_vi
 }
 
 // Records are sent back as they were shown. Of what only the gateway writes, created_at must be
-// what stands; spend, updated_at and budget_reset_at move on and change nothing. But whoever sends
+// what stands; spend, updated_at and budget_reset_at move on and change nothing. But who sends just
 // a spend of 0 for what has spent wants its budgets to begin anew. False: `error` says so.
 bool keeps_what_stands(const AdminCall &call, const Moment &created, SpendOf of,
                        std::string_view name, FieldError &error);

@@ -97,6 +97,7 @@ ngx_int_t filter_header(ngx_http_request_t *r) {
     if (request != nullptr) {
         add_answer_headers(*request);
     } else {
+        forbid_caching(r);
         add_header(r, "x-llm-request-id", replacement->id);
     }
     ngx_str_set(&r->headers_out.content_type, "application/json");

@@ -5,6 +5,7 @@
 #include "ngx_llm_module/base/pool.hpp"
 #include "ngx_llm_module/observe/metrics_page.hpp"
 #include "ngx_llm_module/request/booking.hpp"
+#include "ngx_llm_module/request/headers.hpp"
 #include "ngx_llm_module/request/llm_request.hpp"
 
 namespace llm {
@@ -38,6 +39,7 @@ ngx_int_t handle_metrics(ngx_http_request_t *r) {
     r->headers_out.content_length_n = off_t(text->size());
     ngx_str_set(&r->headers_out.content_type, "text/plain; version=0.0.4; charset=utf-8");
     r->headers_out.content_type_len = r->headers_out.content_type.len;
+    forbid_caching(r);
     rc = ngx_http_send_header(r);
     if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
         return rc;

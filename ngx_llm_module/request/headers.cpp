@@ -51,6 +51,22 @@ bool is_one_of(std::string_view name, std::span<const std::string_view> list) {
     return false;
 }
 
+// What a provider lets caches do, for one caller: whoever has no key must not get it from them.
+std::string without_sharing(std::string_view control) {
+    std::string own = "private";
+    while (!control.empty()) {
+        std::string_view word = control.substr(0, control.find(','));
+        control.remove_prefix(std::min(control.size(), word.size() + 1));
+        word = trim(word);
+        std::string_view name = word.substr(0, word.find('='));
+        if (!word.empty() && !wire::same_name(name, "public") &&
+            !wire::same_name(name, "private") && !wire::same_name(name, "s-maxage")) {
+            own.append(", ").append(word);
+        }
+    }
+    return own;
+}
+
 std::string_view find_header(const ngx_list_t &list, std::string_view name) {
     for (const ngx_list_part_t *part = &list.part; part != nullptr; part = part->next) {
         auto *headers = static_cast<const ngx_table_elt_t *>(part->elts);
@@ -90,6 +106,16 @@ void add_number(ngx_http_request_t *r, std::string_view name, uint64_t number) {
 
 }  // namespace
 
+std::string_view trim(std::string_view text) {
+    while (!text.empty() && text.front() == ' ') {
+        text.remove_prefix(1);
+    }
+    while (!text.empty() && text.back() == ' ') {
+        text.remove_suffix(1);
+    }
+    return text;
+}
+
 bool add_header(ngx_http_request_t *r, std::string_view name, std::string_view value) {
     if (wire::has_control(value)) {
         return true;  // would be another header line: left out
@@ -97,12 +123,16 @@ bool add_header(ngx_http_request_t *r, std::string_view name, std::string_view v
     return put_header(r, name, copy_str(r->pool, value));
 }
 
-void add_answer_headers(LlmRequest &request) {
-    ngx_http_request_t *r = request.r;
+// It was made for one key, which may stand where no cache looks for it.
+void forbid_caching(ngx_http_request_t *r) {
     if (find_header(r->headers_out.headers, kCacheControl).empty()) {
-        // It was made for one key, which may stand where no cache looks for it.
         add_lasting(r, kCacheControl, "no-store");
     }
+}
+
+void add_answer_headers(LlmRequest &request) {
+    ngx_http_request_t *r = request.r;
+    forbid_caching(r);
     add_lasting(r, "x-llm-request-id", request.id);
     if (!request.model.empty()) {
         add_lasting(r, "x-llm-model", request.model);
@@ -157,7 +187,9 @@ void note_provider_headers(LlmRequest &request, const wire::HttpHead &head) {
 
 bool commit_raw(LlmRequest &request, const wire::HttpHead &head) {
     for (const wire::HttpHeader &header : head.headers()) {
-        if (is_one_of(header.name, kRawHeaders)) {
+        if (wire::same_name(header.name, kCacheControl) && request.config.has_keys()) {
+            add_header(request.r, kCacheControl, without_sharing(header.value));
+        } else if (is_one_of(header.name, kRawHeaders)) {
             ngx_str_t name = copy_str(request.r->pool, header.name);
             add_header(request.r, view(name), header.value);
         }
