@@ -36,6 +36,8 @@ $t->http_conf(<<"END");
         location /strict/ { llm_pass models; llm_unknown_price refuse; access_log logs/entry.log entry; }
         location /strict/p/ { llm_pass p; llm_unknown_price refuse; access_log logs/entry.log entry; }
         location = /metrics { llm_metrics; }
+        location /limited/ { llm_pass models; llm_limit \$arg_by tpm=100; }
+        location /limited/p/ { llm_pass p; llm_limit \$arg_by tpm=100; }
     }
 END
 $t->start;
@@ -183,6 +185,20 @@ for my $way (['the gateway', '', 'p/'], ['a provider', '/p', '']) {
 }
 subtest 'what names no model has no price' => sub {
     costs('a file', '/strict/p/v1/files', 'bytes' x 100, '0  0 0', json(200, { id => 'f' }), 'text/plain');
+};
+
+# Limits count what the log says: a recording is no text, however long it is.
+subtest 'files and recordings are no tokens' => sub {
+    my $form = qq(--b\r\nContent-Disposition: form-data; name="model"\r\n\r\np/hears\r\n--b\r\n)
+        . qq(Content-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n)
+        . 'x' x 100_000 . "\r\n--b--\r\n";
+    $p->script(json(200, { text => 'hello' }));
+    for my $path ('/limited/v1/audio/transcriptions', '/limited/p/v1/audio/transcriptions',
+        '/limited/p/v1/files')
+    {
+        is($t->request('POST', "$path?by=$path", body => $form, headers => ['Content-Type' =>
+            'multipart/form-data; boundary=b'])->{status}, 200, "$path $_") for 1 .. 3;
+    }
 };
 
 $t->done;
