@@ -28,7 +28,7 @@ sub machine {
 }
 
 # The one that is late waits for Redis as long as a subtest needs.
-my ($late, $other) = (machine($proxy->url, '60s'), machine($redis->url, '2s'));
+my ($late, $other) = (machine($proxy->url, '60s'), machine($redis->url, '5s'));
 $late->wait_for(sub { $proxy->seen->{looks} }, 5, 'one of its workers to follow Redis');
 
 sub admin { my ($t, $path, $body) = @_; return $t->post("/admin$path", $body, @auth) }
@@ -169,7 +169,7 @@ for my $what (qw(asks answers)) {
 
 # No change is made of one of which nobody knows yet whether it holds.
 subtest 'workers of one machine, and of two, change one key at once' => sub {
-    my $here = machine($redis->url, '2s');
+    my $here = machine($redis->url, '5s');
     my $key = admin($here, '/key/generate', {})->{json}{token};
     ok($here->wait_for(sub { info($other, $key)->{status} == 200 }, 5, 'the key'), 'both have it');
     my @members = qw(rpm_limit tpm_limit max_parallel_requests max_budget soft_budget);
