@@ -199,6 +199,7 @@ subtest 'workers of one machine, and of two, change one key at once' => sub {
         for my $member (sort keys %asked) {
             my $s = $asked{$member};
             $s->read_body;
+            is($s->status, 200, "$member is taken");
             $wanted{$member} = $s->status == 200 ? $round : $held{$member};
         }
         my $agree = sub { my ($t) = @_; my $info = info($t, $key)->{json}{info};

@@ -28,8 +28,10 @@ namespace llm {
 namespace {
 
 constexpr size_t kMaxBody = 1024 * 1024;
-constexpr int kTries = 64;        // when others change the same record, or any
-constexpr int kReturns = 3;       // when another machine has changed it
+constexpr int kTries = 64;   // when others change the same record, or any
+constexpr int kReturns = 8;  // when another machine has changed it
+// Two machines that begin anew at one moment would overtake each other again.
+constexpr ngx_msec_t kScatter = 20;
 constexpr ngx_msec_t kPause = 5;  // while another change of it is on its way to Redis
 constexpr ngx_msec_t kMostPause = 3000;
 
@@ -183,7 +185,7 @@ class AdminTask final : public ShareWaiter, public SpendWaiter {
     void run();
     void go_on();
     Change change();
-    void pause();
+    void pause(ngx_msec_t time);
     static void on_pause_over(ngx_event_t *ev);
     void undo();
     void note_seen();
@@ -300,7 +302,9 @@ void AdminTask::run() {
             store_changes(answer_.changes, *this);
             return;
         case Change::wait:
-            pause();
+            // Made of a record that may not hold, it could be acknowledged and not hold either.
+            paused_ += kPause;
+            pause(kPause);
             return;
         case Change::none:
             send(std::move(answer_));
@@ -308,13 +312,11 @@ void AdminTask::run() {
     }
 }
 
-// What is made of a record that may not hold could be acknowledged and not hold either.
-void AdminTask::pause() {
+void AdminTask::pause(ngx_msec_t time) {
     pause_.handler = guard<on_pause_over>;
     pause_.data = this;
     pause_.log = request_.r->connection->log;
-    paused_ += kPause;
-    ngx_add_timer(&pause_, kPause);
+    ngx_add_timer(&pause_, time);
 }
 
 void AdminTask::on_pause_over(ngx_event_t *ev) {
@@ -353,7 +355,7 @@ void AdminTask::on_stored(bool is_stored) {
         is_stale_ = false;
         refusal_ = not_stored();
         step_ = Step::disk;
-        run();
+        pause(1 + ngx_msec_t(ngx_random()) % kScatter);
         ngx_http_run_posted_requests(c);
         return;
     }
