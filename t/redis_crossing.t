@@ -5,7 +5,7 @@ use strict;
 use warnings;
 use LLM::Test;
 use LLM::Crowd;
-use LLM::Json qw(encode_json_o);
+use LLM::Json qw(decode_json encode_json_o);
 use LLM::Port qw(nap slow);
 use LLM::Redis;
 use LLM::RedisProxy;
@@ -38,6 +38,13 @@ sub tokens_of {
     my ($t, $alias) = @_;
     my $r = $t->get("/admin/key/list?return_full_object=true&key_alias=$alias", @auth);
     return map { $_->{token} } @{$r->{json}{keys}};
+}
+
+# Soon: the worker that follows Redis has to hear of it first.
+sub is_changed {
+    my ($t, $token) = @_;
+    return $t->wait_for(sub { admin($t, '/key/update', { key => $token, rpm_limit => 9 })->{status}
+        == 200 }, 10, 'it');
 }
 
 # In Redis: who has the alias, and all records that say so.
@@ -103,32 +110,43 @@ for my $what (qw(asks answers)) {
         is_deeply(in_redis($alias), [("key:$first[0]") x 2], 'for good');
     };
 }
-# Whoever asked for it hears neither. Both machines say the same.
-subtest 'a worker is killed on its way' => sub {
-    my ($alias, $asked);
-    for my $try (1 .. 40) {
-        $alias = "killed-$try";
-        $proxy->hold(asks => qq("key_alias":"$alias"));
-        $asked = $late->stream('/admin/key/generate', { key_alias => $alias }, @auth);
-        is_held(1);
-        last if !$proxy->seen->{is_looker_held};
-        $proxy->release;
-        is($asked->status, 200, 'made');
-        $asked->close;
-    }
-    hands_in_all();
-    is(scalar(tokens_of($other, $alias)), 0, 'nobody else hands in what is on its way');
-    $late->expect_log(qr/exited on signal 9/);
-    for my $pid (reverse $late->worker_pids) {
-        $late->kill_worker('KILL', $pid);
-        $late->wait_for(sub { !grep { $_ == $pid } $late->worker_pids }, 5, 'it to be gone');
-        last if !is_held(0);
-    }
-    is($proxy->seen->{held}, 0, 'the worker is gone');
-    ok($late->wait_for(sub { tokens_of($other, $alias) == 1 }, 10, 'it'), 'it is handed in when nobody else will');
-    is_deeply([tokens_of($late, $alias)], [tokens_of($other, $alias)], 'there is the same key');
-    is_deeply(in_redis($alias), [("key:" . (tokens_of($late, $alias))[0]) x 2], 'and in Redis');
-};
+# Nobody hears what became of its key. Both machines say the same, and an alias stays one key's.
+for my $rival (0, 1) {
+    my $name = 'a worker is killed on its way' . ($rival ? ', its alias goes to another key' : '');
+    subtest $name => sub {
+        my ($alias, $asked);
+        for my $try (1 .. 40) {
+            $alias = "killed-$rival-$try";
+            $proxy->hold(asks => qq("key_alias":"$alias"));
+            $asked = $late->stream('/admin/key/generate', { key_alias => $alias }, @auth);
+            is_held(1);
+            last if !$proxy->seen->{is_looker_held};
+            $proxy->release;
+            is($asked->status, 200, 'made');
+            $asked->close;
+        }
+        hands_in_all();
+        is(scalar(tokens_of($other, $alias)), 0, 'nobody else hands in what is on its way');
+        my $kept = $rival && admin($other, '/key/generate', { key_alias => $alias });
+        is($kept->{status}, 200, 'another key gets the alias') if $rival;
+        $late->expect_log(qr/exited on signal 9/);
+        for my $pid (reverse $late->worker_pids) {
+            $late->kill_worker('KILL', $pid);
+            $late->wait_for(sub { !grep { $_ == $pid } $late->worker_pids }, 5, 'it to be gone');
+            last if !is_held(0);
+        }
+        is($proxy->seen->{held}, 0, 'the worker is gone');
+        my $agree = sub { my @all = tokens_of($late, $alias);
+            return @all == 1 && "@all" eq join ' ', tokens_of($other, $alias) };
+        ok($late->wait_for($agree, 10, 'one'), 'there is one key, the same at both')
+            or diag join ' ', map { "[@{[tokens_of($_, $alias)]}]" } $late, $other;
+        my ($token) = tokens_of($late, $alias);
+        is($token, $kept->{json}{token}, 'the one that was acknowledged') if $rival;
+        hands_in_all();
+        is_deeply(in_redis($alias), [("key:$token") x 2], 'and in Redis, for good');
+        ok(is_changed($late, $token), 'it can be changed');
+    };
+}
 
 $late->stop;
 $late->cleanup;
@@ -137,33 +155,85 @@ $late = machine($proxy->url, '1s');
 sub limits_of {
     my ($t, $key) = @_;
     my $info = info($t, $key)->{json}{info} || {};
-    return join ' ', map { $_ // 'none' } @$info{qw(rpm_limit tpm_limit)};
+    return join ' ', map { $_ // 'none' } @$info{qw(rpm_limit tpm_limit max_parallel_requests)};
+}
+
+sub new_key {
+    my $key = admin($other, '/key/generate', {})->{json}{key};
+    ok($late->wait_for(sub { info($late, $key)->{status} == 200 }, 5, 'it'), 'both know a key');
+    return $key;
+}
+
+sub both_say {
+    my ($key, $wanted, $name) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    for my $t ($late, $other) {
+        ok($t->wait_for(sub { limits_of($t, $key) eq $wanted }, 10, 'it'), $name)
+            or diag limits_of($t, $key);
+    }
+    return;
 }
 
 for my $what (qw(asks answers)) {
     subtest "changes that end without an answer: $what" => sub {
-        my $key = admin($other, '/key/generate', {})->{json}{key};
-        ok($late->wait_for(sub { info($late, $key)->{status} == 200 }, 5, 'it'), 'both know a key');
-        $proxy->hold($what => '');
+        my $key = new_key();
+        $proxy->hold($what => '{records}', 1);
         is(admin($other, '/key/update', { key => $key, tpm_limit => 70_000 })->{status}, 200,
             'a change at one machine');
-        is(admin($late, '/key/update', { key => $key, rpm_limit => 7 })->{status}, 500,
-            'one at the machine that Redis does not answer');
-        is(limits_of($late, $key), 'none none', 'was taken back');
-        is(admin($late, '/key/generate', { key_alias => "lost-$what" })->{status}, 500, 'a new key there');
-        $proxy->release;
-        ok($late->wait_for_workers('/health/readiness', sub { $_[0]{json}{status} eq 'ready' }, 10, 'ready'),
-            'Redis answers again');
-        for my $t ($late, $other) {
-            ok($t->wait_for(sub { limits_of($t, $key) eq 'none 70000' }, 10, 'it'),
-                'what was acknowledged is there, what was refused is not') or diag limits_of($t, $key);
+        my @asked = map { $late->stream("/admin/key/$_->[0]", $_->[1], @auth) }
+            ['update', { key => $key, rpm_limit => 7 }], ['generate', { key_alias => "lost-$what" }];
+        for my $s (@asked) {
+            is($s->status, 500, 'one at the machine that Redis does not answer');
+            like(decode_json($s->read_body)->{error}{message}, qr/Redis did not answer: .* withdrawn/,
+                'says what is known');
         }
+        is(limits_of($late, $key), 'none none none', 'was taken back');
+        is(admin($late, '/key/update', { key => $key, rpm_limit => 8 })->{status}, 409,
+            'no change is made of what may not hold');
+        $proxy->release;
+        # Of what it had before it would undo what the other one has had acknowledged.
+        ok($late->wait_for(sub { admin($late, '/key/update', { key => $key, max_parallel_requests => 3 })
+            ->{status} == 200 }, 10, 'one'), 'Redis answers again, and the next change is made');
+        both_say($key, 'none 70000 3', 'what was acknowledged is there, what was refused is not');
         hands_in_all();
-        is(limits_of($_, $key), 'none 70000', 'and stays') for $late, $other;
+        is(limits_of($_, $key), 'none 70000 3', 'and stays') for $late, $other;
         is(scalar(tokens_of($_, "lost-$what")), 0, 'there is no new key') for $late, $other;
         ok($other->wait_for(sub { admin($other, '/key/generate', { key_alias => "lost-$what" })->{status}
             == 200 }, 5, 'its alias'), 'its alias is free');
         is(scalar(tokens_of($other, "lost-$what")), 1, 'for another one');
+    };
+
+    subtest "nobody waits for a change any more: $what" => sub {
+        my $key = new_key();
+        $proxy->hold($what => '{records}', 1);
+        my $asked = $late->stream('/admin/key/update', { key => $key, rpm_limit => 7 }, @auth);
+        ok($late->wait_for(sub { limits_of($late, $key) eq '7 none none' }, 5, 'it'), 'it is on its way');
+        $asked->close;
+        ok($late->wait_for(sub { limits_of($late, $key) eq 'none none none' }, 5, 'it'), 'it is taken back');
+        $proxy->release;
+        is(admin($late, '/key/update', { key => $key, max_parallel_requests => 3 })->{status}, 200,
+            'the next one is made');
+        both_say($key, 'none none 3', 'of what was there before');
+    };
+
+    subtest "a change that is not answered in time is asked for again: $what" => sub {
+        my $key = new_key();
+        my $lost = () = $late->log_text =~ /it does not answer in time/g;
+        $proxy->hold($what => '{records}', 1);
+        my $asked = $late->stream('/admin/key/update', { key => $key, rpm_limit => 7 }, @auth);
+        my $made = $late->stream('/admin/key/generate', { key_alias => "again-$what" }, @auth);
+        is_held(2);
+        is(admin($other, '/key/update', { key => $key, tpm_limit => 70_000 })->{status}, 200,
+            'one at another machine beside it');
+        ok($late->wait_for(sub { (() = $late->log_text =~ /it does not answer in time/g) > $lost }, 10,
+            'it'), 'Redis is late');
+        $proxy->release;
+        is($_->status, 200, 'it is made') || diag $_->read_body for $asked, $made;
+        both_say($key, '7 70000 none', 'so is the other one');
+        my ($token, $more) = tokens_of($late, "again-$what");
+        is($more, undef, 'a new key is made once');
+        ok($other->wait_for(sub { join(' ', tokens_of($other, "again-$what")) eq $token }, 5, 'it'),
+            'for both machines');
     };
 }
 

@@ -135,13 +135,33 @@ AdminAnswer too_fast() {
     return admin_error(NGX_HTTP_CONFLICT, "others are changing this, too: try again");
 }
 
-AdminAnswer not_stored() {
+AdminAnswer refusal(Shared how) {
+    switch (how) {
+        case Shared::clash:
+            return bad(alias_is_taken());
+        case Shared::unknown:
+            return admin_error(NGX_HTTP_INTERNAL_SERVER_ERROR,
+                               "Redis did not answer: the change will be withdrawn, unless another "
+                               "machine has changed the same by then");
+        case Shared::stale:
+            return too_fast();
+        case Shared::taken:
+        case Shared::refused:
+            break;
+    }
     return admin_error(NGX_HTTP_INTERNAL_SERVER_ERROR,
                        "the change could not be stored and was not made");
 }
 
-// One call on its way to the disk.
-class AdminTask final : public ShareWaiter, public SpendWaiter {
+// A change that was taken back need not be waited for. Stateless.
+class Unheard final : public StoreWaiter {
+  public:
+    void on_stored(bool) override {}
+};
+Unheard unheard;
+
+// One call on its way to the disk and to Redis.
+class AdminTask final : public StoreWaiter, public ShareWaiter, public SpendWaiter {
   public:
     AdminTask(LlmRequest &request, const Route &route, std::string_view part,
               const std::string &own_key)
@@ -158,8 +178,11 @@ class AdminTask final : public ShareWaiter, public SpendWaiter {
         if (pause_.timer_set) {
             ngx_del_timer(&pause_);
         }
-        if (is_on_its_way_) {
-            undo();  // nobody was told that it holds
+        if (step_ == Step::disk) {
+            take_back_here();
+        }
+        if (step_ == Step::disk || step_ == Step::redis) {
+            store_what_holds(unheard);  // nobody was told that the change does
         }
     }
 
@@ -168,16 +191,7 @@ class AdminTask final : public ShareWaiter, public SpendWaiter {
     void begin();
     void on_spend() override { go_on(); }
     void on_stored(bool is_stored) override;
-    void on_clash() override {
-        refusal_ = bad(alias_is_taken());
-        on_stored(false);
-    }
-    // The change is made again from the newer record, so that both machines' changes hold.
-    void on_stale() override {
-        refusal_ = too_fast();
-        is_stale_ = true;
-        on_stored(false);
-    }
+    void on_shared(Shared how) override;
 
   private:
     enum class Change : uint8_t { made, none, wait };
@@ -187,8 +201,8 @@ class AdminTask final : public ShareWaiter, public SpendWaiter {
     Change change();
     void pause(ngx_msec_t time);
     static void on_pause_over(ngx_event_t *ev);
-    void undo();
-    void note_seen();
+    void take_back_here();
+    void store_what_holds(StoreWaiter &waiter);
     bool would_unblock() const;
     void send(AdminAnswer answer);
 
@@ -198,17 +212,16 @@ class AdminTask final : public ShareWaiter, public SpendWaiter {
     std::string query_;
     FieldError wrong_;  // in the query
     AdminAnswer answer_;
-    std::vector<StoredRecord> before_;  // of each change
-    std::vector<RecordChange> seen_;    // before_ of the first time, with kinds and ids
+    std::vector<RecordChange> seen_;  // the changes of the first time, with what was before them
     int returns_ = 0;
     ngx_event_t pause_ = {};
     ngx_msec_t paused_ = 0;
     bool is_stale_ = false;
-    bool is_on_its_way_ = false;       // made in the zone, and neither acknowledged nor refused
     std::vector<BudgetOwner> owners_;  // of budgets that are written
     std::vector<BudgetFloor> floors_;  // what was spent by them
-    AdminAnswer refusal_ = not_stored();
-    enum class Step : uint8_t { disk, redis, budgets, back } step_ = Step::disk;
+    AdminAnswer refusal_;
+    // Before and behind it the change is none, or acknowledged.
+    enum class Step : uint8_t { none, disk, redis, budgets, back } step_ = Step::none;
 };
 
 // Handlers see the records as they are, and ask for changes of what they saw.
@@ -235,9 +248,8 @@ AdminTask::Change AdminTask::change() {
         if (answer_.changes.empty()) {
             return Change::none;
         }
-        before_.clear();
-        for (const RecordChange &change : answer_.changes) {
-            before_.push_back(find_record(request_.config, change.kind, change.id));
+        for (RecordChange &change : answer_.changes) {
+            change.before = find_record(request_.config, change.kind, change.id).json;
         }
         if (would_unblock()) {
             answer_ = too_fast();
@@ -259,7 +271,7 @@ AdminTask::Change AdminTask::change() {
         }
         switch (change_records(request_.config, answer_.changes, seen)) {
             case Changed::done:
-                is_on_its_way_ = true;
+                step_ = Step::disk;
                 return Change::made;
             case Changed::busy:
                 answer_ = too_fast();
@@ -323,85 +335,81 @@ void AdminTask::on_pause_over(ngx_event_t *ev) {
     static_cast<AdminTask *>(ev->data)->go_on();
 }
 
+// Of the disk and of budgets.
 void AdminTask::on_stored(bool is_stored) {
     ngx_connection_t *c = request_.r->connection;
     ngx_http_set_log_request(c->log, request_.r);
-    if (is_stored && step_ == Step::disk) {
+    if (step_ == Step::disk && is_stored) {
         step_ = Step::redis;
         share_changes(answer_.changes, *this);
         return;
     }
-    if (is_stored && step_ == Step::redis) {
-        settle_records(request_.config, answer_.changes);
-        is_on_its_way_ = false;
+    if (step_ == Step::disk) {
+        take_back_here();
+        refusal_ = refusal(Shared::refused);
+    } else if (step_ == Step::back && is_stale_ && returns_ < kReturns) {
+        // The change is made again from the newer record, so that both machines' changes hold.
+        returns_++;
+        step_ = Step::none;
+        pause(1 + ngx_msec_t(ngx_random()) % kScatter);
+        return;
+    }
+    bool is_made = step_ == Step::budgets;
+    step_ = Step::none;
+    send(std::move(is_made ? answer_ : refusal_));
+    ngx_http_run_posted_requests(c);
+}
+
+void AdminTask::on_shared(Shared how) {
+    if (how == Shared::taken) {
         step_ = Step::budgets;
         raise_in_redis(std::move(owners_), std::move(floors_), *this);
         return;
     }
-    if (!is_stored && step_ != Step::back) {
-        bool is_on_disk = step_ == Step::redis;
-        step_ = Step::back;
-        if (is_stale_ && seen_.empty()) {
-            note_seen();
-        }
-        undo();
-        if (is_on_disk) {
-            store_changes(answer_.changes, *this);
-            return;
-        }
+    is_stale_ = how == Shared::stale;
+    if (is_stale_ && seen_.empty()) {
+        seen_ = answer_.changes;
     }
-    if (step_ == Step::back && is_stale_ && returns_ < kReturns) {
-        returns_++;
-        is_stale_ = false;
-        refusal_ = not_stored();
-        step_ = Step::disk;
-        pause(1 + ngx_msec_t(ngx_random()) % kScatter);
-        ngx_http_run_posted_requests(c);
-        return;
-    }
-    if (step_ == Step::back) {
-        answer_ = std::move(refusal_);
-    }
-    send(std::move(answer_));
-    ngx_http_run_posted_requests(c);
+    refusal_ = refusal(how);
+    step_ = Step::back;
+    store_what_holds(*this);
 }
 
-void AdminTask::note_seen() {
-    for (size_t i = 0; seen_.size() < answer_.changes.size(); i++) {
-        const RecordChange &change = answer_.changes[i];
-        seen_.push_back({change.kind, change.id, before_[i].json, 0, 0});
+// What nobody can rely on must not hold.
+void AdminTask::take_back_here() {
+    if (!take_back_records(request_.config, answer_.changes)) {
+        ngx_log_error(NGX_LOG_ERR, request_.r->connection->log, 0,
+                      "llm: llm_zone is full, a change could not be taken back");
     }
+    settle_records(request_.config, answer_.changes);
+}
+
+// The file has the change already: what is in the zone takes its place.
+void AdminTask::store_what_holds(StoreWaiter &waiter) {
+    for (RecordChange &change : answer_.changes) {
+        StoredRecord now = find_record(request_.config, change.kind, change.id);
+        change.json = std::move(now.json);
+        change.version = std::max(change.version + 1, now.version);
+    }
+    store_changes(answer_.changes, waiter);
 }
 
 // Another machine has blocked what this call, which could not know of it, would leave open. A
 // customer that has no record is open, too.
 bool AdminTask::would_unblock() const {
     bool was_blocked = false, leaves_open = false;
-    for (size_t i = 0; i < answer_.changes.size() && !seen_.empty(); i++) {
-        const RecordChange &change = answer_.changes[i];
+    for (const RecordChange &change : answer_.changes) {
         auto seen = std::find_if(seen_.begin(), seen_.end(), [&](const RecordChange &one) {
             return one.kind == change.kind && one.id == change.id;
         });
         bool was_open =
-            seen != seen_.end() && (seen->json.empty() || !is_stored_blocked(seen->json));
-        was_blocked = was_blocked ||
-                      (was_open && !before_[i].json.empty() && is_stored_blocked(before_[i].json));
+            seen != seen_.end() && (seen->before.empty() || !is_stored_blocked(seen->before));
+        was_blocked =
+            was_blocked || (was_open && !change.before.empty() && is_stored_blocked(change.before));
         leaves_open = leaves_open || (change.json.empty() ? change.kind == RecordKind::customer
                                                           : !is_stored_blocked(change.json));
     }
     return was_blocked && leaves_open;
-}
-
-// What nobody can rely on must not hold, here or at another machine.
-void AdminTask::undo() {
-    for (size_t i = 0; i < answer_.changes.size(); i++) {
-        if (!take_back_record(request_.config, answer_.changes[i], before_[i].json)) {
-            ngx_log_error(NGX_LOG_ERR, request_.r->connection->log, 0,
-                          "llm: llm_zone is full, a change could not be taken back");
-        }
-    }
-    hand_in_taken_back(answer_.changes);
-    is_on_its_way_ = false;
 }
 
 void AdminTask::send(AdminAnswer answer) {

@@ -8,11 +8,13 @@
 #include "ngx_llm_module/base/guard.hpp"
 #include "ngx_llm_module/policy/record_json.hpp"
 #include "ngx_llm_module/policy/shared_records.hpp"
+#include "ngx_llm_module/state/state_keeper.hpp"
 
 namespace llm {
 namespace {
 
 constexpr ngx_msec_t kInterval = 1000;
+constexpr ngx_msec_t kPatience = 15000;
 constexpr int kPieces = 4;             // of the table, each time
 constexpr int64_t kKept = 30 * 86400;  // it may be given another end as long
 constexpr int64_t kKeptReplaced = 60;  // clocks of machines differ
@@ -32,13 +34,9 @@ class Removal final : public ShareWaiter {
     Removal(Expiry &expiry, const RecordChange &deletion) : expiry_(expiry), deletion_(deletion) {}
     ~Removal() { forget_share(*this); }
 
-    void on_stored(bool is_stored) override;
-    void on_clash() override { end(); }
-    void on_stale() override { end(); }
+    void on_shared(Shared how) override;
 
   private:
-    void end();
-
     Expiry &expiry_;
     RecordChange deletion_;
 };
@@ -57,7 +55,8 @@ class Expiry {
 
     const Config &config_;
     ngx_event_t timer_ = {};
-    uint32_t bucket_ = 0;  // where the next piece begins
+    uint32_t bucket_ = 0;            // where the next piece begins
+    ngx_msec_t patience_until_ = 0;  // with a Redis that did not take a deletion
     std::vector<std::unique_ptr<Removal>> removals_;
 };
 
@@ -75,13 +74,12 @@ bool is_over(const std::string &json, const std::string &hash, int64_t now) {
     return key.expires + (key.replaced_by.empty() ? kKept : kKeptReplaced) <= now;
 }
 
-// Should Redis be away, it gets the deletion when it is back.
-void Removal::on_stored(bool) {
-    settle_records(expiry_.config_, {&deletion_, 1});
-    end();
-}
-
-void Removal::end() {
+void Removal::on_shared(Shared how) {
+    if (how == Shared::taken) {
+        store_changes({&deletion_, 1}, unheard);
+    } else {
+        expiry_.patience_until_ = ngx_current_msec + kPatience;
+    }
     std::erase_if(expiry_.removals_, [this](const auto &one) { return one.get() == this; });
 }
 
@@ -102,7 +100,8 @@ Expiry::~Expiry() {
 void Expiry::on_timer(ngx_event_t *ev) {
     auto &self = *static_cast<Expiry *>(ev->data);
     ngx_add_timer(ev, kInterval);
-    if (is_sharer(self.config_)) {
+    bool is_patience_over = ngx_msec_int_t(ngx_current_msec - self.patience_until_) >= 0;
+    if (is_patience_over && is_sharer(self.config_)) {
         self.look();
     }
 }
@@ -128,9 +127,8 @@ void Expiry::look() {
 }
 
 void Expiry::remove(const std::string &hash, uint64_t version) {
-    RecordChange change{RecordKind::key, hash, {}, version, 0};
+    RecordChange change{RecordKind::key, hash, {}, version, 0, {}};
     if (change_records(config_, {&change, 1}) == Changed::done) {
-        store_changes({&change, 1}, unheard);
         Removal &removal = *removals_.emplace_back(std::make_unique<Removal>(*this, change));
         share_changes({&change, 1}, removal);
     }

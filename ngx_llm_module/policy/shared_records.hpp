@@ -6,7 +6,6 @@
 #include <span>
 
 #include "ngx_llm_module/state/record_table.hpp"
-#include "ngx_llm_module/state/state_keeper.hpp"
 
 namespace llm {
 
@@ -17,23 +16,28 @@ void stop_sharing();
 // Is this the worker that looks for what other machines say? There is one of each machine.
 bool is_sharer(const Config &config);
 
-class ShareWaiter : public StoreWaiter {
-  public:
-    // In place of on_stored(): Redis has taken nothing, a key would have had another one's alias.
-    virtual void on_clash() = 0;
-    // So has it when another machine was faster. What that said is in the zone now, as far as it
-    // has room: newer than the change, and than what that is taken back to.
-    virtual void on_stale() = 0;
+enum class Shared : uint8_t {
+    taken,    // it holds: Redis has it, or gets it when it is back (state=)
+    clash,    // a key would have another one's alias
+    stale,    // another machine was faster: what that said is in the zone
+    refused,  // Redis is away, or does not take it
+    unknown,  // there was no answer: it is being withdrawn
 };
 
-// Changes that are in the zone already go to Redis. Told at once without llm_redis. What Redis
-// refuses is an error. A Redis that is away is one only where the change would live nowhere else
-// (no state=): it gets all that it missed when it is back.
+class ShareWaiter {
+  public:
+    // Told once, maybe at once. Unless it was taken the zone has what was there before, or what
+    // holds as Redis says.
+    virtual void on_shared(Shared how) = 0;
+
+  protected:
+    ~ShareWaiter() = default;
+};
+
+// Changes that are in the zone already go to Redis, and are on their way no longer when it has said
+// what became of them. Told at once without llm_redis.
 void share_changes(std::span<const RecordChange> changes, ShareWaiter &waiter);
-// They were taken back here. Redis may have taken them, and others may not have heard of them; what
-// others changed meanwhile stays, and comes here.
-void hand_in_taken_back(std::span<const RecordChange> changes);
-// It has gone and must not be told.
+// It has gone and must not be told: its change is withdrawn.
 void forget_share(ShareWaiter &waiter);
 
 }  // namespace llm

@@ -1,18 +1,27 @@
--- Takes records that are newer than what is here: keys, teams, users, customers and deletions.
+-- Takes records: keys, teams, users, customers and deletions.
 --
 -- KEYS  1  beginning of all names, with the hash tag
 -- ARGV  1  a name for these records, should there be none yet: it tells when Redis was flushed
---       2  1: nothing is taken when a key would get an alias that another one has, or when a record has
---          changed since it was seen
---       then 4 for each record: its name, its version (microseconds), its JSON (empty: deleted), the
---       version that was seen before; without the 1: the version that was refused and taken back, or 0
--- Gives how many were taken; -1: an alias is another key's; a list: somebody else was faster, and the
--- names of what he changed with it as it is here now, version:JSON.
+--       2  what for:
+--          hand_in   they hold where they come from: those that are newer than what is here are taken
+--          change    all are taken, or none: when a key would get an alias that another one has, or
+--                    when a record has changed since it was seen. Once, however often it is asked
+--          withdraw  nobody was told that this change holds: unless another machine has built on it
+--                    what was before it is back, and it is not taken any more should it come late
+--          adopt     a worker ended on its way with this one, and nobody was told what became of it
+--       3  the number of the change (change, withdraw); empty: it cannot come any more (withdraw)
+--       4  1: where this comes from its version stands, and holds unless a newer one comes
+--       then 4 for each record: its name, its version (microseconds), its JSON (empty: deleted; what was
+--       before, of one that is withdrawn), the version that was seen before
+-- Gives a number: they were taken; or a list: clash, stale, withdrawn or adopted, and what is here now,
+-- 2 for each record: name, version:JSON.
 
-local base = KEYS[1]
+local base, what, id = KEYS[1], ARGV[2], ARGV[3]
 local data, log, gone, aliases = base .. ':data', base .. ':log', base .. ':gone', base .. ':aliases'
+local known = base .. ':known'  -- numbers of changes that were made, with a - of those that must not be
+local FIRST = 5
 local WEEK = 7 * 86400 * 1000000
-local taken, newest = 0, 0
+local KNOWN_SECONDS = 3600
 
 -- Version and JSON of a record as it is here.
 local function stored(name)
@@ -29,79 +38,148 @@ local function alias_of(name, json)
     return is_read and not record.replaced_by and record.key_alias or nil
 end
 
--- Who has an alias is only believed when its record says so, too: an older gateway may have changed
--- that without telling who has the alias.
-if ARGV[2] == '1' then
-    local changed = {}
-    for i = 3, #ARGV, 4 do
-        changed[ARGV[i]] = ARGV[i + 2]
+-- Whether its alias would be another key's. Who has one is only believed when its record says so, too:
+-- an older gateway may have changed that without telling who has the alias.
+local function clashes(name, json, changed)
+    local _, before = stored(name)
+    local alias = alias_of(name, json)
+    local owner = alias and alias ~= alias_of(name, before) and redis.call('HGET', aliases, alias)
+    if not owner or owner == name then
+        return false
     end
-    for name, json in pairs(changed) do
-        local _, before = stored(name)
-        local alias = alias_of(name, json)
-        local owner = alias and alias ~= alias_of(name, before) and redis.call('HGET', aliases, alias)
-        if owner and owner ~= name then
-            local _, now = stored(owner)
-            if alias_of(owner, changed[owner] or now) == alias then
-                return -1
-            end
-        end
-    end
+    local _, now = stored(owner)
+    return alias_of(owner, changed[owner] or now) == alias
 end
 
+local is_changed = false
+
 local function put(name, version, json)
-    redis.call('HSET', data, name, version .. ':' .. json)
+    is_changed = true
+    local _, old = stored(name)
+    redis.call('HSET', data, name, string.format('%.0f', version) .. ':' .. json)
     redis.call('ZADD', log, redis.call('INCR', base .. ':count'), name)
     if json == '' then
         redis.call('ZADD', gone, version, name)
     else
         redis.call('ZREM', gone, name)
     end
+    local former, alias = alias_of(name, old), alias_of(name, json)
+    if former and former ~= alias and redis.call('HGET', aliases, former) == name then
+        redis.call('HDEL', aliases, former)
+    end
+    if alias then
+        redis.call('HSET', aliases, alias, name)
+    end
 end
 
--- What is here becomes newer than what the other machine had, and what it takes that back to.
-if ARGV[2] == '1' then
-    local newer = {}
-    for i = 3, #ARGV, 4 do
-        local before, json = stored(ARGV[i])
-        if before > tonumber(ARGV[i + 3]) then
-            put(ARGV[i], string.format('%.0f', math.max(before, tonumber(ARGV[i + 1])) + 2), json)
-            table.insert(newer, ARGV[i])
-            table.insert(newer, redis.call('HGET', data, ARGV[i]))
+local now = tonumber(redis.call('TIME')[1])
+
+local function remember(number)
+    redis.call('ZADD', known, now, number)
+    redis.call('ZREMRANGEBYSCORE', known, '-inf', now - KNOWN_SECONDS)
+end
+
+-- What is here. It becomes newer than what was asked for where that stands, also when two machines
+-- gave one version to two changes.
+local function tell(word)
+    local told = {word}
+    for i = FIRST, #ARGV, 4 do
+        local name, asked = ARGV[i], tonumber(ARGV[i + 1])
+        local version, json = stored(name)
+        local is_other = version < asked or (version == asked and json ~= ARGV[i + 2])
+        if ARGV[4] == '1' and version > 0 and is_other then
+            put(name, asked + 2, json)
+        end
+        told[#told + 1] = name
+        told[#told + 1] = redis.call('HGET', data, name) or '0:'
+    end
+    return told
+end
+
+local function hand_in()
+    for i = FIRST, #ARGV, 4 do
+        local name, version, json = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2]
+        local before, old = stored(name)
+        if version > before then
+            put(name, version, json)
+        elseif version == before and json ~= old then
+            put(name, version + 1, old)  -- of two machines that were away
         end
     end
-    if #newer > 0 then
-        return newer
-    end
+    return 1
 end
 
+local function change()
+    if redis.call('ZSCORE', known, id) then
+        return 1
+    end
+    local is_stale, is_clash, changed = redis.call('ZSCORE', known, '-' .. id), false, {}
+    for i = FIRST, #ARGV, 4 do
+        is_stale = is_stale or stored(ARGV[i]) > tonumber(ARGV[i + 3])
+        changed[ARGV[i]] = ARGV[i + 2]
+    end
+    for name, json in pairs(changed) do
+        is_clash = is_clash or clashes(name, json, changed)
+    end
+    if is_stale or is_clash then
+        return tell(is_stale and 'stale' or 'clash')
+    end
+    for i = FIRST, #ARGV, 4 do
+        put(ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2])
+    end
+    remember(id)
+    return 1
+end
+
+local function withdraw()
+    local changed = {}
+    for i = FIRST, #ARGV, 4 do
+        local version = tonumber(ARGV[i + 1])
+        -- Another machine's may have the same version.
+        local was_made = redis.call('ZSCORE', known, id) or now - version / 1000000 > KNOWN_SECONDS
+        if id ~= '' and was_made and stored(ARGV[i]) == version then
+            changed[ARGV[i]] = ARGV[i + 2]
+        end
+    end
+    for i = FIRST, #ARGV, 4 do
+        local name = ARGV[i]
+        -- Another key may have got the alias that this one had before.
+        if changed[name] and not clashes(name, changed[name], changed) then
+            put(name, tonumber(ARGV[i + 1]) + 2, changed[name])
+        end
+    end
+    if id ~= '' then
+        remember('-' .. id)
+    end
+    return tell('withdrawn')
+end
+
+local function adopt()
+    for i = FIRST, #ARGV, 4 do
+        local name, version, json = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2]
+        if stored(name) == 0 and json ~= '' then
+            local is_clash = clashes(name, json, {})
+            put(name, is_clash and version + 2 or version, is_clash and '' or json)
+        end
+    end
+    return tell('adopted')
+end
+
+local result = ({hand_in = hand_in, change = change, withdraw = withdraw, adopt = adopt})[what]()
+if not is_changed then
+    return result
+end
 redis.call('SET', base .. ':epoch', ARGV[1], 'NX')
-for i = 3, #ARGV, 4 do
-    local name, version, json = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-    local before, old = stored(name)
-    local refused = ARGV[2] ~= '1' and tonumber(ARGV[i + 3]) or 0
-    if refused > 0 and before > 0 and before ~= refused and before < tonumber(version) then
-        -- Not what was refused: it holds, also where that was taken back.
-        put(name, string.format('%.0f', tonumber(version) + 1), old)
-    elseif tonumber(version) > before then
-        put(name, version, json)
-        local former, alias = alias_of(name, old), alias_of(name, json)
-        if former and former ~= alias and redis.call('HGET', aliases, former) == name then
-            redis.call('HDEL', aliases, former)
-        end
-        if alias then
-            redis.call('HSET', aliases, alias, name)
-        end
-        taken = taken + 1
-    end
-    newest = math.max(newest, tonumber(version))
-end
 
 -- Deletions are remembered for a week: a machine that was away meanwhile still has the record.
+local newest = 0
+for i = FIRST, #ARGV, 4 do
+    newest = math.max(newest, tonumber(ARGV[i + 1]))
+end
 local old = redis.call('ZRANGEBYSCORE', gone, '-inf', newest - WEEK, 'LIMIT', 0, 100)
 for _, name in ipairs(old) do
     redis.call('HDEL', data, name)
     redis.call('ZREM', log, name)
     redis.call('ZREM', gone, name)
 end
-return taken
+return result

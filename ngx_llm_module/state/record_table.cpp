@@ -19,7 +19,7 @@ struct SharedRecord {
     uint32_t hash;
     uint32_t room;       // what was allocated for it
     uint32_t json_size;  // 0: deleted, remembered so that no older version comes back
-    uint32_t standing;   // kSettled, kTakenBack, or the pid of the worker that is sharing it
+    uint32_t standing;   // kSettled, kLeft, or the pid of the worker that is sharing it
     uint16_t id_size;
     RecordKind kind;
     bool is_shared;  // a deletion that Redis knows of
@@ -32,12 +32,15 @@ struct SharedRecord {
 namespace {
 
 constexpr uint32_t kSettled = 0;
-constexpr uint32_t kTakenBack = UINT32_MAX;
+constexpr uint32_t kLeft = UINT32_MAX;
 
-// A worker that lives will say what became of it.
-bool is_on_its_way(uint32_t standing) {
-    return standing != kSettled && standing != kTakenBack &&
-           (kill(pid_t(standing), 0) == 0 || ngx_errno != NGX_ESRCH);
+bool is_on_its_way(const Config &config, uint32_t standing) {
+    return standing != kSettled && config.redis != nullptr;
+}
+
+bool is_orphan(uint32_t standing) {
+    return standing == kLeft ||
+           (standing != kSettled && kill(pid_t(standing), 0) != 0 && ngx_errno == NGX_ESRCH);
 }
 
 constexpr uint64_t kSecond = 1000000;  // of versions, which are times in microseconds
@@ -63,9 +66,11 @@ uint32_t hash_of(RecordKind kind, std::string_view id) {
     return uint32_t(hash ^ (hash >> 32));
 }
 
+// Not as of the last event: two machines are not to give one version to two changes of a record.
 uint64_t now() {
-    ngx_time_t *time = ngx_timeofday();
-    return uint64_t(time->sec) * kSecond + uint64_t(time->msec) * 1000;
+    struct timeval time;
+    ngx_gettimeofday(&time);
+    return uint64_t(time.tv_sec) * kSecond + uint64_t(time.tv_usec);
 }
 
 SharedRecord **bucket_of(RecordsPart &part, uint32_t hash) {
@@ -239,7 +244,6 @@ struct Copy {
     std::string id;
     std::string json;
     uint64_t version;
-    uint32_t standing;
 };
 
 // From this bucket on; gives where the next piece begins, 0 at the end. `is_wanted` is asked while
@@ -258,8 +262,8 @@ uint32_t visit_piece(const Config &config, uint32_t first, IsWanted is_wanted, c
         for (uint32_t i = first; i < end; i++) {
             for (SharedRecord *at = part->buckets[i]; at != nullptr; at = at->next) {
                 if (is_wanted(*at)) {
-                    copies.push_back({at->kind, std::string(at->id()), std::string(at->json()),
-                                      at->version, at->standing});
+                    copies.push_back(
+                        {at->kind, std::string(at->id()), std::string(at->json()), at->version});
                 }
             }
         }
@@ -282,36 +286,57 @@ auto in_parts(const VisitRecord &visit) {
     return [&visit](const Copy &copy) { visit(copy.kind, copy.id, copy.json, copy.version); };
 }
 
-// Unless a newer one is here. False: no room.
-bool merge(const Config &config, RecordKind kind, std::string_view id, std::string_view json,
-           uint64_t version, uint32_t standing) {
-    auto *part = zone_part<RecordsPart>(config, ZonePart::records);
+bool is_mine(const SharedRecord *record) {
+    return record != nullptr && record->standing == uint32_t(ngx_pid);
+}
+
+// A record is there with this version and this JSON. False: no room.
+bool put(const Config &config, RecordsPart &part, RecordKind kind, std::string_view id,
+         std::string_view json, uint64_t version, uint32_t standing) {
     ngx_slab_pool_t *pool = zone_pool(config);
-    if (part == nullptr || is_too_large(id, json)) {
-        return false;
-    }
     uint32_t hash = hash_of(kind, id);
-    ZoneLock lock(pool);
-    end_rewrite(*part);
-    SharedRecord **place = find_place(*part, kind, id, hash);
-    if (*place != nullptr && (*place)->version >= version) {
-        return true;
-    }
-    SharedRecord *record = make_record(config, *part, kind, id, json, hash);
-    place = find_place(*part, kind, id, hash);  // another one may have been forgotten
+    SharedRecord *record = make_record(config, part, kind, id, json, hash);
+    SharedRecord **place = find_place(part, kind, id, hash);  // others may have been forgotten
     if (record != nullptr) {
         record->version = version;
         record->standing = standing;
         publish(pool, place, record);
     } else if (can_rewrite(*place, id, json)) {
-        rewrite(*part, pool, place, json, version, standing);
+        rewrite(part, pool, place, json, version, standing);
     } else {
         return false;
     }
-    part->last_version = std::max(part->last_version, version);
-    part->generation.fetch_add(1, std::memory_order_release);
-    sweep(config, *part);
+    part.generation.fetch_add(1, std::memory_order_release);
     return true;
+}
+
+// One that never was: a change of it was taken back.
+void forget_unmade(ngx_slab_pool_t *pool, SharedRecord **place) {
+    SharedRecord *record = *place;
+    if (record->version == 0 && record->json_size == 0) {
+        *place = record->next;
+        ngx_slab_free_locked(pool, record);
+    }
+}
+
+// Those of these changes that this worker is on its way with stand so.
+void set_standing(const Config &config, std::span<const RecordChange> changes, uint32_t standing) {
+    auto *part = zone_part<RecordsPart>(config, ZonePart::records);
+    if (part == nullptr) {
+        return;
+    }
+    ZoneLock lock(zone_pool(config));
+    end_rewrite(*part);
+    for (const RecordChange &change : changes) {
+        uint32_t hash = hash_of(change.kind, change.id);
+        SharedRecord **place = find_place(*part, change.kind, change.id, hash);
+        if (is_mine(*place)) {
+            (*place)->standing = standing;
+            if (standing == kSettled) {
+                forget_unmade(zone_pool(config), place);
+            }
+        }
+    }
 }
 
 }  // namespace
@@ -380,7 +405,7 @@ Changed change_records(const Config &config, std::span<RecordChange> changes,
             result = Changed::conflict;
             break;
         }
-        if (old != nullptr && is_on_its_way(old->standing)) {
+        if (old != nullptr && is_on_its_way(config, old->standing)) {
             result = Changed::busy;
             break;
         }
@@ -409,6 +434,7 @@ Changed change_records(const Config &config, std::span<RecordChange> changes,
         changes[i].version = part->last_version;
         uint32_t hash = hash_of(changes[i].kind, changes[i].id);
         SharedRecord **place = find_place(*part, changes[i].kind, changes[i].id, hash);
+        changes[i].before = *place != nullptr ? (*place)->json() : std::string_view();
         if (made[i] != nullptr) {
             made[i]->version = part->last_version;
             made[i]->standing = standing;
@@ -424,43 +450,74 @@ Changed change_records(const Config &config, std::span<RecordChange> changes,
 
 bool merge_record(const Config &config, RecordKind kind, std::string_view id, std::string_view json,
                   uint64_t version) {
-    return merge(config, kind, id, json, version, kSettled);
-}
-
-void settle_records(const Config &config, std::span<const RecordChange> changes) {
     auto *part = zone_part<RecordsPart>(config, ZonePart::records);
-    if (part == nullptr) {
-        return;
+    if (part == nullptr || is_too_large(id, json)) {
+        return false;
     }
     ZoneLock lock(zone_pool(config));
     end_rewrite(*part);
-    for (const RecordChange &change : changes) {
-        uint32_t hash = hash_of(change.kind, change.id);
-        SharedRecord *record = *find_place(*part, change.kind, change.id, hash);
-        if (record != nullptr && record->version == change.version) {
-            record->standing = kSettled;
-        }
+    SharedRecord *old = *find_place(*part, kind, id, hash_of(kind, id));
+    if (old != nullptr && old->version >= version) {
+        return true;
+    }
+    // What is on its way stays so: its worker has yet to hear what became of it.
+    uint32_t standing = old != nullptr ? old->standing : kSettled;
+    if (!put(config, *part, kind, id, json, version, standing)) {
+        return false;
+    }
+    part->last_version = std::max(part->last_version, version);
+    sweep(config, *part);
+    return true;
+}
+
+void settle_records(const Config &config, std::span<const RecordChange> changes) {
+    set_standing(config, changes, kSettled);
+}
+
+void leave_records(const Config &config, std::span<const RecordChange> changes) {
+    set_standing(config, changes, kLeft);
+    if (auto *part = zone_part<RecordsPart>(config, ZonePart::records)) {
+        part->left.fetch_add(1);
     }
 }
 
-bool take_back_record(const Config &config, RecordChange &change, std::string_view before) {
-    change.json = before;
-    change.expected = change.version++;
-    return merge(config, change.kind, change.id, change.json, change.version, kTakenBack);
+bool take_back_records(const Config &config, std::span<const RecordChange> changes) {
+    auto *part = zone_part<RecordsPart>(config, ZonePart::records);
+    if (part == nullptr) {
+        return true;
+    }
+    bool has_room = true;
+    ZoneLock lock(zone_pool(config));
+    end_rewrite(*part);
+    for (const RecordChange &change : changes) {
+        SharedRecord *now =
+            *find_place(*part, change.kind, change.id, hash_of(change.kind, change.id));
+        if (now != nullptr && now->version == change.version) {
+            has_room = put(config, *part, change.kind, change.id, change.before, change.expected,
+                           now->standing) &&
+                       has_room;
+        }
+    }
+    return has_room;
 }
 
-void for_each_to_share(const Config &config, const std::function<void(const RecordChange &)> &visit,
-                       const std::function<void(uint32_t worker)> &skip) {
+std::vector<RecordChange> adopt_records(const Config &config) {
+    std::vector<RecordChange> orphans;
+    auto is_left = [](SharedRecord &record) {
+        bool is_so = is_orphan(record.standing);
+        record.standing = is_so ? uint32_t(ngx_pid) : record.standing;
+        return is_so;
+    };
+    visit_copies(config, is_left, [&](const Copy &copy) {
+        orphans.push_back({copy.kind, copy.id, copy.json, 0, copy.version, {}});
+    });
+    return orphans;
+}
+
+void for_each_settled(const Config &config, const VisitRecord &visit) {
     visit_copies(
-        config, [](SharedRecord &) { return true; },
-        [&](const Copy &copy) {
-            if (is_on_its_way(copy.standing)) {
-                skip(copy.standing);
-                return;
-            }
-            uint64_t refused = copy.standing == kTakenBack ? copy.version - 1 : 0;
-            visit({copy.kind, copy.id, copy.json, refused, copy.version});
-        });
+        config, [&](SharedRecord &record) { return !is_on_its_way(config, record.standing); },
+        in_parts(visit));
 }
 
 void note_shared(const Config &config, RecordKind kind, std::string_view id, uint64_t version) {
@@ -478,7 +535,7 @@ void note_shared(const Config &config, RecordKind kind, std::string_view id, uin
 
 void for_each_record(const Config &config, const VisitRecord &visit) {
     visit_copies(
-        config, [](SharedRecord &) { return true; }, in_parts(visit));
+        config, [](SharedRecord &record) { return record.version != 0; }, in_parts(visit));
 }
 
 void for_each_record(const Config &config, RecordKind kind, std::string_view bytes,

@@ -14,6 +14,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "ngx_llm_module/state/zone.hpp"
 
@@ -31,6 +32,7 @@ struct RecordsPart {
     std::atomic<uint64_t> generation;  // rises with every change of any record
     std::atomic<uint32_t> keeper;      // pid of the worker that saves what changes (state_keeper)
     std::atomic<uint32_t> sharer;      // pid of the worker that follows Redis (shared_records)
+    std::atomic<uint32_t> left;        // rises when a worker may have left records on their way
     uint32_t bucket_count;             // a power of two
     uint32_t is_loaded;                // the state file was read
     uint32_t swept;                    // the bucket that was looked through last
@@ -58,8 +60,10 @@ struct RecordChange {
     RecordKind kind = RecordKind::key;
     std::string id;
     std::string json;       // empty: delete it
-    uint64_t expected = 0;  // the version that was seen, or was refused
-    uint64_t version = 0;   // the one that it has now: filled by change_records
+    uint64_t expected = 0;  // the version that was seen
+    // Filled by change_records:
+    uint64_t version = 0;  // the one that it has now
+    std::string before;    // the JSON that was there
 };
 
 enum class Changed : uint8_t {
@@ -79,13 +83,16 @@ Changed change_records(const Config &config, std::span<RecordChange> changes,
 bool merge_record(const Config &config, RecordKind kind, std::string_view id, std::string_view json,
                   uint64_t version);
 
-// With llm_redis a change is on its way until these say so: it has come to Redis, or holds here
-// whatever becomes of Redis.
+// With llm_redis a change is on its way, and no other is made of the record, until this says that
+// its worker knows what holds.
 void settle_records(const Config &config, std::span<const RecordChange> changes);
-// It was refused: what was there before holds again, unless a newer one is here. It is newer than
-// the refused one by the least that there is, and `expected` becomes the version that was refused:
-// Redis lets it take the place of that one alone. False: the zone has no room.
-bool take_back_record(const Config &config, RecordChange &change, std::string_view before);
+// What was there before is there again, under the version that it had, unless a newer one is here.
+// The record stays on its way. False: the zone has no room.
+bool take_back_records(const Config &config, std::span<const RecordChange> changes);
+// The worker ends: another one may find out what became of them.
+void leave_records(const Config &config, std::span<const RecordChange> changes);
+// Those whose worker has gone become this one's. Their versions and JSON are what is here.
+std::vector<RecordChange> adopt_records(const Config &config);
 // Redis has this version: when it is a deletion, it need not be remembered here for long.
 void note_shared(const Config &config, RecordKind kind, std::string_view id, uint64_t version);
 
@@ -94,9 +101,8 @@ void note_shared(const Config &config, RecordKind kind, std::string_view id, uin
 using VisitRecord = std::function<void(RecordKind kind, const std::string &id,
                                        const std::string &json, uint64_t version)>;
 void for_each_record(const Config &config, const VisitRecord &visit);
-// All but those that a living worker is on its way with: of these it is told the worker.
-void for_each_to_share(const Config &config, const std::function<void(const RecordChange &)> &visit,
-                       const std::function<void(uint32_t worker)> &skip);
+// All but those that are on their way.
+void for_each_settled(const Config &config, const VisitRecord &visit);
 // Only those of one kind that are there and have these bytes in their JSON: others are not copied.
 void for_each_record(const Config &config, RecordKind kind, std::string_view bytes,
                      const VisitRecord &visit);

@@ -25,7 +25,7 @@ namespace {
 constexpr uint32_t kMagic = 0x6c6c6d7a;
 // Another number whenever something in the zone comes to mean something else: another binary may be
 // at work in it.
-constexpr uint32_t kVersion = 6;
+constexpr uint32_t kVersion = 7;
 
 struct PartRow {
     ZonePart part;

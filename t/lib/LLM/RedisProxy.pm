@@ -6,7 +6,7 @@
 #     $proxy->hold(asks => 'TEXT')      # the connection that asks for something with this text: that
 #                                       # and what it asks behind it does not reach Redis
 #     $proxy->hold(answers => 'TEXT')   # it does, and the answers do not come back
-#                                       # an empty text: all connections, also those to come
+#     $proxy->hold(asks => 'TEXT', 1)   # so do all that ask for something with this text
 #     $proxy->release                   # all of it goes on
 #     $proxy->cut                       # ends the connection that looks for records next, unanswered
 #     $proxy->seen                      # {held, looks, pushes, is_looker_held}
@@ -49,7 +49,7 @@ sub new {
 
 sub url     { return "redis://127.0.0.1:$_[0]{port}" }
 sub delay   { return $_[0]->_call(delay => $_[1]) }
-sub hold    { return $_[0]->_call(hold => @_[1, 2]) }
+sub hold    { return $_[0]->_call(hold => @_[1 .. 3]) }
 sub release { return $_[0]->_call('release') }
 sub cut     { return $_[0]->_call('cut') }
 sub seen    { return $_[0]->_call('seen') }
@@ -97,19 +97,19 @@ sub _run {
     my $asked = sub {
         my ($pair, $bytes) = @_;
         while ($bytes =~ /\*(\d+)\r\n${bulk}$of_records${bulk}[^\r]*\r\n${bulk}([^\r]*)\r\n/g) {
-            $seen->{$1 == 8 ? 'looks' : 'pushes'}++ if $1 == 8 || $2 eq '0';
+            $seen->{$1 == 8 ? 'looks' : 'pushes'}++ if $1 == 8 || $2 eq 'hand_in';
             $pair->{is_looker} = 1 if $1 == 8;
             return 0 if $1 == 8 && delete $now{cut};
         }
         if (defined $now{text} && index($bytes, $now{text}) >= 0) {
             $pair->{hold} = $now{what};
-            delete $now{text} if length $now{text};
+            delete $now{text} if !$now{is_always};
         }
         return 1;
     };
     my %control = (
         delay => sub { $now{delay} = $_[0]; return {} },
-        hold  => sub { @now{qw(what text)} = @_; return {} },
+        hold  => sub { @now{qw(what text is_always)} = @_; return {} },
         cut   => sub { $now{cut} = 1; return {} },
         release => sub {
             delete $now{text};
