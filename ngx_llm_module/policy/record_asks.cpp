@@ -213,7 +213,8 @@ void RecordAsk::withdraw() {
 void RecordAsk::keep() {
     for (const RecordChange &change : changes_) {
         bool is_back = use_ == RecordUse::withdraw;
-        if (is_back && find_record(share_.config, change.kind, change.id).version == change.expected) {
+        if (is_back &&
+            find_record(share_.config, change.kind, change.id).version == change.expected) {
             merge_record(share_.config, change.kind, change.id, change.before, change.version + 1);
         }
     }
