@@ -97,7 +97,7 @@ subtest 'bodies' => sub {
                 models tags metadata aliases permissions model_rpm_limit model_max_budget budget_limits)),
             '"budget_duration":"soon"', '"model_rpm_limit":{"m":""}', '"model_max_budget":{"m":""}',
             '"models":"m"', '"models":[1]', '"models":["nosuch"]', '"models":[["m"]]',
-            '"aliases":{"a":"nosuch"}', '"aliases":{"a":1}', '"aliases":[]x',
+            '"aliases":{"a":"nosuch"}', '"aliases":{"a":1}', '"aliases":{"":"m"}', '"aliases":[]x',
             '"model_rpm_limit":{"nosuch":1}', '"model_rpm_limit":{"m":-1}', '"model_tpm_limit":5',
             '"model_max_parallel_requests":{"nosuch":1}', '"model_max_parallel_requests":{"m":-1}',
             '"model_max_parallel_requests":{"m":1,"m":2}', '"model_max_parallel_requests":4',

@@ -5,6 +5,7 @@ use strict;
 use warnings;
 use LLM::Test;
 use Digest::SHA qw(sha256_hex);
+use LLM::Json qw(encode_json_o);
 
 my $t = LLM::Test->new;
 $t->http_conf(<<"END");
@@ -193,6 +194,27 @@ subtest 'several keys at a time' => sub {
         ['some-3 103', 'some-1 101', 'of-conf '], 'those that are known');
     is(param_of('/v2/key/info', $_->[0]), $_->[1], "$_->[1] is wrong") for [{}, 'keys'], [{ keys => [] }, 'keys'],
         [{ keys => [5] }, 'keys'], [{ keys => $asked, page => 2 }, 'page'];
+};
+
+subtest 'a regenerated key in lists' => sub {
+    admin('/user/new', { user_id => 'turner', auto_create_key => \0 });
+    my $made = admin('/key/generate', { key_alias => 'turned', team_id => 'conf-team', user_id => 'turner',
+        metadata => { replaced_by => 'nobody' } });
+    my $next = admin('/key/regenerate', { key => $made->{key}, grace_period => '1h' });
+    for my $list ('/key/list?size=1000', '/key/list?key_alias=turned', '/key/list?team_id=conf-team',
+        '/key/list?sort_by=spend&size=1000')
+    {
+        my %is_there = map { $_ => 1 } @{admin($list)->{keys}};
+        ok($is_there{ $next->{token} }, "$list: it is there");
+        ok(!$is_there{ $made->{token} }, 'its former value is no other key');
+    }
+    for my $info ('/team/info?team_id=conf-team', '/user/info?user_id=turner') {
+        my $text = encode_json_o(admin($info));
+        like($text, qr/$next->{token}/, "$info: it is there");
+        unlike($text, qr/$made->{token}/, 'without its former value');
+    }
+    is_deeply(admin("/key/list?key_hash=$made->{token}")->{keys}, [$made->{token}], 'asked for, it is shown');
+    admin('/key/delete', { keys => [$next->{key}] });
 };
 
 subtest 'aliases of keys' => sub {

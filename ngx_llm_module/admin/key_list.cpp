@@ -1,4 +1,5 @@
 // Several keys at a time: lists with filters, order and pages, what is asked of some, all aliases.
+// The former value of a regenerated key is no other key: it is shown to whoever asks for it.
 #include <algorithm>
 #include <array>
 
@@ -39,13 +40,15 @@ struct Wish {
     }
     bool is_for(const std::string &id) const { return hash.empty() || hash == id; }
     bool is_for(const KeyRecord &key) const {
-        return std::all_of(filters.begin(), filters.end(), [&](const Filter &filter) {
-            return filter.value.empty() || key.*filter.field == filter.value;
-        });
+        return (key.replaced_by.empty() || !hash.empty()) &&
+               std::all_of(filters.begin(), filters.end(), [&](const Filter &filter) {
+                   return filter.value.empty() || key.*filter.field == filter.value;
+               });
     }
     // Else when a key was made is all that is read of it.
-    bool looks_inside() const {
-        return first() != nullptr || (order.by != "created_at" && order.by != "token");
+    bool looks_inside(const std::string &json) const {
+        return first() != nullptr || (order.by != "created_at" && order.by != "token") ||
+               json.find("\"replaced_by\":") != std::string::npos;
     }
 };
 
@@ -82,7 +85,7 @@ std::vector<Rank> find_keys(const AdminCall &call, const Wish &wish) {
                       if (!wish.is_for(id) || call.config.keys.count(id) != 0) {
                           return;
                       }
-                      if (!wish.looks_inside()) {
+                      if (!wish.looks_inside(json)) {
                           key.hash = id;
                           key.created = stored_creation(json);
                           found.push_back(rank_of(call, wish.order.by, key));

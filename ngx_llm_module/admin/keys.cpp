@@ -233,7 +233,8 @@ void write_keys_of(const AdminCall &call, std::string_view member, std::string_v
     for_each_with(call.config, RecordKind::key, member, value,
                   [&](const std::string &id, const std::string &json, uint64_t) {
                       KeyRecord key;
-                      if (read_stored(json, id, key) && (is_team ? key.team : key.user) == value) {
+                      if (read_stored(json, id, key) && key.replaced_by.empty() &&
+                          (is_team ? key.team : key.user) == value) {
                           write_key(call, key, w);
                       }
                   });

@@ -80,6 +80,9 @@ Wrong read_aliases(json::Value value, std::vector<std::pair<std::string, std::st
     }
     for (auto [name, model] : value.members()) {
         auto &pair = given.emplace_back(plain(name), "");
+        if (pair.first.empty()) {
+            return "has a name that is empty";
+        }
         if (Wrong wrong = read_text(model, pair.second)) {
             return wrong;
         }
