@@ -137,6 +137,8 @@ subtest 'case 67: the key stays here' => sub {
     my $r = $t->post('/chat/v1/embeddings?key=sk-literal&x=y', { input => 'x' },
         headers => [map { $_ => 'sk-literal' } qw(x-api-key api-key x-goog-api-key)]);
     is($r->{status}, 200, 'forwarded unread');
+    is(ask("/chat/v1/embeddings?$_", 'x-api-key' => 'sk-literal')->{status}, 200, "in $_")
+        for qw(KEY=sk-literal&a=sk%2dliteral token=sk-literal);
     my $heads = join '', map { $_->{raw_head} } $p->requests;
     like($heads, qr/x=y/, 'requests were forwarded');
     unlike($heads, qr/sk-literal|sk%2dliteral|sk-the-master|sk-hashed/, 'without the key');

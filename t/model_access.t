@@ -156,4 +156,27 @@ subtest 'case 26: what is forwarded unread' => sub {
     is(ask('all', 'x', '/chat/v1/files')->{status}, 200, 'so are all models');
 };
 
+subtest 'a second model beside the one that was looked at' => sub {
+    my $before = $p->request_count;
+    my $form = sub {
+        my (@names) = @_;
+        my $body = join '', map { qq(--B\r\nContent-Disposition: form-data; $_->[0]\r\n\r\n$_->[1]\r\n) } @names;
+        return $t->post('/v1/audio/transcriptions', "$body--B--\r\n", headers => [Authorization =>
+            'Bearer sk-a', 'Content-Type' => 'multipart/form-data; boundary=B']);
+    };
+    my @file = ('name="file"; filename="a.wav"', 'RIFF');
+    for my $name ('name="model"', 'name=model', 'NAME="Model"', 'name="model[]"', q(name*=utf-8''model)) {
+        my $r = $form->(['name="model"', 'a'], [@file], [$name, 'b']);
+        is($r->{status}, 400, "a form: $name");
+        is($r->{json}{error}{param}, 'model', 'by name');
+    }
+    is(ask('a', 'a', undef, models => ['up-b'], route => 'fallback')->{status}, 403, 'a list for the provider');
+    is(ask('direct', 'up-a', '/chat/v1/chat/completions', models => ['up-b'])->{status}, 403, 'there, too');
+    is($p->request_count, $before, 'no provider was asked');
+    is(ask('a', 'a', undef, models => [])->{status}, 200, 'an empty list');
+    is(ask('all', 'a', undef, models => ['up-b'])->{status}, 200, 'a key without a list');
+    is_deeply(($p->requests)[-1]{json}{models}, ['up-b'], 'leaves the choice to the provider');
+    is($form->(['name="model"', 'a'], [@file])->{status}, 200, 'a form with one');
+};
+
 $t->done;

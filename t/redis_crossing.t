@@ -17,9 +17,11 @@ my $master = 'sk-master-of-two-machines';
 my @auth = (headers => [Authorization => "Bearer $master"]);
 
 sub machine {
-    my ($url, $timeout) = @_;
+    my ($url, $timeout, $has_file) = @_;
     my $t = LLM::Test->new(workers => 2);
-    $t->http_conf("llm_zone 8m; llm_redis $url timeout=$timeout; llm_master_key $master;
+    my $state = $has_file ? 'state=' . $t->dir . '/llm.state' : '';
+    chmod 0777, $t->dir if $has_file;
+    $t->http_conf("llm_zone 8m $state; llm_redis $url timeout=$timeout; llm_master_key $master;
         llm_provider mock { } llm_model m { deployment mock/m; }
         server { listen 127.0.0.1:%%PORT%% reuseport; add_header x-worker \$pid always;
             location / { llm_pass models; } location /admin/ { llm_admin; } }");
@@ -273,9 +275,63 @@ subtest 'workers of one machine, and of two, change one key at once' => sub {
         my $agree = sub { my ($t) = @_; my $info = info($t, $key)->{json}{info};
             return !grep { ($info->{$_} // 0) != $wanted{$_} } @members };
         ok($here->wait_for(sub { $agree->($here) && $agree->($other) }, 5, 'both'), "round $round")
-            or last;
+            or do { diag(explain([map { info($_, $key)->{json}{info} } $here, $other], \%wanted)); last };
     }
     $here->done;
 };
+
+# A machine that is away takes changes, as long as it keeps them in a file. Whoever is to be locked out
+# stays out, whichever machine said so.
+subtest 'two machines change one record, one of them away' => sub {
+    $late->stop;
+    $late->cleanup;
+    $late = machine($proxy->url, '100ms', 1);
+    my @keys = map { new_key() } 0 .. 5;
+    $proxy->hold(asks => '{records}', 1);
+    my %there = (0 => 'block', 1 => 'delete', 2 => 'update');
+    my $change = sub {
+        my ($t, $what, $key) = @_;
+        my $r = admin($t, "/key/$what", $what eq 'delete' ? { keys => [$key] } : { key => $key,
+            $what eq 'update' ? (tpm_limit => 70_000) : () });
+        is($r->{status}, 200, "$what is taken");
+    };
+    # The first ones may wait until Redis is really away.
+    $change->($late, 'update', $keys[$_]) for 0, 1;
+    $change->($other, $there{$_}, $keys[$_]) for 0, 1, 2;
+    is(admin($late, '/key/update', { key => $keys[2], rpm_limit => 7 })->{status}, 200, 'a later one here');
+    $change->($late, 'block', $keys[3]);
+    $change->($late, 'delete', $keys[4]);
+    $change->($other, 'update', $keys[$_]) for 3, 4;
+    $change->($late, 'block', $keys[5]);
+    $proxy->release;
+    my $shown = sub {
+        my ($t, $key) = @_;
+        my $r = info($t, $key);
+        return $r->{status} == 200 ? ($r->{json}{info}{blocked} ? 'blocked' : 'open') : 'gone';
+    };
+    my @wanted = ('blocked', 'gone', 'open', 'blocked', 'gone', 'blocked');
+    for my $t ($late, $other) {
+        ok($t->wait_for(sub { join(' ', map { $shown->($t, $_) } @keys) eq "@wanted" }, 10, 'all'),
+            'what was blocked or deleted anywhere is so') or diag join ' ', map { $shown->($t, $_) } @keys;
+    }
+    both_say($keys[2], '7 none none', 'of two other changes the later one holds');
+    is(admin($other, '/key/unblock', { key => $keys[0] })->{status}, 200, 'unblocked by who knows');
+    ok($late->wait_for(sub { $shown->($late, $keys[0]) eq 'open' }, 5, 'it'), 'it is open');
+    hands_in_all();
+    is($shown->($_, $keys[0]), 'open', 'and stays so') for $late, $other;
+};
+
+subtest 'a key for a team that another machine has deleted' => sub {
+    for my $round (1 .. 3) {
+        admin($other, '/team/new', { team_id => "short-$round" });
+        ok($late->wait_for(sub { $late->get("/admin/team/info?team_id=short-$round", @auth)->{status}
+            == 200 }, 5, 'it'), 'both know a team');
+        admin($other, '/team/delete', { team_ids => ["short-$round"] });
+        my $r = admin($late, '/key/generate', { team_id => "short-$round" });
+        is($r->{status}, 400, 'no key comes to it');
+        is($r->{json}{error}{param}, 'team_id', 'by name');
+    }
+};
+$late->stop;
 
 done_testing();

@@ -239,4 +239,26 @@ subtest 'a zone that is too small' => sub {
     like($output, qr/needs a larger size/, 'says so');
 };
 
+subtest 'what the configuration has lost' => sub {
+    unlink glob "$state*";
+    my $more = 'llm_model gone { deployment mock/gone; } llm_team left { }';
+    $t->http_conf(conf() . $more)->start;
+    my $key = admin('/key/generate', { models => ['gone'], team_id => 'left', aliases => { x => 'gone' },
+        model_rpm_limit => { gone => 5 } })->{key};
+    admin('/team/new', { team_id => 'tt', models => ['gone'] });
+    admin('/user/new', { user_id => 'uu', models => ['gone'], auto_create_key => \0 });
+    $t->stop;
+    $t->http_conf(conf())->start;
+    is(admin('/key/update', { key => $key, max_budget => 5 })->{max_budget}, 5, 'a key goes on');
+    $key = admin('/key/regenerate', { key => $key })->{key};
+    ok($key, 'and gets another value');
+    admin('/team/update', { team_id => 'tt', rpm_limit => 5 });
+    admin('/user/update', { user_id => 'uu', blocked => \1 });
+    for my $body ({ models => ['gone', 'nosuch'] }, { aliases => { x => 'nosuch' } }, { team_id => 'nosuch' }) {
+        my $r = $t->post('/admin/key/update', { key => $key, %$body }, headers => { 'x-api-key' => 'sk-master' });
+        is($r->{status}, 400, 'what is new must be there');
+    }
+    $t->stop;
+};
+
 $t->done;

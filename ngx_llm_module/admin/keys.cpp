@@ -29,6 +29,14 @@ AdminAnswer is_configured(std::string_view param) {
     return admin_error(NGX_HTTP_BAD_REQUEST, "is set by llm_key and changed there", param);
 }
 
+std::vector<std::string> targets_of(const KeyRecord &key) {
+    std::vector<std::string> targets;
+    for (const auto &[name, model] : key.aliases) {
+        targets.push_back(model);
+    }
+    return targets;
+}
+
 // Everything that the body says of a key, and whether it can be.
 bool apply_body(AdminCall &call, std::span<const std::string_view> known, KeyRecord &key,
                 FieldError &error, const KeyRecord *before = nullptr) {
@@ -257,18 +265,21 @@ size_t delete_keys_of(const AdminCall &call, std::string_view member, std::strin
 }
 
 FieldError check_key(AdminCall &call, const KeyRecord &key, const KeyRecord *before) {
-    if (!key.team.empty() && find_team(call.config, key.team) == nullptr) {
+    bool is_new_team = before == nullptr || before->team != key.team;
+    if (is_new_team && !key.team.empty() && find_team(call.config, key.team) == nullptr) {
         return {"team_id", "does not exist"};
     }
-    FieldError error = check_models(call.config, key.models, key.limits);
+    std::vector<std::string> stood;
+    if (before != nullptr) {
+        stood = named_models(before->models, before->limits);
+    }
+    FieldError error = check_models(call.config, key.models, key.limits, stood);
     if (!error.param.empty()) {
         return error;
     }
-    std::vector<std::string> targets;
-    for (const auto &[name, model] : key.aliases) {
-        targets.push_back(model);
-    }
-    if (!check_models(call.config, targets, {}).param.empty()) {
+    std::vector<std::string> targets = targets_of(key);
+    stood = before != nullptr ? targets_of(*before) : stood;
+    if (!check_models(call.config, targets, {}, stood).param.empty()) {
         return {"aliases", "names a model that does not exist"};
     }
     bool is_new_alias = !key.alias.empty() && (before == nullptr || before->alias != key.alias);

@@ -34,18 +34,31 @@ std::string member_of(const ModelLimit &limit) {
 }  // namespace
 
 FieldError check_models(const Config &config, const std::vector<std::string> &models,
-                        const LimitSet &limits) {
+                        const LimitSet &limits, const std::vector<std::string> &stood) {
+    auto is_wrong = [&](const std::string &model) {
+        return !names_a_model(config, model) &&
+               std::find(stood.begin(), stood.end(), model) == stood.end();
+    };
     for (const std::string &model : models) {
-        if (!names_a_model(config, model)) {
+        if (is_wrong(model)) {
             return {"models", "names a model that does not exist"};
         }
     }
     for (const ModelLimit &limit : limits.models) {
-        if (!names_a_model(config, limit.model)) {
+        if (is_wrong(limit.model)) {
             return {member_of(limit), "names a model that does not exist"};
         }
     }
     return {};
+}
+
+std::vector<std::string> named_models(const std::vector<std::string> &models,
+                                      const LimitSet &limits) {
+    std::vector<std::string> names = models;
+    for (const ModelLimit &limit : limits.models) {
+        names.push_back(limit.model);
+    }
+    return names;
 }
 
 AdminAnswer bad(const FieldError &error) {

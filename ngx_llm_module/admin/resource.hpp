@@ -42,9 +42,12 @@ inline void delete_record(AdminAnswer &answer, RecordKind kind, const std::strin
     answer.changes.push_back({kind, id, "", expected, 0, {}});
 }
 
-// What is wrong with the models that are named, or nothing.
+// What is wrong with the models that are named, or nothing. Those that `stood` there before are not
+// judged again: a model may have left the configuration, and the rest of the record must go on.
 FieldError check_models(const Config &config, const std::vector<std::string> &models,
-                        const LimitSet &limits);
+                        const LimitSet &limits, const std::vector<std::string> &stood = {});
+std::vector<std::string> named_models(const std::vector<std::string> &models,
+                                      const LimitSet &limits);
 
 AdminAnswer bad(const FieldError &error);
 

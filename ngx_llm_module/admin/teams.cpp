@@ -26,10 +26,11 @@ AdminAnswer not_found() {
 
 bool apply_body(const AdminCall &call, std::span<const std::string_view> known, TeamRecord &team,
                 FieldError &error) {
+    std::vector<std::string> stood = named_models(team.models, team.limits);
     if (!apply_members(call.body, known, team, error)) {
         return false;
     }
-    error = check_models(call.config, team.models, team.limits);
+    error = check_models(call.config, team.models, team.limits, stood);
     return error.param.empty();
 }
 

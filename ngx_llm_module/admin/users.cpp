@@ -51,6 +51,7 @@ void write_user(const Resource &resource, const AdminCall &call, const UserRecor
 
 bool apply_body(const Resource &resource, const AdminCall &call,
                 std::span<const std::string_view> known, UserRecord &user, FieldError &error) {
+    std::vector<std::string> stood = named_models(user.models, user.limits);
     if (!apply_members(call.body, known, user, error)) {
         return false;
     }
@@ -60,7 +61,7 @@ bool apply_body(const Resource &resource, const AdminCall &call,
             return false;
         }
     }
-    error = check_models(call.config, user.models, user.limits);
+    error = check_models(call.config, user.models, user.limits, stood);
     return error.param.empty();
 }
 

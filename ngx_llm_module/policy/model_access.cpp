@@ -66,6 +66,12 @@ bool may_use_all_of(const Identity &identity, const Provider &provider) {
     });
 }
 
+bool may_use_all(const Identity &identity) {
+    return in_all_lists(identity, [](const std::vector<std::string> &list, bool has_team) {
+        return has_all_of(list, has_team, "");
+    });
+}
+
 std::string_view own_alias(const Identity &identity, std::string_view model) {
     if (identity.key != nullptr) {
         for (const auto &[name, target] : identity.key->aliases) {

@@ -16,6 +16,9 @@ bool may_use(const Config &config, const Identity &identity, std::string_view mo
 // Everything of a provider, whatever the model.
 bool may_use_all_of(const Identity &identity, const Provider &provider);
 
+// Whatever it is.
+bool may_use_all(const Identity &identity);
+
 // What a name of the key's own stands for; any other name stays as it is.
 std::string_view own_alias(const Identity &identity, std::string_view model);
 

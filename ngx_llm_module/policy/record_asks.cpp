@@ -19,11 +19,9 @@ bool is_past(ngx_msec_t time) {
     return ngx_msec_int_t(ngx_current_msec - time) >= 0;
 }
 
-void note_deletions(const Config &config, std::span<const RecordChange> changes) {
+void note_all_shared(const Config &config, std::span<const RecordChange> changes) {
     for (const RecordChange &change : changes) {
-        if (change.json.empty()) {
-            note_shared(config, change.kind, change.id, change.version);
-        }
+        note_shared(config, change.kind, change.id, change.version);
     }
 }
 
@@ -54,7 +52,7 @@ class RecordCommand final : public RedisCommand {
     void on_lost(RedisLoss loss) override;
 
     RecordAsk *ask = nullptr;             // that waits for the answer
-    std::vector<RecordChange> deletions;  // that are handed in
+    std::vector<RecordChange> handed_in;  // without their JSON
 };
 
 void RecordCommand::on_reply(const RedisReply &reply) {
@@ -65,7 +63,7 @@ void RecordCommand::on_reply(const RedisReply &reply) {
         asked->sent_ = nullptr;
         asked->on_reply(reply);
     } else if (current != nullptr && !reply.is_error()) {
-        note_deletions(current->config, deletions);
+        note_all_shared(current->config, handed_in);
     }
 }
 
@@ -85,6 +83,10 @@ RecordShare::RecordShare(const Config &own_config, RedisClient &own_client)
 
 RecordShare::~RecordShare() {
     current = nullptr;
+}
+
+bool RecordShare::is_away() const {
+    return client.away_for(base) >= kMostAsked;
 }
 
 void RecordShare::on_refused(std::string_view why) {
@@ -135,17 +137,21 @@ void RecordAsk::tick() {
         return;
     }
     bool is_change = use_ == RecordUse::change;
-    if (is_change && is_past(began_ + kMostAsked)) {
-        if (share_.is_kept_here()) {
-            keep();
-            return;
-        }
-        withdraw();
-        tell(may_be_made_ ? Shared::unknown : Shared::refused);
+    if (is_change && (share_.is_away() || is_past(began_ + kMostAsked))) {
+        give_up();
     } else if (share_.is_up() && is_past(next_)) {
         send();
-    } else if (!is_change && !share_.is_up() && share_.is_kept_here()) {
+    } else if (!is_change && share_.is_away() && share_.is_kept_here()) {
         keep();  // no change of it shall wait until Redis is back
+    }
+}
+
+void RecordAsk::give_up() {
+    if (share_.is_kept_here()) {
+        keep();
+    } else {
+        withdraw();
+        tell(may_be_made_ ? Shared::unknown : Shared::refused);
     }
 }
 
@@ -159,7 +165,7 @@ void RecordAsk::on_reply(const RedisReply &reply) {
         end();
         tell(is_clash ? Shared::clash : Shared::stale);
     } else if (!reply.is_error()) {
-        note_deletions(share_.config, changes_);
+        note_all_shared(share_.config, changes_);
         end();
         tell(Shared::taken);
     } else if (use_ == RecordUse::change) {
@@ -173,16 +179,6 @@ void RecordAsk::on_reply(const RedisReply &reply) {
 void RecordAsk::on_lost(RedisLoss loss) {
     may_be_made_ = may_be_made_ || loss == RedisLoss::unknown;
     next_ = ngx_current_msec + kAgain;
-}
-
-void RecordAsk::end_unsent() {
-    if (share_.is_kept_here()) {
-        keep();
-        return;
-    }
-    take_back();
-    end();
-    tell(Shared::refused);
 }
 
 void RecordAsk::forget_waiter() {
@@ -215,7 +211,8 @@ void RecordAsk::keep() {
         bool is_back = use_ == RecordUse::withdraw;
         if (is_back &&
             find_record(share_.config, change.kind, change.id).version == change.expected) {
-            merge_record(share_.config, change.kind, change.id, change.before, change.version + 1);
+            merge_record(share_.config, change.kind, change.id, change.before, change.version + 1,
+                         0);
         }
     }
     share_.on_missed();
@@ -238,16 +235,14 @@ bool hand_in(RecordShare &share, const std::vector<RecordChange> &records) {
     auto command = std::make_unique<RecordCommand>(share, RecordUse::hand_in, "");
     for (const RecordChange &record : records) {
         command->add(record, record.json);
-        if (record.json.empty()) {
-            command->deletions.push_back(record);
-        }
+        command->handed_in.push_back({record.kind, record.id, {}, 0, record.version, {}});
     }
     return share.client.send(std::move(command), share.base);
 }
 
-size_t merge_list(const Config &config, const RedisReply &list, size_t from) {
-    size_t count = 0;
-    for (size_t i = from; i + 1 < list.size(); i += 2, count++) {
+MergedList merge_list(const Config &config, const RedisReply &list, size_t from) {
+    MergedList merged;
+    for (size_t i = from; i + 1 < list.size(); i += 2, merged.count++) {
         std::string_view name = list[i].text(), value = list[i + 1].text();
         size_t colon = name.find(':'), end = value.find(':');
         auto kind =
@@ -256,21 +251,27 @@ size_t merge_list(const Config &config, const RedisReply &list, size_t from) {
             kind == std::end(kRecordKinds)) {
             continue;  // of a later version of this module
         }
-        ngx_int_t version = ngx_atoi(str(value).data, end);
-        auto which = RecordKind(kind - std::begin(kRecordKinds));
-        std::string_view id = name.substr(colon + 1), json = value.substr(end + 1);
-        if (version <= 0) {
+        ngx_int_t number = ngx_atoi(str(value).data, end);
+        if (number <= 0) {
             continue;  // it is not there
         }
-        if (!merge_record(config, which, id, json, uint64_t(version))) {
-            ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                          "llm: llm_zone is full, a record of another machine has no room");
+        auto version = uint64_t(number);
+        auto which = RecordKind(kind - std::begin(kRecordKinds));
+        std::string_view id = name.substr(colon + 1), json = value.substr(end + 1);
+        switch (merge_record(config, which, id, json, version, version)) {
+            case Merged::full:
+                ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                              "llm: llm_zone is full, a record of another machine has no room");
+                break;
+            case Merged::later:
+                merged.is_whole = false;
+                break;
+            case Merged::done:
+                break;
         }
-        if (json.empty()) {
-            note_shared(config, which, id, uint64_t(version));
-        }
+        note_shared(config, which, id, version);
     }
-    return count;
+    return merged;
 }
 
 std::string new_name() {

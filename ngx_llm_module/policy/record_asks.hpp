@@ -28,6 +28,8 @@ class RecordShare {
     RecordShare &operator=(const RecordShare &) = delete;
 
     bool is_up() const { return client.is_up(base); }
+    // For so long that nobody waits for it.
+    bool is_away() const;
     bool is_kept_here() const { return !config.state_path.empty(); }
     void on_missed() { has_missed = owes = true; }
     // Redis does not take one: it is full, or only lets us read.
@@ -60,8 +62,8 @@ class RecordAsk {
     bool send();
     // Time goes on.
     void tick();
-    // Of a change that Redis was not asked for.
-    void end_unsent();
+    // Redis will not be asked.
+    void give_up();
     // Nobody waits for it any more.
     void forget_waiter();
     bool is_awaited_by(const ShareWaiter &waiter) const { return waiter_ == &waiter; }
@@ -95,8 +97,12 @@ class RecordAsk {
 // Records that hold here: Redis takes those that are newer than its own. False: it is away.
 bool hand_in(RecordShare &share, const std::vector<RecordChange> &records);
 
-// Names and what they stand for, from this place of a list on, go to the zone; how many.
-size_t merge_list(const Config &config, const RedisReply &list, size_t from);
+// Names and what they stand for, from this place of a list on, go to the zone.
+struct MergedList {
+    size_t count = 0;
+    bool is_whole = true;  // else some are on their way: look again
+};
+MergedList merge_list(const Config &config, const RedisReply &list, size_t from);
 
 // Nobody has had it.
 std::string new_name();

@@ -138,8 +138,11 @@ void Sharing::on_page(const RedisReply &reply) {
         epoch_ = reply[0].text();
         share_.has_missed = true;
     }
-    last_ = reply[1].text();
-    if (merge_list(share_.config, reply, 2) == kPage) {
+    MergedList merged = merge_list(share_.config, reply, 2);
+    if (merged.is_whole) {
+        last_ = reply[1].text();
+    }
+    if (merged.is_whole && merged.count == kPage) {
         look();
         return;
     }
@@ -174,9 +177,8 @@ void Sharing::push() {
         }
         batch.clear();
     };
-    for_each_settled(share_.config, [&](RecordKind kind, const std::string &id,
-                                        const std::string &json, uint64_t version) {
-        batch.push_back({kind, id, json, 0, version, {}});
+    for_each_settled(share_.config, [&](const RecordChange &record) {
+        batch.push_back(record);
         if (batch.size() == kPage) {
             send();
         }
@@ -195,8 +197,8 @@ RecordAsk &Sharing::add_ask(RecordUse use, std::vector<RecordChange> changes, Sh
 void Sharing::share(std::span<const RecordChange> changes, ShareWaiter &waiter) {
     RecordAsk &ask = add_ask(RecordUse::change,
                              std::vector<RecordChange>(changes.begin(), changes.end()), &waiter);
-    if (asks_.size() > kMostAsks || !ask.send()) {
-        ask.end_unsent();
+    if (asks_.size() > kMostAsks || (!ask.send() && share_.is_away())) {
+        ask.give_up();
     }
 }
 

@@ -26,6 +26,8 @@ class RedisClient final : private RedisNodeOwner {
     bool is_up() const;
     // The node that has the slot of `key`.
     bool is_up(std::string_view key) const { return node_of(slot_of(key)).is_up(); }
+    // How long that node has been away, in milliseconds; 0: it is there, or just began to open.
+    ngx_msec_t away_for(std::string_view key) const { return node_of(slot_of(key)).away_for(); }
     // Asks what nobody else is asking now: one that has fallen silent is away soon.
     void prove();
     // Keys of one script must then lie in one slot.

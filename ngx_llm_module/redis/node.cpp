@@ -138,6 +138,7 @@ void RedisNode::go_away(const char *why) {
     }
     lose_waiting();
     if (is_new) {
+        away_since_ = ngx_current_msec;
         owner_.on_node_down(*this);
     }
 }

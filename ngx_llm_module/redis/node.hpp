@@ -45,6 +45,7 @@ class RedisNode final : private RedisOwner {
     bool is_up() const {
         return connection_.state() == RedisConnection::State::open && is_serving_;
     }
+    ngx_msec_t away_for() const { return is_away_ ? ngx_current_msec - away_since_ : 0; }
     // Finds out whether it still answers in time; nobody waits for that.
     void prove() { connection_.prove(); }
     const Host &host() const { return connection_.host(); }
@@ -66,6 +67,7 @@ class RedisNode final : private RedisOwner {
     RedisConnection connection_;
     std::vector<std::unique_ptr<RedisCommand>> waiting_;  // until it is open
     bool is_away_ = false;
+    ngx_msec_t away_since_ = 0;
     bool is_serving_ = false;  // open, and not a sentinel
     bool is_stopped_ = false;
     bool was_logged_ = false;  // that it is away

@@ -3,7 +3,7 @@
 -- KEYS  1  beginning of all names, with the hash tag
 -- ARGV  1  a name for these records, should there be none yet: it tells when Redis was flushed
 --       2  what for:
---          hand_in   they hold where they come from: those that are newer than what is here are taken
+--          hand_in   they hold where they come from: of each the later one is taken
 --          change    all are taken, or none: when a key would get an alias that another one has, or
 --                    when a record has changed since it was seen. Once, however often it is asked
 --          withdraw  nobody was told that this change holds: unless another machine has built on it
@@ -12,7 +12,7 @@
 --       3  the number of the change (change, withdraw); empty: it cannot come any more (withdraw)
 --       4  1: where this comes from its version stands, and holds unless a newer one comes
 --       then 4 for each record: its name, its version (microseconds), its JSON (empty: deleted; what was
---       before, of one that is withdrawn), the version that was seen before
+--       before, of one that is withdrawn), the version that was seen before; that Redis had (hand_in)
 -- Gives a number: they were taken; or a list: clash, stale, withdrawn or adopted, and what is here now,
 -- 2 for each record: name, version:JSON.
 
@@ -96,17 +96,66 @@ local function tell(word)
     return told
 end
 
+local function is_blocked(json)
+    if not string.find(json, '"blocked":true', 1, true) then
+        return false
+    end
+    local is_read, record = pcall(cjson.decode, json)
+    return is_read and record.blocked == true
+end
+
+local function with_block(json)
+    return string.sub(json, 1, -2) .. (#json > 2 and ',' or '') .. '"blocked":true}'
+end
+
+-- The later one holds. But of two changes that did not know of each other neither brings back what the
+-- other one has deleted, or opens what that has blocked.
+local function hand_in_one(name, version, json, base)
+    local before, old = stored(name)
+    local is_apart = before > 0 and before ~= version and before ~= base and base ~= version
+    local later, other = json, old
+    if version < before then
+        later, other = old, json
+    end
+    if is_apart and later ~= '' and other == '' then
+        put(name, math.max(version, before) + 2, '')
+    elseif is_apart and later ~= '' and is_blocked(other) and not is_blocked(later) then
+        put(name, math.max(version, before) + 2, with_block(later))
+    elseif version > before then
+        put(name, version, json)
+    elseif version == before and json ~= old then
+        put(name, version + 1, old)  -- of two machines that were away
+    end
+end
+
 local function hand_in()
     for i = FIRST, #ARGV, 4 do
-        local name, version, json = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2]
-        local before, old = stored(name)
-        if version > before then
-            put(name, version, json)
-        elseif version == before and json ~= old then
-            put(name, version + 1, old)  -- of two machines that were away
-        end
+        hand_in_one(ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2], tonumber(ARGV[i + 3]))
     end
     return 1
+end
+
+local function team_of(json)
+    if not string.find(json, '"team_id":', 1, true) then
+        return nil
+    end
+    local is_read, record = pcall(cjson.decode, json)
+    return is_read and record.team_id and 'team:' .. record.team_id or nil
+end
+
+-- The name of a team that was deleted, and that a key would come to.
+local function lost_team(changed)
+    for name, json in pairs(changed) do
+        local team = string.sub(name, 1, 4) == 'key:' and team_of(json)
+        if team then
+            local _, before = stored(name)
+            local version, found = stored(team)
+            if version > 0 and (changed[team] or found) == '' and team_of(before) ~= team then
+                return team
+            end
+        end
+    end
+    return nil
 end
 
 local function change()
@@ -121,8 +170,12 @@ local function change()
     for name, json in pairs(changed) do
         is_clash = is_clash or clashes(name, json, changed)
     end
-    if is_stale or is_clash then
-        return tell(is_stale and 'stale' or 'clash')
+    local gone_team = lost_team(changed)
+    if is_stale or is_clash or gone_team then
+        local told = tell((is_stale or gone_team) and 'stale' or 'clash')
+        told[#told + 1] = gone_team
+        told[#told + 1] = gone_team and redis.call('HGET', data, gone_team)
+        return told
     end
     for i = FIRST, #ARGV, 4 do
         put(ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2])

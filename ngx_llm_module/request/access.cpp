@@ -63,9 +63,9 @@ void mask(std::string_view text) {
 
 // Where other gateways and providers look for one: it is sent here by mistake, and no less secret.
 bool names_a_key(std::string_view sent) {
-    constexpr std::string_view kNames[] = {"key",     "api_key",    "apikey",
-                                           "api-key", "x-api-key",  "x-goog-api-key",
-                                           "token",   "auth_token", "access_token"};
+    constexpr std::string_view kNames[] = {"key",    "keys",       "key_hash",    "api_key",
+                                           "apikey", "api-key",    "x-api-key",   "x-goog-api-key",
+                                           "token",  "auth_token", "access_token"};
     std::string name = unescaped(sent);
     return std::any_of(std::begin(kNames), std::end(kNames),
                        [&](std::string_view known) { return wire::same_name(name, known); });
@@ -117,6 +117,18 @@ void mask_query(ngx_http_request_t *r, Mask which) {
     mask_query_of(view(r->request_line), which);
     mask_query_of(view(r->unparsed_uri), which);
     mask_parameters(view(r->args), which);
+}
+
+// Wherever it stands in the query: that may go on to a provider.
+void mask_copies(ngx_http_request_t *r, const std::string &key) {
+    for (std::string_view query :
+         {query_of(view(r->request_line)), query_of(view(r->unparsed_uri)), view(r->args)}) {
+        for_each_parameter(query, [&](std::string_view, std::string_view value) {
+            if (!key.empty() && unescaped(value) == key) {
+                mask(value);
+            }
+        });
+    }
 }
 
 // "sk-" where a word begins, escaped or not.
@@ -227,6 +239,7 @@ ngx_int_t check_access(ngx_http_request_t *r) {
     access->is_checked = true;
     std::string key = client_key(r);
     mask_client_key(r);
+    mask_copies(r, key);
     if (key.empty()) {
         if (loc_conf(r).auth == kAuthOptional || is_open(r)) {
             return NGX_DECLINED;

@@ -115,6 +115,11 @@ bool authorize(LlmRequest &request) {
         if (!is_allowed) {
             return refuse(request, kNoModel, "the API key may not use this model", "model");
         }
+        // OpenRouter's fallbacks: names of its own, which no list of ours has.
+        if (request.names_others && !may_use_all(identity)) {
+            return refuse(request, kNoModel, "the API key may not leave the model to the provider",
+                          "models");
+        }
     }
     if (identity.is_master || (identity.key != nullptr && identity.key->may_name_customer)) {
         identity.customer_id = customer_of(request);

@@ -50,6 +50,7 @@ class LlmRequest {
     const Provider *only_provider = nullptr;  // llm_pass PROVIDER
     const Provider *keeper = nullptr;         // of the answer that is asked for or gone on from
     std::string_view model_field;             // of a form, where it stands in the body
+    bool names_others = false;                // models that its provider may turn to
     std::string kept_id;                      // its own name for that
     bool is_raw = false;                      // forwarded unread, below llm_pass PROVIDER
     std::string_view raw_path;                // what follows the location's prefix

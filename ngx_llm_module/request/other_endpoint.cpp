@@ -18,6 +18,12 @@ bool understand_other(LlmRequest &request) {
                         {}, "model");
             return false;
         }
+        // Some take the last one, which nobody has looked at.
+        if (wire::count_form_fields(request.body.view(), boundary, "model") != 1) {
+            reply_error(request, ErrorClass::invalid_request, "the field is given twice", {},
+                        "model");
+            return false;
+        }
         request.ledger.units =
             count_units(request.endpoint.other->path, request.body.view(), json::Value(), boundary);
         request.model_field = *field;

@@ -133,6 +133,7 @@ Next understand(LlmRequest &request) {
         return Next::done;
     }
     request.envelope = *envelope;
+    request.names_others = (*root)["models"].size() > 0;
     if (request.endpoint.has_path_model) {
         request.model = request.endpoint.model;
         request.envelope.stream = request.endpoint.is_stream;

@@ -12,21 +12,34 @@
 
 namespace llm {
 
+// What a record has beside its JSON.
+struct Stamp {
+    uint64_t version = 0;
+    uint64_t base = 0;
+    uint32_t standing = 0;
+};
+
 // Id and JSON follow in the same piece of memory.
 struct SharedRecord {
     SharedRecord *next;
     uint64_t version;
+    uint64_t base;  // the last version that Redis had of it, as far as is known
     uint32_t hash;
     uint32_t room;       // what was allocated for it
     uint32_t json_size;  // 0: deleted, remembered so that no older version comes back
     uint32_t standing;   // kSettled, kLeft, or the pid of the worker that is sharing it
     uint16_t id_size;
     RecordKind kind;
-    bool is_shared;  // a deletion that Redis knows of
 
     char *bytes() { return reinterpret_cast<char *>(this + 1); }
     std::string_view id() { return {bytes(), id_size}; }
     std::string_view json() { return {bytes() + id_size, json_size}; }
+    Stamp stamp() const { return {version, base, standing}; }
+    void set(const Stamp &stamp) {
+        version = stamp.version;
+        base = stamp.base;
+        standing = stamp.standing;
+    }
 };
 
 namespace {
@@ -112,8 +125,8 @@ size_t size_of(std::string_view id, std::string_view json) {
 void fill(SharedRecord &record, RecordKind kind, std::string_view id, std::string_view json,
           uint32_t hash) {
     record = {
-        nullptr, 0,    hash, record.room, uint32_t(json.size()), kSettled, uint16_t(id.size()),
-        kind,    false};
+        nullptr, 0, 0, hash, record.room, uint32_t(json.size()), kSettled, uint16_t(id.size()),
+        kind};
     std::copy(id.begin(), id.end(), record.bytes());
     std::copy(json.begin(), json.end(), record.bytes() + id.size());
 }
@@ -129,13 +142,11 @@ void publish(ngx_slab_pool_t *pool, SharedRecord **place, SharedRecord *record) 
 }
 
 // Makes what stands in for a record that record again, with these contents.
-void put_back(RecordsPart &part, SharedRecord **place, std::string_view json, uint64_t version,
-              uint32_t standing) {
+void put_back(RecordsPart &part, SharedRecord **place, std::string_view json, const Stamp &stamp) {
     SharedRecord *copy = part.stand_in;
     SharedRecord *record = part.rewritten;
     fill(*record, copy->kind, copy->id(), json, copy->hash);
-    record->version = version;
-    record->standing = standing;
+    record->set(stamp);
     record->next = copy->next;
     ngx_memory_barrier();
     *place = record;
@@ -144,19 +155,18 @@ void put_back(RecordsPart &part, SharedRecord **place, std::string_view json, ui
 // The record that stands there gets other contents, for which it has room. At every moment the old
 // or the new one is to be found: barriers keep the order.
 void rewrite(RecordsPart &part, ngx_slab_pool_t *pool, SharedRecord **place, std::string_view json,
-             uint64_t version, uint32_t standing) {
+             const Stamp &stamp) {
     need_lock(pool);
     SharedRecord *record = *place;
     SharedRecord *copy = part.stand_in;
     fill(*copy, record->kind, record->id(), record->json(), record->hash);
-    copy->version = record->version;
-    copy->standing = record->standing;
+    copy->set(record->stamp());
     copy->next = record->next;
     part.rewritten = record;
     ngx_memory_barrier();
     *place = copy;
     ngx_memory_barrier();
-    put_back(part, place, json, version, standing);
+    put_back(part, place, json, stamp);
 }
 
 // After a process that was killed in the middle of that: the old contents hold.
@@ -167,7 +177,7 @@ void end_rewrite(RecordsPart &part) {
         place = &(*place)->next;
     }
     if (*place != nullptr) {
-        put_back(part, place, copy->json(), copy->version, copy->standing);
+        put_back(part, place, copy->json(), copy->stamp());
     }
 }
 
@@ -179,7 +189,7 @@ void forget_deleted(ngx_slab_pool_t *pool, SharedRecord **bucket, uint64_t befor
     for (SharedRecord **place = bucket; *place != nullptr;) {
         SharedRecord *record = *place;
         if (record->json_size == 0 && record->version < before &&
-            (record->is_shared || !has_redis)) {
+            (record->base == record->version || !has_redis)) {
             *place = record->next;
             ngx_slab_free_locked(pool, record);
         } else {
@@ -244,6 +254,7 @@ struct Copy {
     std::string id;
     std::string json;
     uint64_t version;
+    uint64_t base;
 };
 
 // From this bucket on; gives where the next piece begins, 0 at the end. `is_wanted` is asked while
@@ -292,17 +303,16 @@ bool is_mine(const SharedRecord *record) {
 
 // A record is there with this version and this JSON. False: no room.
 bool put(const Config &config, RecordsPart &part, RecordKind kind, std::string_view id,
-         std::string_view json, uint64_t version, uint32_t standing) {
+         std::string_view json, const Stamp &stamp) {
     ngx_slab_pool_t *pool = zone_pool(config);
     uint32_t hash = hash_of(kind, id);
     SharedRecord *record = make_record(config, part, kind, id, json, hash);
     SharedRecord **place = find_place(part, kind, id, hash);  // others may have been forgotten
     if (record != nullptr) {
-        record->version = version;
-        record->standing = standing;
+        record->set(stamp);
         publish(pool, place, record);
     } else if (can_rewrite(*place, id, json)) {
-        rewrite(part, pool, place, json, version, standing);
+        rewrite(part, pool, place, json, stamp);
     } else {
         return false;
     }
@@ -435,12 +445,12 @@ Changed change_records(const Config &config, std::span<RecordChange> changes,
         uint32_t hash = hash_of(changes[i].kind, changes[i].id);
         SharedRecord **place = find_place(*part, changes[i].kind, changes[i].id, hash);
         changes[i].before = *place != nullptr ? (*place)->json() : std::string_view();
+        Stamp stamp{part->last_version, *place != nullptr ? (*place)->base : 0, standing};
         if (made[i] != nullptr) {
-            made[i]->version = part->last_version;
-            made[i]->standing = standing;
+            made[i]->set(stamp);
             publish(pool, place, made[i]);
         } else {
-            rewrite(*part, pool, place, changes[i].json, part->last_version, standing);
+            rewrite(*part, pool, place, changes[i].json, stamp);
         }
     }
     sweep(config, *part);
@@ -448,26 +458,27 @@ Changed change_records(const Config &config, std::span<RecordChange> changes,
     return result;
 }
 
-bool merge_record(const Config &config, RecordKind kind, std::string_view id, std::string_view json,
-                  uint64_t version) {
+Merged merge_record(const Config &config, RecordKind kind, std::string_view id,
+                    std::string_view json, uint64_t version, uint64_t base) {
     auto *part = zone_part<RecordsPart>(config, ZonePart::records);
     if (part == nullptr || is_too_large(id, json)) {
-        return false;
+        return Merged::full;
     }
     ZoneLock lock(zone_pool(config));
     end_rewrite(*part);
     SharedRecord *old = *find_place(*part, kind, id, hash_of(kind, id));
     if (old != nullptr && old->version >= version) {
-        return true;
+        bool may_hold = old->version > version && is_on_its_way(config, old->standing);
+        return may_hold ? Merged::later : Merged::done;
     }
     // What is on its way stays so: its worker has yet to hear what became of it.
     uint32_t standing = old != nullptr ? old->standing : kSettled;
-    if (!put(config, *part, kind, id, json, version, standing)) {
-        return false;
+    if (!put(config, *part, kind, id, json, {version, base, standing})) {
+        return Merged::full;
     }
     part->last_version = std::max(part->last_version, version);
     sweep(config, *part);
-    return true;
+    return Merged::done;
 }
 
 void settle_records(const Config &config, std::span<const RecordChange> changes) {
@@ -493,8 +504,8 @@ bool take_back_records(const Config &config, std::span<const RecordChange> chang
         SharedRecord *now =
             *find_place(*part, change.kind, change.id, hash_of(change.kind, change.id));
         if (now != nullptr && now->version == change.version) {
-            has_room = put(config, *part, change.kind, change.id, change.before, change.expected,
-                           now->standing) &&
+            has_room = put(config, *part, change.kind, change.id, change.before,
+                           {change.expected, now->base, now->standing}) &&
                        has_room;
         }
     }
@@ -514,10 +525,13 @@ std::vector<RecordChange> adopt_records(const Config &config) {
     return orphans;
 }
 
-void for_each_settled(const Config &config, const VisitRecord &visit) {
+void for_each_settled(const Config &config,
+                      const std::function<void(const RecordChange &)> &visit) {
     visit_copies(
         config, [&](SharedRecord &record) { return !is_on_its_way(config, record.standing); },
-        in_parts(visit));
+        [&](const Copy &copy) {
+            visit({copy.kind, copy.id, copy.json, copy.base, copy.version, {}});
+        });
 }
 
 void note_shared(const Config &config, RecordKind kind, std::string_view id, uint64_t version) {
@@ -529,7 +543,7 @@ void note_shared(const Config &config, RecordKind kind, std::string_view id, uin
     ZoneLock lock(zone_pool(config));
     SharedRecord *record = *find_place(*part, kind, id, hash);
     if (record != nullptr && record->version == version) {
-        record->is_shared = true;
+        record->base = version;
     }
 }
 

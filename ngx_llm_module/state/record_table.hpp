@@ -78,10 +78,16 @@ enum class Changed : uint8_t {
 Changed change_records(const Config &config, std::span<RecordChange> changes,
                        std::optional<uint64_t> generation = {});
 
+enum class Merged : uint8_t {
+    done,
+    later,  // the record is on its way to Redis: merge again what that says of it then
+    full,   // the zone has no room
+};
+
 // A record that is known from elsewhere, with its version: taken over unless a newer one is here.
-// An empty `json` is a deletion. False: the zone has no room.
-bool merge_record(const Config &config, RecordKind kind, std::string_view id, std::string_view json,
-                  uint64_t version);
+// An empty `json` is a deletion. `base`: the version that Redis has, 0: who knows.
+Merged merge_record(const Config &config, RecordKind kind, std::string_view id,
+                    std::string_view json, uint64_t version, uint64_t base);
 
 // With llm_redis a change is on its way, and no other is made of the record, until this says that
 // its worker knows what holds.
@@ -93,7 +99,7 @@ bool take_back_records(const Config &config, std::span<const RecordChange> chang
 void leave_records(const Config &config, std::span<const RecordChange> changes);
 // Those whose worker has gone become this one's. Their versions and JSON are what is here.
 std::vector<RecordChange> adopt_records(const Config &config);
-// Redis has this version: when it is a deletion, it need not be remembered here for long.
+// Redis has this version. A deletion need not be remembered here for long then.
 void note_shared(const Config &config, RecordKind kind, std::string_view id, uint64_t version);
 
 // Copies, bucket by bucket: what changes meanwhile is visited as it was or as it is, and the zone
@@ -101,8 +107,9 @@ void note_shared(const Config &config, RecordKind kind, std::string_view id, uin
 using VisitRecord = std::function<void(RecordKind kind, const std::string &id,
                                        const std::string &json, uint64_t version)>;
 void for_each_record(const Config &config, const VisitRecord &visit);
-// All but those that are on their way.
-void for_each_settled(const Config &config, const VisitRecord &visit);
+// All but those that are on their way. As the version that was seen they have the last one that
+// Redis had: another one than theirs when Redis was away.
+void for_each_settled(const Config &config, const std::function<void(const RecordChange &)> &visit);
 // Only those of one kind that are there and have these bytes in their JSON: others are not copied.
 void for_each_record(const Config &config, RecordKind kind, std::string_view bytes,
                      const VisitRecord &visit);

@@ -31,6 +31,19 @@ TEST(Multipart, FindsAField) {
     EXPECT_FALSE(find_form_field(body, "", "model"));
 }
 
+TEST(Multipart, CountsWhatMayBeTheSame) {
+    auto part = [](std::string_view parameters) {
+        return "--B\r\nContent-Disposition: form-data; " + std::string(parameters) +
+               "\r\n\r\nm\r\n";
+    };
+    std::string once = part("name=\"model\"") + part("name=\"models\"") + part("name=\"file\"");
+    EXPECT_EQ(count_form_fields(once + "--B--", "B", "model"), 1);
+    for (const char *other : {"name=\"model\"", "name=model", "NAME=\"Model\"", "name=\"model[]\"",
+                              "name*=utf-8''model", "name=\"model\"; filename=\"x\""}) {
+        EXPECT_EQ(count_form_fields(once + part(other) + "--B--", "B", "model"), 2) << other;
+    }
+}
+
 TEST(Multipart, CutAnywhere) {
     std::string body =
         "--B\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nm\r\n--B--\r\n";

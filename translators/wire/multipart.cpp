@@ -53,18 +53,67 @@ std::string_view parameter(std::string_view header, std::string_view name) {
     return {};
 }
 
-// Is one of the header lines a content-disposition with this name?
-bool is_part_named(std::string_view headers, std::string_view name) {
+// Behind "content-disposition:"; empty: there is no such line.
+std::string_view disposition_of(std::string_view headers) {
     while (!headers.empty()) {
         size_t end = headers.find("\r\n");
         std::string_view line = headers.substr(0, end);
         headers.remove_prefix(end == kNone ? headers.size() : end + 2);
         size_t colon = line.find(':');
         if (colon != kNone && same_name(line.substr(0, colon), "content-disposition")) {
-            return parameter(line.substr(colon + 1), "name") == name;
+            return line.substr(colon + 1);
         }
     }
-    return false;
+    return {};
+}
+
+// In UTF-8''NAME the name is behind the quotes.
+bool may_mean(std::string_view given, std::string_view name) {
+    size_t quote = given.rfind('\'');
+    given.remove_prefix(quote == kNone ? 0 : quote + 1);
+    if (given.ends_with("[]")) {
+        given.remove_suffix(2);
+    }
+    return same_name(trimmed(given), name);
+}
+
+// Visits the parts, header lines and value, until that gives false or the form ends.
+template <class Visit>
+void for_each_part(std::string_view body, std::string_view boundary, Visit visit) {
+    if (boundary.empty()) {
+        return;
+    }
+    std::string delimiter = std::string("--").append(boundary);
+    bool is_first = body.starts_with(delimiter);
+    size_t at = is_first ? 0 : body.find("\r\n" + delimiter);
+    if (at == kNone) {
+        return;
+    }
+    at += (is_first ? 0 : 2) + delimiter.size();
+    delimiter.insert(0, "\r\n");
+    for (;;) {
+        // Behind a delimiter: blanks and a line break, or "--" at the end of all.
+        size_t line = body.find("\r\n", at);
+        if (line == kNone || !trimmed(body.substr(at, line - at)).empty()) {
+            return;
+        }
+        // Without header lines the empty one follows at once.
+        size_t headers = line + 2;
+        size_t blank = body.find("\r\n\r\n", line);
+        if (blank == kNone) {
+            return;
+        }
+        size_t value = blank + 4;
+        size_t end = body.find(delimiter, value - 2);
+        if (end == kNone) {
+            return;
+        }
+        std::string_view lines = blank > headers ? body.substr(headers, blank - headers) : "";
+        if (!visit(lines, body.substr(value, end > value ? end - value : 0))) {
+            return;
+        }
+        at = end + delimiter.size();
+    }
 }
 
 }  // namespace
@@ -80,42 +129,27 @@ std::string_view form_boundary(std::string_view content_type) {
 
 std::optional<std::string_view> find_form_field(std::string_view body, std::string_view boundary,
                                                 std::string_view name) {
-    if (boundary.empty()) {
-        return std::nullopt;
-    }
-    std::string delimiter = std::string("--").append(boundary);
-    size_t at = body.starts_with(delimiter) ? 0 : body.find("\r\n" + delimiter);
-    if (at == kNone) {
-        return std::nullopt;
-    }
-    at += (at == 0 && body.starts_with(delimiter) ? 0 : 2) + delimiter.size();
-    delimiter.insert(0, "\r\n");
-    for (;;) {
-        // Behind a delimiter: blanks and a line break, or "--" at the end of all.
-        size_t line = body.find("\r\n", at);
-        if (line == kNone || !trimmed(body.substr(at, line - at)).empty()) {
-            return std::nullopt;
+    std::optional<std::string_view> found;
+    for_each_part(body, boundary, [&](std::string_view headers, std::string_view value) {
+        bool is_it = parameter(disposition_of(headers), "name") == name;
+        if (is_it && !value.empty()) {
+            found = value;
         }
-        // Without header lines the empty one follows at once.
-        size_t headers = line + 2;
-        size_t blank = body.find("\r\n\r\n", line);
-        if (blank == kNone) {
-            return std::nullopt;
-        }
-        size_t value = blank + 4;
-        size_t end = body.find(delimiter, value - 2);
-        if (end == kNone) {
-            return std::nullopt;
-        }
-        std::string_view lines = blank > headers ? body.substr(headers, blank - headers) : "";
-        if (is_part_named(lines, name)) {
-            if (end <= value) {
-                return std::nullopt;
-            }
-            return body.substr(value, end - value);
-        }
-        at = end + delimiter.size();
-    }
+        return !is_it;
+    });
+    return found;
+}
+
+size_t count_form_fields(std::string_view body, std::string_view boundary, std::string_view name) {
+    size_t count = 0;
+    for_each_part(body, boundary, [&](std::string_view headers, std::string_view) {
+        std::string_view disposition = disposition_of(headers);
+        bool is_it = may_mean(parameter(disposition, "name"), name) ||
+                     may_mean(parameter(disposition, "name*"), name);
+        count += is_it ? 1 : 0;
+        return true;
+    });
+    return count;
 }
 
 }  // namespace llm::wire

@@ -16,4 +16,8 @@ std::string_view form_boundary(std::string_view content_type);
 std::optional<std::string_view> find_form_field(std::string_view body, std::string_view boundary,
                                                 std::string_view name);
 
+// How many parts have a name that somebody may take for this one: in capitals, as a list (model[]),
+// or told in another notation.
+size_t count_form_fields(std::string_view body, std::string_view boundary, std::string_view name);
+
 }  // namespace llm::wire
