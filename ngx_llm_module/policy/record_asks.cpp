@@ -129,7 +129,9 @@ bool RecordAsk::send() {
     }
     command->ask = this;
     sent_ = command.get();
-    return share_.client.send(std::move(command), share_.base);
+    bool is_sent = share_.client.send(std::move(command), share_.base);
+    was_sent_ = was_sent_ || is_sent;
+    return is_sent;
 }
 
 void RecordAsk::tick() {
@@ -197,6 +199,10 @@ void RecordAsk::take_back() {
 
 void RecordAsk::withdraw() {
     take_back();
+    if (!was_sent_) {
+        end();
+        return;
+    }
     use_ = RecordUse::withdraw;
     may_be_made_ = may_be_made_ || sent_ != nullptr;
     if (share_.is_up()) {

@@ -67,7 +67,6 @@ class RecordAsk {
     // Nobody waits for it any more.
     void forget_waiter();
     bool is_awaited_by(const ShareWaiter &waiter) const { return waiter_ == &waiter; }
-    bool is_awaited() const { return waiter_ != nullptr; }
     // Redis has said what holds.
     bool is_over() const { return is_over_; }
 
@@ -89,7 +88,8 @@ class RecordAsk {
     const std::string number_;
     RecordCommand *sent_ = nullptr;  // its answer is awaited
     const ngx_msec_t began_;
-    ngx_msec_t next_ = 0;       // it is not sent again before
+    ngx_msec_t next_ = 0;  // it is not sent again before
+    bool was_sent_ = false;
     bool may_be_made_ = false;  // Redis may have taken it, or will
     bool is_over_ = false;
 };

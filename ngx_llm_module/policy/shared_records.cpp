@@ -136,6 +136,7 @@ void Sharing::on_page(const RedisReply &reply) {
     is_looking_ = false;
     if (reply[0].text() != epoch_) {
         epoch_ = reply[0].text();
+        last_ = "0";
         share_.has_missed = true;
     }
     MergedList merged = merge_list(share_.config, reply, 2);
