@@ -34,12 +34,12 @@ Loaded<Record> load_record(const AdminCall &call, RecordKind kind, const std::st
 template <class Record>
 void store_record(AdminAnswer &answer, RecordKind kind, const std::string &id, const Record &record,
                   uint64_t expected) {
-    answer.changes.push_back({kind, id, render_stored(record), expected, 0, {}});
+    answer.changes.push_back({kind, id, render_stored(record), expected, 0, 0, {}});
 }
 
 inline void delete_record(AdminAnswer &answer, RecordKind kind, const std::string &id,
                           uint64_t expected) {
-    answer.changes.push_back({kind, id, "", expected, 0, {}});
+    answer.changes.push_back({kind, id, "", expected, 0, 0, {}});
 }
 
 // What is wrong with the models that are named, or nothing. Those that `stood` there before are not

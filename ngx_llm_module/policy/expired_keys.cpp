@@ -127,7 +127,7 @@ void Expiry::look() {
 }
 
 void Expiry::remove(const std::string &hash, uint64_t version) {
-    RecordChange change{RecordKind::key, hash, {}, version, 0, {}};
+    RecordChange change{RecordKind::key, hash, {}, version, 0, 0, {}};
     if (change_records(config_, {&change, 1}) == Changed::done) {
         Removal &removal = *removals_.emplace_back(std::make_unique<Removal>(*this, change));
         share_changes({&change, 1}, removal);

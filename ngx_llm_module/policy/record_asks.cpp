@@ -45,7 +45,7 @@ class RecordCommand final : public RedisCommand {
     void add(const RecordChange &record, std::string_view json) {
         std::string name(kRecordKinds[size_t(record.kind)]);
         args.add(name.append(":").append(record.id)).add(int64_t(record.version)).add(json);
-        args.add(int64_t(record.expected));
+        args.add(int64_t(record.base));
     }
 
     void on_reply(const RedisReply &reply) override;
@@ -163,8 +163,10 @@ void RecordAsk::on_reply(const RedisReply &reply) {
             take_back();
         }
         bool is_clash = reply[0].text() == "clash";
-        merge_list(share_.config, reply, 1);
         end();
+        if (merge_list(share_.config, reply, 1).has_apart) {
+            share_.on_missed();
+        }
         tell(is_clash ? Shared::clash : Shared::stale);
     } else if (!reply.is_error()) {
         note_all_shared(share_.config, changes_);
@@ -213,16 +215,15 @@ void RecordAsk::withdraw() {
 // What is here holds, and Redis gets it when it can. What was taken back is newer than the change
 // then, which Redis may have: so it stands in the state file.
 void RecordAsk::keep() {
+    end();
     for (const RecordChange &change : changes_) {
-        bool is_back = use_ == RecordUse::withdraw;
-        if (is_back &&
-            find_record(share_.config, change.kind, change.id).version == change.expected) {
+        StoredRecord now = find_record(share_.config, change.kind, change.id);
+        if (use_ == RecordUse::withdraw && now.version == change.expected) {
             merge_record(share_.config, change.kind, change.id, change.before, change.version + 1,
-                         0);
+                         change.base);
         }
     }
     share_.on_missed();
-    end();
     tell(Shared::taken);
 }
 
@@ -241,7 +242,7 @@ bool hand_in(RecordShare &share, const std::vector<RecordChange> &records) {
     auto command = std::make_unique<RecordCommand>(share, RecordUse::hand_in, "");
     for (const RecordChange &record : records) {
         command->add(record, record.json);
-        command->handed_in.push_back({record.kind, record.id, {}, 0, record.version, {}});
+        command->handed_in.push_back({record.kind, record.id, {}, 0, record.version, 0, {}});
     }
     return share.client.send(std::move(command), share.base);
 }
@@ -271,6 +272,10 @@ MergedList merge_list(const Config &config, const RedisReply &list, size_t from)
                 break;
             case Merged::later:
                 merged.is_whole = false;
+                break;
+            case Merged::apart:
+                merged.is_whole = false;
+                merged.has_apart = true;
                 break;
             case Merged::done:
                 break;

@@ -100,7 +100,8 @@ bool hand_in(RecordShare &share, const std::vector<RecordChange> &records);
 // Names and what they stand for, from this place of a list on, go to the zone.
 struct MergedList {
     size_t count = 0;
-    bool is_whole = true;  // else some are on their way: look again
+    bool is_whole = true;    // else some are on their way, or apart: look again
+    bool has_apart = false;  // Redis lacks records of ours
 };
 MergedList merge_list(const Config &config, const RedisReply &list, size_t from);
 

@@ -235,7 +235,7 @@ void Raiser::sweep() {
     for (int i = 0; i < kMostPieces && goes_on() && !is_end; i++) {
         auto visit = [&](RecordKind kind, const std::string &id, const std::string &json,
                          uint64_t) {
-            RecordChange record{kind, id, json, 0, 0, {}};
+            RecordChange record{kind, id, json, 0, 0, 0, {}};
             for (const BudgetOwner &owner : owners_of({&record, 1})) {
                 add_floors(config_, owner, waiting_);
             }

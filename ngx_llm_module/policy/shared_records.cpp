@@ -143,6 +143,7 @@ void Sharing::on_page(const RedisReply &reply) {
     if (merged.is_whole) {
         last_ = reply[1].text();
     }
+    share_.has_missed = share_.has_missed || merged.has_apart;
     if (merged.is_whole && merged.count == kPage) {
         look();
         return;

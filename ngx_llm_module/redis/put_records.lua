@@ -12,7 +12,7 @@
 --       3  the number of the change (change, withdraw); empty: it cannot come any more (withdraw)
 --       4  1: where this comes from its version stands, and holds unless a newer one comes
 --       then 4 for each record: its name, its version (microseconds), its JSON (empty: deleted; what was
---       before, of one that is withdrawn), the version that was seen before; that Redis had (hand_in)
+--       before, of one that is withdrawn), the version that was here when it was made
 -- Gives a number: they were taken; or a list: clash, stale, withdrawn or adopted, and what is here now,
 -- 2 for each record: name, version:JSON.
 

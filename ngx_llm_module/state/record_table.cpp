@@ -17,6 +17,11 @@ struct Stamp {
     uint64_t version = 0;
     uint64_t base = 0;
     uint32_t standing = 0;
+
+    // One that is loaded from the state file is taken for one that Redis has.
+    uint64_t known_base() const { return base == kUnknownBase ? version : base; }
+    // It was changed here, and Redis has not heard of it.
+    bool is_apart() const { return known_base() != version; }
 };
 
 // Id and JSON follow in the same piece of memory.
@@ -445,7 +450,8 @@ Changed change_records(const Config &config, std::span<RecordChange> changes,
         uint32_t hash = hash_of(changes[i].kind, changes[i].id);
         SharedRecord **place = find_place(*part, changes[i].kind, changes[i].id, hash);
         changes[i].before = *place != nullptr ? (*place)->json() : std::string_view();
-        Stamp stamp{part->last_version, *place != nullptr ? (*place)->base : 0, standing};
+        changes[i].base = *place != nullptr ? (*place)->stamp().known_base() : 0;
+        Stamp stamp{part->last_version, changes[i].base, standing};
         if (made[i] != nullptr) {
             made[i]->set(stamp);
             publish(pool, place, made[i]);
@@ -467,13 +473,16 @@ Merged merge_record(const Config &config, RecordKind kind, std::string_view id,
     ZoneLock lock(zone_pool(config));
     end_rewrite(*part);
     SharedRecord *old = *find_place(*part, kind, id, hash_of(kind, id));
-    if (old != nullptr && old->version >= version) {
-        bool may_hold = old->version > version && is_on_its_way(config, old->standing);
-        return may_hold ? Merged::later : Merged::done;
+    if (old != nullptr && is_on_its_way(config, old->standing)) {
+        return old->version == version ? Merged::done : Merged::later;
     }
-    // What is on its way stays so: its worker has yet to hear what became of it.
-    uint32_t standing = old != nullptr ? old->standing : kSettled;
-    if (!put(config, *part, kind, id, json, {version, base, standing})) {
+    if (old != nullptr && old->version >= version) {
+        return Merged::done;
+    }
+    if (old != nullptr && config.redis != nullptr && old->stamp().is_apart()) {
+        return Merged::apart;
+    }
+    if (!put(config, *part, kind, id, json, {version, base, kSettled})) {
         return Merged::full;
     }
     part->last_version = std::max(part->last_version, version);
@@ -520,7 +529,7 @@ std::vector<RecordChange> adopt_records(const Config &config) {
         return is_so;
     };
     visit_copies(config, is_left, [&](const Copy &copy) {
-        orphans.push_back({copy.kind, copy.id, copy.json, 0, copy.version, {}});
+        orphans.push_back({copy.kind, copy.id, copy.json, 0, copy.version, 0, {}});
     });
     return orphans;
 }
@@ -530,7 +539,8 @@ void for_each_settled(const Config &config,
     visit_copies(
         config, [&](SharedRecord &record) { return !is_on_its_way(config, record.standing); },
         [&](const Copy &copy) {
-            visit({copy.kind, copy.id, copy.json, copy.base, copy.version, {}});
+            Stamp stamp{copy.version, copy.base, kSettled};
+            visit({copy.kind, copy.id, copy.json, 0, copy.version, stamp.known_base(), {}});
         });
 }
 

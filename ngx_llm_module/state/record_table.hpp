@@ -63,8 +63,11 @@ struct RecordChange {
     uint64_t expected = 0;  // the version that was seen
     // Filled by change_records:
     uint64_t version = 0;  // the one that it has now
+    uint64_t base = 0;     // the one that Redis had when it was seen, as far as is known
     std::string before;    // the JSON that was there
 };
+
+constexpr uint64_t kUnknownBase = UINT64_MAX;  // it may be the record's own version, or none
 
 enum class Changed : uint8_t {
     done,
@@ -81,11 +84,12 @@ Changed change_records(const Config &config, std::span<RecordChange> changes,
 enum class Merged : uint8_t {
     done,
     later,  // the record is on its way to Redis: merge again what that says of it then
+    apart,  // it was changed here while Redis was away: hand it in, then merge again
     full,   // the zone has no room
 };
 
 // A record that is known from elsewhere, with its version: taken over unless a newer one is here.
-// An empty `json` is a deletion. `base`: the version that Redis has, 0: who knows.
+// An empty `json` is a deletion. `base`: the version that Redis has of it.
 Merged merge_record(const Config &config, RecordKind kind, std::string_view id,
                     std::string_view json, uint64_t version, uint64_t base);
 

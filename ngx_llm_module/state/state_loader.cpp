@@ -68,7 +68,7 @@ const char *Loader::take_line(std::string_view text) {
         auto merge = [&, id = json::unescape(item["id"].text(), arena)] {
             return merge_record(config_, RecordKind(kind - std::begin(kRecordKinds)), id,
                                 record.is_null() ? std::string_view() : record.raw().bytes,
-                                uint64_t(*version), 0) == Merged::done;
+                                uint64_t(*version), kUnknownBase) == Merged::done;
         };
         if (!merge() && !(release_metrics(config_) && merge())) {
             return "is larger than the zone: llm_zone needs a larger size";
