@@ -153,13 +153,6 @@ AdminAnswer refusal(Shared how) {
                        "the change could not be stored and was not made");
 }
 
-// A change that was taken back need not be waited for. Stateless.
-class Unheard final : public StoreWaiter {
-  public:
-    void on_stored(bool) override {}
-};
-Unheard unheard;
-
 // One call on its way to the disk and to Redis.
 class AdminTask final : public StoreWaiter, public ShareWaiter, public SpendWaiter {
   public:
@@ -182,7 +175,8 @@ class AdminTask final : public StoreWaiter, public ShareWaiter, public SpendWait
             take_back_here();
         }
         if (step_ == Step::disk || step_ == Step::redis) {
-            store_what_holds(unheard);  // nobody was told that the change does
+            note_what_holds();  // nobody was told that the change does
+            store_changes(answer_.changes);
         }
     }
 
@@ -202,7 +196,7 @@ class AdminTask final : public StoreWaiter, public ShareWaiter, public SpendWait
     void pause(ngx_msec_t time);
     static void on_pause_over(ngx_event_t *ev);
     void take_back_here();
-    void store_what_holds(StoreWaiter &waiter);
+    void note_what_holds();
     bool would_unblock() const;
     void send(AdminAnswer answer);
 
@@ -372,7 +366,8 @@ void AdminTask::on_shared(Shared how) {
     }
     refusal_ = refusal(how);
     step_ = Step::back;
-    store_what_holds(*this);
+    note_what_holds();
+    store_changes(answer_.changes, *this);
 }
 
 // What nobody can rely on must not hold.
@@ -385,13 +380,12 @@ void AdminTask::take_back_here() {
 }
 
 // The file has the change already: what is in the zone takes its place.
-void AdminTask::store_what_holds(StoreWaiter &waiter) {
+void AdminTask::note_what_holds() {
     for (RecordChange &change : answer_.changes) {
         StoredRecord now = find_record(request_.config, change.kind, change.id);
         change.json = std::move(now.json);
         change.version = std::max(change.version + 1, now.version);
     }
-    store_changes(answer_.changes, waiter);
 }
 
 // Another machine has blocked what this call, which could not know of it, would leave open. A

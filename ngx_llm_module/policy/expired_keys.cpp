@@ -19,13 +19,6 @@ constexpr int kPieces = 4;             // of the table, each time
 constexpr int64_t kKept = 30 * 86400;  // it may be given another end as long
 constexpr int64_t kKeptReplaced = 60;  // clocks of machines differ
 
-// What is not written to the disk is deleted once more after a restart. Stateless.
-class Unheard final : public StoreWaiter {
-  public:
-    void on_stored(bool) override {}
-};
-Unheard unheard;
-
 class Expiry;
 
 // A deletion on its way to Redis. What another machine said of the key meanwhile holds.
@@ -76,7 +69,7 @@ bool is_over(const std::string &json, const std::string &hash, int64_t now) {
 
 void Removal::on_shared(Shared how) {
     if (how == Shared::taken) {
-        store_changes({&deletion_, 1}, unheard);
+        store_changes({&deletion_, 1});  // else it is deleted once more after a restart
     } else {
         expiry_.patience_until_ = ngx_current_msec + kPatience;
     }

@@ -35,7 +35,7 @@ class Keeper {
     Keeper(const Config &config, ngx_cycle_t *cycle);
     ~Keeper();
 
-    void store(std::span<const RecordChange> changes, StoreWaiter &waiter);
+    void store(std::span<const RecordChange> changes, StoreWaiter *waiter);
     void forget(StoreWaiter &waiter);
     void on_done();
 
@@ -172,9 +172,9 @@ void Keeper::look() {
     next();
 }
 
-void Keeper::store(std::span<const RecordChange> changes, StoreWaiter &waiter) {
+void Keeper::store(std::span<const RecordChange> changes, StoreWaiter *waiter) {
     render_changes(changes, pending_);
-    waiting_.push_back(&waiter);
+    waiting_.push_back(waiter);
     next();
 }
 
@@ -304,9 +304,15 @@ bool is_saved(const Config &config, std::string_view section, uint64_t generatio
 
 void store_changes(std::span<const RecordChange> changes, StoreWaiter &waiter) {
     if (keeper != nullptr) {
-        keeper->store(changes, waiter);
+        keeper->store(changes, &waiter);
     } else {
         waiter.on_stored(true);
+    }
+}
+
+void store_changes(std::span<const RecordChange> changes) {
+    if (keeper != nullptr) {
+        keeper->store(changes, nullptr);
     }
 }
 

@@ -33,6 +33,8 @@ bool is_saved(const Config &config, std::string_view section, uint64_t generatio
 
 // Changes that are in the zone already go to the disk. Without state= the waiter is told at once.
 void store_changes(std::span<const RecordChange> changes, StoreWaiter &waiter);
+// Nobody waits for it.
+void store_changes(std::span<const RecordChange> changes);
 // It has gone and must not be told.
 void forget_store(StoreWaiter &waiter);
 
